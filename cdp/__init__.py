@@ -1,0 +1,1 @@
+"""The domain: records, identity, facts, traits; knows PostgreSQL, no GraphQL and no vendor."""

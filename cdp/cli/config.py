@@ -1,0 +1,61 @@
+"""`cdp config`: read and set the workspace."""
+
+from dataclasses import asdict
+
+import click
+
+from cdp.cli.session import Session, runs
+from cdp.customers import rebuild
+from cdp.database import Database
+from cdp.errors import BadInput
+from cdp.workspace import KEYS, Workspace, check_value, read_workspace, write_setting
+
+FOLDED_BY = ("currency", "timezone")  # money and days are stored in these
+
+
+@click.command("config")
+@click.argument("key", required=False)
+@click.argument("value", required=False)
+@runs
+async def config(session: Session, key: str | None, value: str | None) -> None:
+    """Show the workspace, one KEY of it, or set KEY to VALUE: currency, region, timezone."""
+    if key is not None and key not in KEYS:
+        raise BadInput(f"There is no setting {key!r}.", todo=f"There are: {', '.join(KEYS)}.")
+    async with session.database() as database:
+        if key is not None and value is not None:
+            await _set(session, database, key, value)
+            return
+        settings = asdict(await session.workspace(database))
+    shown = settings if key is None else {key: settings[key]}
+    text = "\n".join(f"{name} = {value}" for name, value in shown.items())
+    session.show(shown, text if key is None else settings[key])
+
+
+async def _set(session: Session, database: Database, key: str, value: str) -> None:
+    value = check_value(key, value)
+    overrides = session.settings.workspace
+    async with database.transaction() as connection:
+        before = await read_workspace(connection, overrides)
+        await write_setting(connection, key, value)
+        after = await read_workspace(connection, overrides)
+        folded = None
+        if any(getattr(before, name) != getattr(after, name) for name in FOLDED_BY):
+            folded = await rebuild(connection, after)
+    session.show(
+        {"key": key, "value": value, "in_force": asdict(after)[key], "customers_folded": folded},
+        _told(key, value, after, folded),
+    )
+
+
+def _told(key: str, value: str, after: Workspace, folded: int | None) -> str:
+    """What the change did, and what it did not."""
+    if asdict(after)[key] != value:
+        return (
+            f"{key} is stored as {value}, but CDP_{key.upper()} in the environment holds it"
+            f" at {asdict(after)[key]}."
+        )
+    if folded is not None:
+        return f"{key} = {value}. The facts of {folded:,} customers were folded anew."
+    if key == "region":
+        return f"{key} = {value}. It reads the phone numbers of records that come from now on."
+    return f"{key} = {value}."

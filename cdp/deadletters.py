@@ -1,0 +1,176 @@
+"""Records that could not be taken: looked at, and tried again once their cause is gone."""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Final, TypeAlias
+
+from sqlalchemy import Row, Select, case, func, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from cdp.delivery import Batch, Delivery, Received, Refused
+from cdp.errors import NotFound
+from cdp.ingest import apply
+from cdp.tables import dead_letter, source
+from cdp.values import Json, SourceId
+from cdp.versions import read_version
+from cdp.workspace import Workspace
+
+MAX_RETRIED: Final = 5_000  # in one transaction; whoever has more goes on with the next
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """One record that could not be taken.
+
+    `key` is null where the record did not tell it; `path` is the column at fault, empty where none
+    is; `resolved_at` is when a retry took it, null while it lies here.
+    """
+
+    id: int
+    source_id: SourceId
+    source: str
+    connector: str
+    stream: str
+    key: str | None
+    place: str
+    reason: str
+    path: str
+    attempts: int
+    first_seen_at: datetime
+    last_seen_at: datetime
+    resolved_at: datetime | None
+    payload: Json
+
+
+Reader: TypeAlias = Callable[[DeadLetter], Sequence[Delivery]]
+"""Maps a kept payload once more, as its source's connector would."""
+
+
+@dataclass(slots=True)
+class Retried:
+    """What became of the letters: how many were taken, and why the others were not, by id."""
+
+    taken: int = 0
+    refused: dict[int, str] = field(default_factory=dict)
+
+
+async def list_letters(
+    connection: AsyncConnection,
+    *,
+    source_name: str | None = None,
+    stream: str | None = None,
+    since: datetime | None = None,
+    after_id: int = 0,
+    limit: int,
+    is_resolved_too: bool = False,
+) -> list[DeadLetter]:
+    """Letters in the order of their ids; `since` keeps those that were seen then or later."""
+    statement = _letters().where(dead_letter.c.id > after_id)
+    if source_name is not None:
+        statement = statement.where(source.c.name == source_name)
+    if stream is not None:
+        statement = statement.where(dead_letter.c.stream == stream)
+    if since is not None:
+        statement = statement.where(dead_letter.c.last_seen_at >= since)
+    if not is_resolved_too:
+        statement = statement.where(dead_letter.c.resolved_at.is_(None))
+    rows = await connection.execute(statement.order_by(dead_letter.c.id).limit(limit))
+    return [_letter(row) for row in rows]
+
+
+async def get_letters(connection: AsyncConnection, ids: Iterable[int]) -> list[DeadLetter]:
+    """The letters of these ids, in their order. Raises NotFound naming the first that is none."""
+    wanted = sorted(set(ids))
+    rows = await connection.execute(
+        _letters().where(dead_letter.c.id.in_(wanted)).order_by(dead_letter.c.id)
+    )
+    found = [_letter(row) for row in rows]
+    missing = next(iter(set(wanted) - {letter.id for letter in found}), None)
+    if missing is not None:
+        raise NotFound(
+            f"There is no dead letter {missing}.", todo="See cdp deadletter list --resolved."
+        )
+    return found
+
+
+async def retry_letters(
+    connection: AsyncConnection,
+    letters: Sequence[DeadLetter],
+    workspace: Workspace,
+    read: Reader,
+) -> Retried:
+    """Read the letters again and apply those that can be taken now, in the caller's transaction.
+
+    A letter gives all its deliveries or none. One that was resolved before is left as it is.
+    """
+    outcome = Retried()
+    open_letters = [letter for letter in letters if letter.resolved_at is None][:MAX_RETRIED]
+    taken: dict[SourceId, list[Received]] = defaultdict(list)
+    taken_ids: list[int] = []
+    for letter in open_letters:
+        deliveries = read(letter)
+        received = [each for each in deliveries if isinstance(each, Received)]
+        refusal = _refusal(deliveries)
+        if refusal is None and received:
+            taken[letter.source_id].extend(received)
+            taken_ids.append(letter.id)
+        else:
+            outcome.refused[letter.id] = refusal or "Nothing in the map holds for this row."
+    for source_id, received in taken.items():
+        await apply(connection, Batch(source_id, received), workspace)
+    await _note(connection, taken_ids, outcome.refused)
+    outcome.taken = len(taken_ids)
+    return outcome
+
+
+def _refusal(deliveries: Sequence[Delivery]) -> str | None:
+    """Why not all of them can be stored; None where they can."""
+    for delivery in deliveries:
+        one = read_version(delivery) if isinstance(delivery, Received) else delivery
+        if isinstance(one, Refused):
+            return f"{one.path}: {one.reason}" if one.path else one.reason
+    return None
+
+
+async def _note(
+    connection: AsyncConnection, taken_ids: Sequence[int], refused: dict[int, str]
+) -> None:
+    tried = [*taken_ids, *refused]
+    if not tried:
+        return
+    columns = dead_letter.c
+    await connection.execute(
+        update(dead_letter)
+        .where(columns.id.in_(tried))
+        .values(
+            attempts=columns.attempts + 1,
+            last_seen_at=func.clock_timestamp(),
+            resolved_at=case((columns.id.in_(taken_ids), func.clock_timestamp())),
+        )
+    )
+
+
+def _letters() -> Select[Any]:
+    columns = dead_letter.c
+    return select(
+        columns.id,
+        columns.source_id,
+        source.c.name.label("source"),
+        source.c.connector,
+        columns.stream,
+        columns.key,
+        columns.place,
+        columns.reason,
+        columns.path,
+        columns.attempts,
+        columns.first_seen_at,
+        columns.last_seen_at,
+        columns.resolved_at,
+        columns.payload,
+    ).join_from(dead_letter, source)
+
+
+def _letter(row: Row[Any]) -> DeadLetter:
+    return DeadLetter(**row._mapping)  # noqa: SLF001 (the documented way to a row's names)

@@ -1,0 +1,47 @@
+"""The errors that a caller can expect, each with a stable code and what to do next."""
+
+
+class CdpError(Exception):
+    """A refusal: a stable `code`, one sentence with the values in it, and what to do next."""
+
+    def __init__(self, code: str, message: str, *, todo: str = "") -> None:
+        super().__init__(f"{message} {todo}".strip())
+        self.code = code
+        self.message = message
+        self.todo = todo
+
+
+class BadInput(CdpError):
+    """Something that was given cannot be taken as it is."""
+
+    def __init__(self, message: str, *, todo: str = "", path: str | None = None) -> None:
+        super().__init__("BAD_REQUEST", message, todo=todo)
+        self.path = path
+
+
+class Forbidden(CdpError):
+    """The caller's role does not allow what was asked."""
+
+    def __init__(self, message: str, *, todo: str = "") -> None:
+        super().__init__("FORBIDDEN", message, todo=todo)
+
+
+class NotFound(CdpError):
+    """Nothing bears the given name or id."""
+
+    def __init__(self, message: str, *, todo: str = "") -> None:
+        super().__init__("NOT_FOUND", message, todo=todo)
+
+
+class DatabaseUnavailable(CdpError):
+    """No PostgreSQL could be found, started or reached."""
+
+    def __init__(self, message: str, *, todo: str = "") -> None:
+        super().__init__("UNAVAILABLE", message, todo=todo)
+
+
+class Fenced(CdpError):
+    """Another runner moved the checkpoint on: this one must stop, its page is rolled back."""
+
+    def __init__(self, message: str, *, todo: str = "") -> None:
+        super().__init__("FENCED", message, todo=todo)

@@ -1,0 +1,210 @@
+"""Everything about a customer that a filter can name: fields, traits by group, and records."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any, Final, Generic, TypeAlias, TypeVar
+
+from sqlalchemy import ColumnElement, FromClause, Table, Text, func, literal, select
+
+from cdp import tables
+from cdp.attributes import ATTRIBUTES
+from cdp.operators import OPERATORS, FieldType, Operand, field_type
+from cdp.traits.catalog import CATALOG
+from cdp.traits.trait import Scope
+
+Row = TypeVar("Row")
+EnumType: TypeAlias = type[Enum]
+
+
+@dataclass(frozen=True, slots=True)
+class Field(Generic[Row]):
+    """Something that can be compared: its camelCase name, its type, and its SQL over a row.
+
+    `enumeration` holds the values of an ENUM. `is_personal`: a masked reader may not name it.
+    """
+
+    name: str
+    type: FieldType
+    doc: str
+    expression: Callable[[Row], ColumnElement[Any]]
+    is_personal: bool = False
+    enumeration: EnumType | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Relation:
+    """Records of one stream that belong to a customer, by way of the customer's source profiles.
+
+    Deleted records, and those that had not happened at the scope's moment, do not count.
+    """
+
+    name: str
+    doc: str
+    table: Table
+    occurred: str
+    fields: Mapping[str, Field[FromClause]]
+
+
+def camel_case(name: str) -> str:
+    """`net_spend` as the outside says it: `netSpend`."""
+    first, *others = name.split("_")
+    return first + "".join(word.capitalize() for word in others)
+
+
+def _by_name(*fields: Field[Row]) -> Mapping[str, Field[Row]]:
+    return {each.name: each for each in fields}
+
+
+def _customer_column(name: str) -> Callable[[Scope], ColumnElement[Any]]:
+    return lambda scope: scope.customer.c[name]
+
+
+_CONTACT_TYPES: Final = {"email": FieldType.EMAIL, "phone": FieldType.PHONE}
+
+FIELDS: Mapping[str, Field[Scope]] = _by_name(
+    Field("id", FieldType.ID, "The customer; a merged id is its survivor.", _customer_column("id")),
+    *(
+        Field(
+            camel_case(attribute.name),
+            _CONTACT_TYPES.get(attribute.name) or field_type(attribute.type),
+            attribute.doc,
+            _customer_column(attribute.name),
+            attribute.is_personal,
+        )
+        for attribute in ATTRIBUTES
+    ),
+    Field(
+        "createdAt",
+        FieldType.INSTANT,
+        "When any source first knew the customer.",
+        _customer_column("created_at"),
+    ),
+    Field(
+        "updatedAt",
+        FieldType.INSTANT,
+        "When the customer last changed.",
+        _customer_column("updated_at"),
+    ),
+)
+"""A customer's own fields."""
+
+GROUPS: Mapping[str, Mapping[str, Field[Scope]]] = {
+    camel_case(group.name): _by_name(
+        *(
+            Field(
+                camel_case(trait.name),
+                field_type(trait.type, trait.unit),
+                trait.doc,
+                trait,
+                enumeration=trait.type if issubclass(trait.type, Enum) else None,
+            )
+            for trait in group.traits
+        )
+    )
+    for group in CATALOG
+}
+"""The traits, by group."""
+
+
+def _source_name(row: FromClause) -> ColumnElement[Any]:
+    source = tables.source
+    return (
+        select(source.c.name).where(source.c.id == row.c.source_id).correlate(row).scalar_subquery()
+    )
+
+
+def _record_column(name: str) -> Callable[[FromClause], ColumnElement[Any]]:
+    return lambda row: row.c[name]
+
+
+def _record_field(
+    name: str, type_: FieldType, doc: str, *, is_personal: bool = False
+) -> Field[FromClause]:
+    return Field(camel_case(name), type_, doc, _record_column(name), is_personal)
+
+
+_SOURCE: Final[Field[FromClause]] = Field(
+    "source", FieldType.TEXT, "The name of the source.", _source_name
+)
+
+RELATIONS: Mapping[str, Relation] = {
+    "orders": Relation(
+        "orders",
+        "Purchases, of any status.",
+        tables.sales_order,
+        "placed_at",
+        _by_name(
+            _SOURCE,
+            _record_field("placed_at", FieldType.INSTANT, "When it was placed."),
+            Field(
+                "status",
+                FieldType.TEXT,
+                "One of the order statuses.",
+                lambda row: func.coalesce(row.c.status, literal("completed", Text), type_=Text),
+            ),
+            _record_field("channel", FieldType.TEXT, "Where it was placed."),
+            _record_field("currency", FieldType.TEXT, "ISO 4217, of the order's amounts."),
+            _record_field("total", FieldType.NUMBER, "Before refunds, in the order's currency."),
+            _record_field("discount", FieldType.NUMBER, "In the order's currency."),
+            _record_field("tax", FieldType.NUMBER, "In the order's currency."),
+            _record_field("shipping", FieldType.NUMBER, "In the order's currency."),
+        ),
+    ),
+    "messages": Relation(
+        "messages",
+        "Events of messages to the customer.",
+        tables.message,
+        "occurred_at",
+        _by_name(
+            _SOURCE,
+            _record_field("occurred_at", FieldType.INSTANT, "When it happened."),
+            _record_field("channel", FieldType.TEXT, "Such as email or sms."),
+            _record_field("kind", FieldType.TEXT, "Such as delivered, opened or clicked."),
+            _record_field("campaign_id", FieldType.TEXT, "The campaign's key in the source."),
+            _record_field("url", FieldType.TEXT, "What was clicked.", is_personal=True),
+        ),
+    ),
+    "interactions": Relation(
+        "interactions",
+        "What the customer did.",
+        tables.interaction,
+        "occurred_at",
+        _by_name(
+            _SOURCE,
+            _record_field("occurred_at", FieldType.INSTANT, "When it happened."),
+            _record_field("kind", FieldType.TEXT, "Such as follow, like or page_view."),
+            _record_field("network", FieldType.TEXT, "The social network, if it was on one."),
+        ),
+    ),
+    "tickets": Relation(
+        "tickets",
+        "Cases in the support queue.",
+        tables.ticket,
+        "opened_at",
+        _by_name(
+            _SOURCE,
+            _record_field("opened_at", FieldType.INSTANT, "When it was opened."),
+            _record_field("first_response_at", FieldType.INSTANT, "When it was first answered."),
+            _record_field("resolved_at", FieldType.INSTANT, "When it was resolved."),
+            _record_field("channel", FieldType.TEXT, "How the customer wrote."),
+            _record_field("status", FieldType.TEXT, "As the source tells it."),
+            _record_field("priority", FieldType.TEXT, "As the source tells it."),
+            _record_field("subject", FieldType.TEXT, "Of the case.", is_personal=True),
+        ),
+    ),
+}
+"""What `some`, `none`, `every` (all of them; true without any) and `count` can ask about."""
+
+QUANTIFIERS: Final = ("some", "none", "every")
+
+ATTRIBUTE_OPERATORS: Mapping[str, tuple[FieldType, Operand]] = {
+    **{name: (FieldType.TEXT, operand) for name, operand in OPERATORS[FieldType.TEXT].items()},
+    **{
+        name: (FieldType.NUMBER, operand)
+        for name, operand in OPERATORS[FieldType.NUMBER].items()
+        if name not in OPERATORS[FieldType.TEXT]
+    },
+}
+"""What `attribute: { name, ... }` takes beside `name`: text operators compare its text; those of
+order compare it as a number and hold for nothing that does not read as one."""

@@ -1,0 +1,1 @@
+"""Identity: a deterministic partition of source profiles into customers, from evidence alone."""

@@ -1,0 +1,123 @@
+"""Normal forms: of identifiers, to be stored and found by; of names, to be compared by."""
+
+import re
+import unicodedata
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Final
+
+import phonenumbers
+from phonenumbers import NumberParseException, PhoneNumberFormat, ValidationResult
+
+MAX_IDENTIFIER: Final = 320  # characters; the longest possible email address
+PHONE_CACHE_ENTRIES: Final = 65_536
+
+_EMAIL = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s.]+")
+_NOT_WORD = re.compile(r"[^\w]+|_+")
+_CARD_NOISE = re.compile(r"[\s\-.]+")
+
+_PLACEHOLDER_WORDS: Final = frozenset(
+    """- -1 0 00 000 0000 anonymous blank distinctid distinct_id dummy email empty fake false guest
+    id invalid na n/a nan nil no noaddress noemail nomail none noname not_authenticated null object
+    placeholder test true undefined unknown unset walkin walk-in xxx""".split()
+) | {"[object object]"}
+"""Values that many systems write where they know nothing."""
+
+_PLACEHOLDER_EMAIL = re.compile(
+    r"(no[._-]?(e?mail|reply|name|address|one)|do[._-]?not[._-]?reply|none|null|na|nil|unknown"
+    r"|anonymous|guest|test|dummy|fake|invalid|placeholder|undefined|x{2,}|a{2,}|0+|walk-?in)\d*@.+"
+)
+_ONE_DIGIT_REPEATED = re.compile(r"(\d)\1{5,}")
+_TITLES: Final = frozenset("mr mrs ms miss dr prof sir madam herr frau mme mlle sr sra".split())
+
+
+def normalise(kind: str, value: str, region: str) -> str | None:
+    """The normal form of an identifier; None where the value cannot point at a person.
+
+    `kind` is one of CONTRACT's identifier kinds; `region` (ISO 3166) reads a phone number that
+    has no country code.
+    """
+    family = kind.partition(":")[0]
+    normal = _NORMALISERS[family](value, region)
+    if normal is None or len(normal) > MAX_IDENTIFIER or is_placeholder(family, normal):
+        return None
+    return normal
+
+
+def normalise_email(text: str) -> str | None:
+    """Lower case, without spaces around; None for what is not an address."""
+    normal = unicodedata.normalize("NFKC", text).strip().lower()
+    return normal if _EMAIL.fullmatch(normal) else None
+
+
+@lru_cache(maxsize=PHONE_CACHE_ENTRIES)
+def normalise_phone(text: str, region: str) -> str | None:
+    """E.164; None for what cannot be dialled. Of the length of a number, not its being assigned."""
+    try:
+        number = phonenumbers.parse(text, region)
+    except NumberParseException:
+        return None
+    if phonenumbers.is_possible_number_with_reason(number) != ValidationResult.IS_POSSIBLE:
+        return None
+    return phonenumbers.format_number(number, PhoneNumberFormat.E164)
+
+
+def is_placeholder(kind: str, normal: str) -> bool:
+    """Whether a normal value is one that is written where nothing is known."""
+    if normal.casefold() in _PLACEHOLDER_WORDS or not normal.strip("0- "):
+        return True
+    if kind == "email":
+        return _PLACEHOLDER_EMAIL.fullmatch(normal) is not None
+    if kind == "phone":
+        return _ONE_DIGIT_REPEATED.search(normal[-7:]) is not None or normal.endswith("1234567890")
+    return False
+
+
+def fold(text: str) -> str:
+    """The words of a name or a search: lower case, no accents or punctuation, one space between."""
+    if not text.isascii():
+        decomposed = unicodedata.normalize("NFKD", text)
+        text = "".join(c for c in decomposed if not unicodedata.combining(c))
+    return _NOT_WORD.sub(" ", text.casefold()).strip()
+
+
+def name_keys(first: str | None, last: str | None, full: str | None) -> tuple[str, str]:
+    """Given names and family name, folded for comparison; empty where unknown.
+
+    A full name alone is parted at its comma (`Doe, Ann`), else before its last word.
+    """
+    if not first and not last and full:
+        before, comma, after = full.partition(",")
+        first, last = (after, before) if comma else _before_last_word(full)
+    given = " ".join(word for word in fold(first or "").split() if word not in _TITLES)
+    return given, fold(last or "")
+
+
+def _before_last_word(full: str) -> tuple[str, str]:
+    words = [word for word in full.split() if fold(word) not in _TITLES]
+    return (" ".join(words[:-1]), words[-1]) if len(words) > 1 else (" ".join(words), "")
+
+
+def _stripped(value: str, _region: str) -> str | None:
+    return value.strip() or None
+
+
+def _card(value: str, _region: str) -> str | None:
+    return _CARD_NOISE.sub("", value).upper() or None
+
+
+def _handle(value: str, _region: str) -> str | None:
+    return value.strip().lstrip("@").lower() or None
+
+
+_NORMALISERS: Final[dict[str, Callable[[str, str], str | None]]] = {
+    "email": lambda value, _region: normalise_email(value),
+    "phone": normalise_phone,
+    "loyalty_card": _card,
+    "handle": _handle,
+    "external": _stripped,
+    "anonymous_id": _stripped,
+}
+
+IDENTIFIER_FAMILIES: Final = tuple(_NORMALISERS)
+"""The part of an identifier kind before its colon."""

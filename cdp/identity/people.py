@@ -1,0 +1,73 @@
+"""What a record says of a person: its identifiers, its name, and whose contact it belongs to."""
+
+from collections.abc import Iterable, Iterator
+
+from cdp.identity.evidence import KIND_PRIORITY, Identifier
+from cdp.identity.names import Person
+from cdp.identity.normalise import name_keys, normalise
+from cdp.records import CustomerRecord, Record
+
+
+def identifiers_of(record: CustomerRecord, source_name: str, region: str) -> list[Identifier]:
+    """Every identifier that a customer record carries, normalised, in the record's order.
+
+    The first is the record's own key in its source.
+    """
+    own = Identifier(f"external:{source_name}", record.id)
+    phone_region = (record.country or region).upper()
+    return [own, *_normalised(_claims(record), phone_region)]
+
+
+def first_of(identifiers: Iterable[Identifier], kind: str) -> str | None:
+    """The value that comes first among those of one kind."""
+    return next((one.value for one in identifiers if one.kind == kind), None)
+
+
+def person_of(record: CustomerRecord) -> Person:
+    """The name and birth date that tell this person from another."""
+    given, family = name_keys(record.first_name, record.last_name, record.full_name)
+    return Person(given, family, record.birth_date)
+
+
+def contact_identifiers(record: Record, region: str) -> list[Identifier]:
+    """Identifiers of the party of a record that names no customer, the strongest first.
+
+    Empty where the record names a customer or carries nothing that points at a person.
+    """
+    if getattr(record, "customer_id", None) is not None:
+        return []
+    found = set(_normalised(_contact_claims(record), region))
+    return sorted(found, key=lambda one: (KIND_PRIORITY.index(one.kind.partition(":")[0]), one))
+
+
+def _claims(record: CustomerRecord) -> Iterator[tuple[str, str]]:
+    for email in (record.email, *record.emails):
+        if email:
+            yield "email", email
+    for phone in (record.phone, *record.phones):
+        if phone:
+            yield "phone", phone
+    if record.loyalty_card:
+        yield "loyalty_card", record.loyalty_card
+    for network, handle in record.handles.items():
+        yield f"handle:{network.strip().lower()}", handle
+    for kind, value in record.external_ids.items():
+        yield f"external:{kind.strip()}", value
+
+
+def _contact_claims(record: Record) -> Iterator[tuple[str, str]]:
+    for kind in ("loyalty_card", "email", "phone", "anonymous_id"):
+        value = getattr(record, kind, None)
+        if value:
+            yield kind, value
+    handle = getattr(record, "handle", None)
+    network = getattr(record, "network", None) or getattr(record, "channel", None)
+    if handle and network:
+        yield f"handle:{network.strip().lower()}", handle
+
+
+def _normalised(claims: Iterable[tuple[str, str]], region: str) -> Iterator[Identifier]:
+    for kind, value in claims:
+        normal = normalise(kind, value, region)
+        if normal is not None:
+            yield Identifier(kind, normal)

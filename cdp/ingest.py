@@ -1,0 +1,278 @@
+"""Ingest: a batch of deliveries becomes records, identities and facts, in the caller's transaction.
+
+In this order: checkpoint (fences off another runner), versions compared by digest, source profiles
+and the map, every other record with its owner, facts of whoever was touched, dead letters.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Final
+
+import msgspec
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from cdp.customers import lock_customers, refresh_customers, refresh_days
+from cdp.database import driver as driver_of
+from cdp.delivery import Batch, Checkpoint, Refused, digest
+from cdp.errors import Fenced, NotFound
+from cdp.identity.people import contact_identifiers
+from cdp.profiles import (
+    CONTACT,
+    CUSTOMERS,
+    STORED_COLUMNS,
+    Origin,
+    People,
+    contact_key,
+    find_profiles,
+    write_people,
+)
+from cdp.records import STREAMS, OrderRecord
+from cdp.rows import EMBEDDED_LINE_COLUMNS, columns_of, embedded_line_row, order_status, row_of
+from cdp.tables import PERSON_TABLES, STREAM_TABLES, order_line
+from cdp.touched import COMPARED_COLUMNS, Touched, adopt_waiting
+from cdp.values import ProfileId, SourceId
+from cdp.versions import Changes, Driver, Version, compare, copy_rows, keep_old, read_version
+from cdp.workspace import Workspace
+
+PERSON_STREAMS: Final = tuple(
+    stream for stream, table in STREAM_TABLES.items() if table in PERSON_TABLES
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """What a batch did, in records; `merged`: times that source profiles changed their customer.
+
+    `notes`: what a person should know, with how often it happened.
+    """
+
+    new: int = 0
+    changed: int = 0
+    unchanged: int = 0
+    stale: int = 0
+    deleted: int = 0
+    refused: int = 0
+    merged: int = 0
+    notes: Mapping[str, int] = field(default_factory=dict)
+
+
+async def apply(connection: AsyncConnection, batch: Batch, workspace: Workspace) -> Applied:
+    """Apply a batch in the caller's transaction: all of it is stored, or none.
+
+    Raises Fenced where another runner has taken the stream over since the checkpoint's epoch, and
+    NotFound for a source that does not exist.
+    """
+    driver = await driver_of(connection)
+    if batch.checkpoint is not None:
+        await _advance(driver, batch.source_id, batch.checkpoint)
+    versions, refused = _read(batch)
+    origin = await _origin(driver, batch.source_id, workspace)
+    await _bury(driver, batch, refused, origin.learned_at)
+    changes = {
+        stream: await compare(driver, origin.source_id, stream, versions[stream], columns)
+        for stream, columns in _compared(versions)
+    }
+    people, notes = People(), Counter[str]()
+    if any(one.current or one.late or one.deleted for one in changes.values()):
+        writer = _Writer(connection, driver, origin, workspace)
+        people, notes = await writer.write(changes)
+    return Applied(
+        new=sum(len(one.fresh) for one in changes.values()),
+        changed=sum(len(one.changed) for one in changes.values()),
+        unchanged=sum(one.unchanged for one in changes.values()),
+        stale=sum(len(one.late) for one in changes.values()),
+        deleted=sum(len(one.deleted) for one in changes.values()),
+        refused=len(refused),
+        merged=people.moves,
+        notes=notes,
+    )
+
+
+def _read(batch: Batch) -> tuple[Mapping[str, list[Version]], list[Refused]]:
+    """The versions by stream, in the order of their arrival, and what cannot be taken."""
+    versions: dict[str, list[Version]] = defaultdict(list)
+    refused: list[Refused] = []
+    for delivery in batch.deliveries:
+        if isinstance(delivery, Refused):
+            refused.append(delivery)
+            continue
+        version = read_version(delivery)
+        if isinstance(version, Refused):
+            refused.append(version)
+        else:
+            stream = getattr(delivery, "stream", None) or delivery.record.stream  # type: ignore[union-attr]
+            versions[stream].append(version)
+    return versions, refused
+
+
+def _compared(versions: Mapping[str, object]) -> list[tuple[str, Sequence[str]]]:
+    """The streams of a batch in the order of writing, with the stored columns that are needed."""
+    columns = {CUSTOMERS: STORED_COLUMNS, **COMPARED_COLUMNS}
+    return [(stream, columns.get(stream, ())) for stream in STREAMS if stream in versions]
+
+
+async def _advance(driver: Driver, source_id: SourceId, checkpoint: Checkpoint) -> None:
+    status = await driver.execute(
+        "UPDATE checkpoint SET cursor = $4, updated_at = now()"
+        " WHERE source_id = $1 AND stream = $2 AND epoch = $3",
+        source_id,
+        checkpoint.stream,
+        checkpoint.epoch,
+        msgspec.json.encode(checkpoint.cursor).decode(),
+    )
+    if status != "UPDATE 1":
+        raise Fenced(
+            f"Another run has taken over the stream {checkpoint.stream!r} of this source.",
+            todo="Let that run finish; nothing of this page was stored by this one.",
+        )
+
+
+async def _origin(driver: Driver, source_id: SourceId, workspace: Workspace) -> Origin:
+    row = await driver.fetchrow("SELECT name, now() AS now FROM source WHERE id = $1", source_id)
+    if row is None:
+        raise NotFound(f"There is no source {source_id}.", todo="Add it with cdp source add.")
+    return Origin(source_id, row["name"], workspace.region, row["now"])
+
+
+async def _bury(
+    driver: Driver, batch: Batch, refused: Sequence[Refused], learned_at: datetime
+) -> None:
+    """Into the dead letters, each once, with its reason."""
+    letters = {(one.stream, digest(one.payload), one.place): one for one in refused}
+    if not letters:
+        return
+    await driver.execute(
+        "INSERT INTO dead_letter (source_id, stream, digest, place, key, reason, path, payload,"
+        " first_seen_at, last_seen_at)"
+        " SELECT $1, stream, digest, place, key, reason, path, payload::json, $9, $9"
+        " FROM unnest($2::text[], $3::bytea[], $4::text[], $5::text[], $6::text[], $7::text[],"
+        " $8::text[]) AS k(stream, digest, place, key, reason, path, payload)"
+        " ON CONFLICT (source_id, stream, digest, place) DO UPDATE SET reason = excluded.reason,"
+        " path = excluded.path, attempts = dead_letter.attempts + 1,"
+        " last_seen_at = excluded.last_seen_at, resolved_at = NULL",
+        batch.source_id,
+        *map(list, zip(*letters, strict=True)),
+        [one.key for one in letters.values()],
+        [one.reason for one in letters.values()],
+        [one.path for one in letters.values()],
+        [one.payload.decode() for one in letters.values()],
+        learned_at,
+    )
+
+
+class _Writer:
+    """The writing half of one batch."""
+
+    def __init__(
+        self, connection: AsyncConnection, driver: Driver, origin: Origin, workspace: Workspace
+    ) -> None:
+        self._connection = connection
+        self._driver = driver
+        self._origin = origin
+        self._workspace = workspace
+        self._touched = Touched(connection, origin.source_id, workspace)
+        self._notes = Counter[str]()
+
+    async def write(self, changes: Mapping[str, Changes]) -> tuple[People, Counter[str]]:
+        """Write what changed; returns the people of the batch and what should be told."""
+        parties = (
+            version
+            for stream in PERSON_STREAMS
+            if stream in changes
+            for version in (*changes[stream].current, *changes[stream].late)
+        )
+        customers = changes.get(CUSTOMERS, Changes())
+        people = await write_people(self._driver, self._origin, customers, parties)
+        for stream, one in changes.items():
+            if stream != CUSTOMERS:
+                await self._write_stream(stream, one, people)
+        for stream, one in changes.items():
+            await self._touched.add_dependents(stream, one)
+        arrived = {
+            version.key: people.owners[CUSTOMERS, version.key] for version in customers.fresh
+        }
+        if arrived:
+            await adopt_waiting(self._driver, self._origin.source_id, arrived, self._touched)
+        await self._fold(people)
+        return people, self._notes
+
+    async def _write_stream(self, stream: str, changes: Changes, people: People) -> None:
+        origin = self._origin
+        await keep_old(self._driver, origin.source_id, stream, changes, origin.learned_at)
+        current = changes.current
+        if stream == "order_lines":
+            await self._drop_lines("key", [version.key for version in current])
+        rows = [row_of(origin.source_id, stream, one, origin.learned_at) for one in current]
+        columns = columns_of(stream)
+        if stream in PERSON_STREAMS:
+            owners = await self._owners(current, people)
+            columns = (*columns, "source_profile_id")
+            rows = [(*row, owner) for row, owner in zip(rows, owners, strict=True)]
+            if stream == "orders":
+                self._touched.add_orders(changes, owners)
+        await copy_rows(self._driver, STREAM_TABLES[stream], columns, rows)
+        if stream == "orders":
+            await self._write_lines(current)
+
+    async def _owners(
+        self, versions: Sequence[Version], people: People
+    ) -> Sequence[ProfileId | None]:
+        """Whose each record is: its customer's in the source, else its contact's, else nobody's."""
+        named = {key for one in versions if (key := getattr(one.record, "customer_id", None))}
+        unknown = [key for key in named if (CUSTOMERS, key) not in people.owners]
+        found = await find_profiles(self._driver, self._origin.source_id, CUSTOMERS, unknown)
+        people.owners.update({(CUSTOMERS, key): owner for key, owner in found.items()})
+        return [self._owner(one, people) for one in versions]
+
+    def _owner(self, version: Version, people: People) -> ProfileId | None:
+        record = version.record
+        if record is None:
+            return None
+        customer_id = getattr(record, "customer_id", None)
+        if customer_id is not None:
+            return people.owners.get((CUSTOMERS, customer_id))
+        said = contact_identifiers(record, self._origin.region)
+        return people.owners[CONTACT, contact_key(said[0])] if said else None
+
+    async def _write_lines(self, orders: Sequence[Version]) -> None:
+        """The lines that stand inside orders take the place of those of the versions before."""
+        lines: dict[str, tuple[Any, ...]] = {}
+        telling = []
+        for version in orders:
+            if isinstance(version.record, OrderRecord):
+                status, is_known = order_status(version.record.status)
+                if not is_known:
+                    self._notes[f"order status {version.record.status!r} read as {status}"] += 1
+                if version.record.lines is not None:
+                    telling.append(version.key)
+                    for number, line in enumerate(version.record.lines):
+                        row = embedded_line_row(
+                            self._origin.source_id,
+                            version.key,
+                            number,
+                            line,
+                            self._origin.learned_at,
+                        )
+                        lines[row[1]] = row
+        await self._drop_lines("order_key", telling)
+        await copy_rows(self._driver, order_line, EMBEDDED_LINE_COLUMNS, list(lines.values()))
+
+    async def _drop_lines(self, column: str, keys: Sequence[str]) -> None:
+        """Lines known only through a former version of their order."""
+        if keys:
+            await self._driver.execute(
+                f"DELETE FROM order_line t USING unnest($2::text[]) AS k(key)"  # noqa: S608  # names are our own constants
+                f" WHERE t.source_id = $1 AND t.{column} = k.key AND t.digest = ''",
+                self._origin.source_id,
+                list(keys),
+            )
+
+    async def _fold(self, people: People) -> None:
+        """Facts of whoever was touched, with their customers locked before anything is read."""
+        days = self._touched.days
+        profiles = people.touched | {profile_id for profile_id, _ in days}
+        customers = await lock_customers(self._connection, profiles)
+        await refresh_days(self._connection, days, self._workspace)
+        await refresh_customers(self._connection, customers | people.left_customers)

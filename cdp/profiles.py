@@ -1,0 +1,336 @@
+"""Source profiles: customers' records and contacts, from versions to evidence to stored rows."""
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Final, cast
+
+from cdp.identity import ledger
+from cdp.identity.evidence import RULES, Evidence, Identifier
+from cdp.identity.names import Person
+from cdp.identity.people import contact_identifiers, first_of, identifiers_of, person_of
+from cdp.identity.resolve import resolve
+from cdp.records import CustomerRecord
+from cdp.rows import BASE_COLUMNS, base_row, json_text
+from cdp.tables import source_profile
+from cdp.values import CustomerId, ProfileId, SourceId
+from cdp.versions import Changes, Driver, Version, copy_rows, keep_old
+
+CUSTOMERS: Final = "customers"
+CONTACT: Final = "contact"
+"""The stream of source profiles that are known only by an identifier."""
+
+NOBODY: Final = Person("", "")
+
+STORED_COLUMNS: Final = ("id", "customer_id", "first_stored_at")
+"""What of a stored profile outlives its versions."""
+
+_ATTRIBUTE_COLUMNS: Final = (
+    "first_name", "last_name", "full_name", "birth_date", "gender", "street", "city", "region",
+    "postal_code", "language", "loyalty_card", "created_at",
+)  # fmt: skip
+_COLUMNS: Final = (
+    "id", "customer_id", "stream", "first_stored_at", "given_key", "family_key", "email", "phone",
+    "country", "tags", *_ATTRIBUTE_COLUMNS, *BASE_COLUMNS,
+)  # fmt: skip
+_IDENTIFIER_COLUMNS: Final = (
+    "kind", "value", "source_profile_id", "is_current", "first_seen_at", "last_seen_at",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """The source of a batch and the moment when the batch is learned."""
+
+    source_id: SourceId
+    name: str
+    region: str
+    learned_at: datetime
+
+
+@dataclass(slots=True)
+class People:
+    """The source profiles of one batch.
+
+    `owners`: (stream, key) to profile, for customers' records and contacts of the batch; `fresh`
+    those stored by it, `touched` those whose customer must be folded anew. `moves`: how many times
+    source profiles left one customer for another.
+    """
+
+    owners: dict[tuple[str, str], ProfileId] = field(default_factory=dict)
+    fresh: set[ProfileId] = field(default_factory=set)
+    touched: set[ProfileId] = field(default_factory=set)
+    left_customers: set[CustomerId] = field(default_factory=set)
+    moves: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """A row of `source_profile` but for its customer, which evidence decides."""
+
+    profile_id: ProfileId
+    stream: str
+    version: Version
+    first_stored_at: datetime
+    person: Person
+    email: str | None
+    phone: str | None
+
+
+def contact_key(identifier: Identifier) -> str:
+    """The key of a contact within its source, such as `email:ann@example.com`."""
+    return f"{identifier.kind}:{identifier.value}"
+
+
+async def write_people(
+    driver: Driver, origin: Origin, changes: Changes, others: Iterable[Version]
+) -> People:
+    """Store the customers' records and the contacts of a batch, and bring the map up to date.
+
+    `changes` are those of the customers stream; `others` are the new versions of every other
+    stream, whose parties without a customer become contacts.
+    """
+    writer = _Writer(driver, origin)
+    await writer.add_customers(changes)
+    await writer.add_contacts(others)
+    return await writer.write(changes)
+
+
+class _Writer:
+    """The profiles of one batch on their way."""
+
+    def __init__(self, driver: Driver, origin: Origin) -> None:
+        self._driver = driver
+        self._origin = origin
+        self._people = People()
+        self._evidence: dict[ProfileId, Evidence] = {}
+        self._rows: list[_Row] = []
+
+    async def add_customers(self, changes: Changes) -> None:
+        """Customers' records: new ones, newer versions, and what late versions tell."""
+        ids = await self._reserve(len(changes.fresh))
+        for profile_id, version in zip(ids, changes.fresh, strict=True):
+            self._people.fresh.add(profile_id)
+            self._add_customer(profile_id, version, self._origin.learned_at)
+        for version, stored in changes.changed:
+            self._add_customer(stored.row["id"], version, stored.row["first_stored_at"])
+        for version, stored in changes.deleted:
+            self._people.owners[CUSTOMERS, version.key] = stored.row["id"]
+            self._people.touched.add(stored.row["id"])
+        await self._add_late(changes.late)
+
+    def _add_customer(
+        self, profile_id: ProfileId, version: Version, first_stored_at: datetime
+    ) -> None:
+        origin = self._origin
+        record = cast("CustomerRecord | None", version.record)
+        person, said = NOBODY, [Identifier(f"external:{origin.name}", version.key)]
+        if record is not None:
+            person, said = person_of(record), identifiers_of(record, origin.name, origin.region)
+        rank = (origin.source_id, CUSTOMERS, version.key)
+        self._evidence[profile_id] = Evidence(
+            profile_id, rank, person, current=frozenset(said), all=set(said)
+        )
+        self._people.owners[CUSTOMERS, version.key] = profile_id
+        email, phone = first_of(said, "email"), first_of(said, "phone")
+        self._rows.append(
+            _Row(profile_id, CUSTOMERS, version, first_stored_at, person, email, phone)
+        )
+
+    async def _add_late(self, late: Sequence[Version]) -> None:
+        """An old version changes no attribute, but its identifiers are evidence like any other."""
+        if not late:
+            return
+        await self._find(CUSTOMERS, [version.key for version in late])
+        history: dict[ProfileId, set[Identifier]] = {}
+        for version in late:
+            if version.record is not None:
+                record = cast("CustomerRecord", version.record)
+                said = identifiers_of(record, self._origin.name, self._origin.region)
+                profile_id = self._people.owners[CUSTOMERS, version.key]
+                history.setdefault(profile_id, set()).update(said)
+        await self._read_evidence([one for one in history if one not in self._evidence])
+        for profile_id, said_once in history.items():
+            self._evidence[profile_id].all |= said_once
+
+    async def add_contacts(self, versions: Iterable[Version]) -> None:
+        """One contact per strongest identifier of records that name no customer."""
+        said: dict[str, list[Identifier]] = {}
+        for version in versions:
+            if version.record is not None:
+                identifiers = contact_identifiers(version.record, self._origin.region)
+                if identifiers:
+                    said.setdefault(contact_key(identifiers[0]), []).extend(identifiers)
+        if not said:
+            return
+        await self._find(CONTACT, list(said))
+        known = [key for key in said if (CONTACT, key) in self._people.owners]
+        await self._read_evidence([self._people.owners[CONTACT, key] for key in known])
+        for key in known:
+            profile_id = self._people.owners[CONTACT, key]
+            if not self._extend(self._evidence[profile_id], said.pop(key)):
+                del self._evidence[profile_id]
+        await self._add_fresh_contacts(said)
+
+    def _extend(self, evidence: Evidence, said: list[Identifier]) -> bool:
+        """Whether a contact's records told identifiers that it did not have."""
+        is_news = not evidence.current.issuperset(said)
+        evidence.current |= set(said)
+        evidence.all.update(said)
+        return is_news
+
+    async def _add_fresh_contacts(self, said: Mapping[str, list[Identifier]]) -> None:
+        origin = self._origin
+        for profile_id, key in zip(await self._reserve(len(said)), said, strict=True):
+            identifiers = said[key]
+            self._evidence[profile_id] = Evidence(
+                profile_id,
+                (origin.source_id, CONTACT, key),
+                NOBODY,
+                is_contact=True,
+                current=frozenset(identifiers),
+                all=set(identifiers),
+            )
+            self._people.owners[CONTACT, key] = profile_id
+            self._people.fresh.add(profile_id)
+            email, phone = first_of(identifiers, "email"), first_of(identifiers, "phone")
+            version = Version(key, None, b"null", b"", None, None)
+            self._rows.append(
+                _Row(profile_id, CONTACT, version, origin.learned_at, NOBODY, email, phone)
+            )
+
+    async def write(self, changes: Changes) -> People:
+        """Resolve against what is stored, then write profiles, identifiers, map and ledger."""
+        people = self._people
+        resolution = await resolve(self._driver, self._evidence, RULES)
+        await keep_old(
+            self._driver, self._origin.source_id, CUSTOMERS, changes, self._origin.learned_at
+        )
+        await self._write_identifiers()
+        await copy_rows(
+            self._driver,
+            source_profile,
+            _COLUMNS,
+            [self._row(row, resolution.customer_of[row.profile_id]) for row in self._rows],
+        )
+        await self._complete_contacts()
+        written = {row.profile_id for row in self._rows}
+        await ledger.record(self._driver, resolution, RULES, self._origin.learned_at, written)
+        people.touched.update(self._evidence)
+        for move in resolution.moves:
+            people.touched.update(move.profile_ids)
+            people.left_customers.add(move.from_customer_id)
+        people.moves = len(resolution.moves)
+        return people
+
+    def _row(self, row: _Row, customer_id: CustomerId) -> tuple[Any, ...]:
+        record = row.version.record
+        country, tags = getattr(record, "country", None), getattr(record, "tags", None)
+        return (
+            row.profile_id,
+            customer_id,
+            row.stream,
+            row.first_stored_at,
+            row.person.given,
+            row.person.family,
+            row.email,
+            row.phone,
+            country.upper() if country else None,
+            json_text(tags) if tags else None,
+            *(getattr(record, name, None) for name in _ATTRIBUTE_COLUMNS),
+            *base_row(self._origin.source_id, row.version, self._origin.learned_at),
+        )
+
+    async def _write_identifiers(self) -> None:
+        """Every identifier of the batch's evidence; those no longer said stay, as history."""
+        at = self._origin.learned_at
+        fresh: list[tuple[Any, ...]] = []
+        known: list[tuple[Any, ...]] = []
+        for profile_id, one in self._evidence.items():
+            into = fresh if profile_id in self._people.fresh else known
+            into += [(*said, profile_id, said in one.current, at, at) for said in one.all]
+        await self._driver.copy_records_to_table(
+            "identifier", columns=_IDENTIFIER_COLUMNS, records=fresh
+        )
+        if known:
+            await self._driver.execute(
+                "INSERT INTO identifier (kind, value, source_profile_id, is_current,"
+                " first_seen_at, last_seen_at) SELECT kind, value, id, is_current, $5, $5"
+                " FROM unnest($1::text[], $2::text[], $3::bigint[], $4::bool[])"
+                " AS k(kind, value, id, is_current)"
+                " ON CONFLICT (kind, value, source_profile_id) DO UPDATE"
+                " SET is_current = excluded.is_current, last_seen_at = CASE"
+                " WHEN excluded.is_current THEN excluded.last_seen_at"
+                " ELSE identifier.last_seen_at END",
+                *map(list, zip(*(row[:4] for row in known), strict=True)),
+                at,
+            )
+
+    async def _complete_contacts(self) -> None:
+        """A contact that was known by one identifier may have told another."""
+        grown = [
+            one
+            for profile_id, one in self._evidence.items()
+            if one.is_contact and profile_id not in self._people.fresh
+        ]
+        if grown:
+            said = [sorted(one.current) for one in grown]
+            await self._driver.execute(
+                "UPDATE source_profile p SET email = coalesce(p.email, k.email),"
+                " phone = coalesce(p.phone, k.phone)"
+                " FROM unnest($1::bigint[], $2::text[], $3::text[]) AS k(id, email, phone)"
+                " WHERE p.id = k.id",
+                [one.profile_id for one in grown],
+                [first_of(one, "email") for one in said],
+                [first_of(one, "phone") for one in said],
+            )
+
+    async def _reserve(self, count: int) -> Sequence[ProfileId]:
+        rows = await self._driver.fetch(
+            "SELECT nextval('source_profile_id_seq') FROM generate_series(1, $1)", count
+        )
+        return [ProfileId(row[0]) for row in rows]
+
+    async def _find(self, stream: str, keys: Collection[str]) -> None:
+        found = await find_profiles(self._driver, self._origin.source_id, stream, keys)
+        for key, profile_id in found.items():
+            self._people.owners.setdefault((stream, key), profile_id)
+
+    async def _read_evidence(self, profile_ids: Collection[ProfileId]) -> None:
+        """Stored profiles as evidence; `resolve` completes what they carried before."""
+        rows = await self._driver.fetch(
+            "SELECT p.id, p.source_id, p.stream, p.key, p.given_key, p.family_key, p.birth_date,"
+            " i.kind, i.value FROM unnest($1::bigint[]) AS k(id) JOIN source_profile p USING (id)"
+            " LEFT JOIN identifier i ON i.source_profile_id = p.id AND i.is_current",
+            list(profile_ids),
+        )
+        for row in rows:
+            one = self._evidence.setdefault(
+                row["id"],
+                Evidence(
+                    row["id"],
+                    (row["source_id"], row["stream"], row["key"]),
+                    Person(row["given_key"], row["family_key"], row["birth_date"]),
+                    is_contact=row["stream"] == CONTACT,
+                ),
+            )
+            if row["kind"] is not None:
+                said = Identifier(row["kind"], row["value"])
+                one.current |= {said}
+                one.all.add(said)
+
+
+async def find_profiles(
+    driver: Driver, source_id: SourceId, stream: str, keys: Collection[str]
+) -> dict[str, ProfileId]:
+    """The stored profiles of the given keys."""
+    if not keys:
+        return {}
+    rows = await driver.fetch(
+        "SELECT p.key, p.id FROM unnest($3::text[]) AS k(key) JOIN source_profile p"
+        " ON p.source_id = $1 AND p.stream = $2 AND p.key = k.key",
+        source_id,
+        stream,
+        list(keys),
+    )
+    return {row["key"]: row["id"] for row in rows}

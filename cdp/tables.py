@@ -1,0 +1,558 @@
+"""Every table of the database, on one MetaData; a column's comment is its documentation."""
+
+from collections.abc import Mapping
+from enum import Enum
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Computed,
+    Date,
+    DateTime,
+    ForeignKey,
+    Identity,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Numeric,
+    PrimaryKeyConstraint,
+    Table,
+    Text,
+    UniqueConstraint,
+    func,
+    text,
+)
+from sqlalchemy.dialects.postgresql import ARRAY, ENUM, JSON, JSONB, TSVECTOR
+from sqlalchemy.schema import SchemaItem
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+Instant = DateTime(timezone=True)
+
+
+class LifecycleStage(Enum):
+    """Where a customer stands between the first order and the last; in that order."""
+
+    PROSPECT = "PROSPECT"
+    NEW = "NEW"
+    ACTIVE = "ACTIVE"
+    LOYAL = "LOYAL"
+    AT_RISK = "AT_RISK"
+    LAPSED = "LAPSED"
+    LOST = "LOST"
+
+
+lifecycle_stage = ENUM(LifecycleStage, name="lifecycle_stage", metadata=metadata)
+
+# Sources and the work on them ---------------------------------------------------------------
+
+workspace = Table(
+    "workspace",
+    metadata,
+    Column("key", Text, primary_key=True),
+    Column("value", Text, nullable=False),
+    comment="Settings of the whole workspace; a key that is absent has its default.",
+)
+
+source = Table(
+    "source",
+    metadata,
+    Column("id", Integer, Identity(), primary_key=True),
+    Column("name", Text, nullable=False, unique=True),
+    Column("connector", Text, nullable=False),
+    Column("settings", JSONB, nullable=False, server_default="{}"),
+    Column("created_at", Instant, nullable=False, server_default=func.now()),
+    Column("removed_at", Instant, comment="Removed from syncs then; its records stay."),
+    comment="A system outside, and the connector that reads it.",
+)
+
+checkpoint = Table(
+    "checkpoint",
+    metadata,
+    Column("source_id", ForeignKey("source.id"), primary_key=True),
+    Column("stream", Text, primary_key=True),
+    Column("cursor", JSONB, comment="Where to resume; null before the first page."),
+    Column("epoch", BigInteger, nullable=False, server_default="0"),
+    Column("updated_at", Instant, nullable=False, server_default=func.now()),
+    comment="Where each stream resumes. A runner takes a new epoch; an older one is fenced off.",
+)
+
+sync_run = Table(
+    "sync_run",
+    metadata,
+    Column("id", BigInteger, Identity(), primary_key=True),
+    Column("source_id", ForeignKey("source.id"), nullable=False),
+    Column("started_at", Instant, nullable=False, server_default=func.now()),
+    Column("finished_at", Instant, comment="Null while it runs, or where it was killed."),
+    Column("status", Text, nullable=False, server_default="running"),
+    Column("counts", JSONB, nullable=False, server_default="{}"),
+    Column("error", Text),
+    Index(None, "source_id", "started_at"),
+    comment="One run of a source: running, ok, partial or failed, with its counts.",
+)
+
+dead_letter = Table(
+    "dead_letter",
+    metadata,
+    Column("id", BigInteger, Identity(), primary_key=True),
+    Column("source_id", ForeignKey("source.id"), nullable=False),
+    Column("stream", Text, nullable=False),
+    Column("key", Text, comment="Null where the record did not even tell its key."),
+    Column("place", Text, nullable=False, comment="File and line, or page, where it stood."),
+    Column("reason", Text, nullable=False),
+    Column("path", Text, nullable=False, comment="The column at fault; empty where none is."),
+    Column("payload", JSON, nullable=False, comment="As it came."),
+    Column("digest", LargeBinary, nullable=False, comment="Of the payload."),
+    Column("attempts", Integer, nullable=False, server_default="1"),
+    Column("first_seen_at", Instant, nullable=False, server_default=func.now()),
+    Column("last_seen_at", Instant, nullable=False, server_default=func.now()),
+    Column("resolved_at", Instant, comment="When a retry took it; null while it lies here."),
+    UniqueConstraint("source_id", "stream", "digest", "place"),
+    comment="Records that could not be taken, each with its reason.",
+)
+
+api_key = Table(
+    "api_key",
+    metadata,
+    Column("id", Integer, Identity(), primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("role", Text, nullable=False),
+    Column("digest", LargeBinary, nullable=False, unique=True, comment="SHA-256 of the key."),
+    Column("created_at", Instant, nullable=False, server_default=func.now()),
+    Column("revoked_at", Instant),
+    comment="Keys of the API; the key itself is printed once and never stored.",
+)
+
+# Records --------------------------------------------------------------------------------------
+
+
+def _record_columns() -> tuple[Column[Any], ...]:
+    """What every record carries, whatever its stream."""
+    return (
+        Column("source_id", ForeignKey("source.id"), nullable=False),
+        Column("key", Text, nullable=False),
+        Column("digest", LargeBinary, nullable=False, comment="Of the mapped record."),
+        Column("payload", JSON, nullable=False, comment="As the source said it."),
+        Column("attributes", JSONB, comment="What the source said beyond our columns."),
+        Column("updated_at", Instant, comment="When the source changed it, if it tells."),
+        Column("vendor_version", BigInteger, comment="The source's own counter, if it has one."),
+        Column("learned_at", Instant, nullable=False, comment="When this version reached us."),
+        Column("deleted_at", Instant, comment="When the source deleted it; null while it lives."),
+    )
+
+
+def _record_table(name: str, *items: SchemaItem, comment: str) -> Table:
+    return Table(
+        name,
+        metadata,
+        *_record_columns(),
+        *items,
+        PrimaryKeyConstraint("source_id", "key"),
+        comment=comment,
+    )
+
+
+def _person_table(name: str, occurred: str, *items: SchemaItem, comment: str) -> Table:
+    """A record about a person: named by `customer_id` in its source, or by its contact points."""
+    return _record_table(
+        name,
+        Column("customer_id", Text, comment="The key of its customer in the source; null: none."),
+        Column(
+            "source_profile_id",
+            BigInteger,
+            comment="Whose it is; null while its customer is not seen yet or nobody is named.",
+        ),
+        *items,
+        Index(None, "source_profile_id", occurred),
+        Index(
+            f"ix_{name}_waiting",
+            "source_id",
+            "customer_id",
+            postgresql_where=text("source_profile_id IS NULL AND customer_id IS NOT NULL"),
+        ),
+        comment=comment,
+    )
+
+
+record_version = Table(
+    "record_version",
+    metadata,
+    Column("id", BigInteger, Identity(), primary_key=True),
+    Column("source_id", ForeignKey("source.id"), nullable=False),
+    Column("stream", Text, nullable=False),
+    Column("key", Text, nullable=False),
+    Column("digest", LargeBinary, nullable=False),
+    Column("payload", JSON, nullable=False),
+    Column("updated_at", Instant),
+    Column("vendor_version", BigInteger),
+    Column("learned_at", Instant, nullable=False),
+    Column("deleted_at", Instant),
+    Index(None, "source_id", "stream", "key"),
+    comment="Every version of a record that is not the current one: superseded, or come too late.",
+)
+
+source_profile = Table(
+    "source_profile",
+    metadata,
+    Column("id", BigInteger, Identity(), primary_key=True),
+    Column("customer_id", BigInteger, nullable=False, index=True),
+    Column("stream", Text, nullable=False, comment="customers, or contact."),
+    *_record_columns(),
+    Column("first_name", Text),
+    Column("last_name", Text),
+    Column("full_name", Text),
+    Column("email", Text),
+    Column("phone", Text, comment="E.164."),
+    Column("birth_date", Date),
+    Column("gender", Text),
+    Column("street", Text),
+    Column("city", Text),
+    Column("region", Text),
+    Column("postal_code", Text),
+    Column("country", Text),
+    Column("language", Text),
+    Column("loyalty_card", Text),
+    Column("tags", JSONB),
+    Column("created_at", Instant, comment="When the source first knew the person, if it tells."),
+    Column("first_stored_at", Instant, nullable=False),
+    Column("given_key", Text, nullable=False, comment="First names, normalised for comparison."),
+    Column("family_key", Text, nullable=False, comment="Last name, normalised for comparison."),
+    UniqueConstraint("source_id", "stream", "key"),
+    comment="A person as one source tells it. Its id is the customer id that it reserves.",
+)
+
+product = _record_table(
+    "product",
+    Column("sku", Text),
+    Column("title", Text),
+    Column("category", Text),
+    Column("price", Numeric),
+    Column("currency", Text),
+    comment="Something that is sold.",
+)
+
+sales_order = _person_table(
+    "sales_order",
+    "placed_at",
+    Column("placed_at", Instant),
+    Column("currency", Text),
+    Column("total", Numeric),
+    Column("discount", Numeric),
+    Column("tax", Numeric),
+    Column("shipping", Numeric),
+    Column("status", Text, comment="One of the order statuses; null reads as completed."),
+    Column("channel", Text),
+    comment="A purchase, in its own currency.",
+)
+
+order_line = _record_table(
+    "order_line",
+    Column("order_key", Text, nullable=False),
+    Column("line", Text, nullable=False),
+    Column("product_id", Text),
+    Column("sku", Text),
+    Column("title", Text),
+    Column("category", Text),
+    Column("quantity", Numeric),
+    Column("unit_price", Numeric),
+    Column("discount", Numeric),
+    Index(None, "source_id", "order_key"),
+    comment="A line of an order; its order is (source_id, order_key).",
+)
+
+refund = _record_table(
+    "refund",
+    Column("order_key", Text),
+    Column("refunded_at", Instant),
+    Column("amount", Numeric),
+    Column("currency", Text),
+    Column("reason", Text),
+    Index(None, "source_id", "order_key"),
+    comment="Money given back on an order.",
+)
+
+campaign = _record_table(
+    "campaign",
+    Column("name", Text),
+    Column("channel", Text),
+    Column("started_at", Instant),
+    Column("cost", Numeric),
+    Column("currency", Text),
+    comment="Something that was sent to many.",
+)
+
+message = _person_table(
+    "message",
+    "occurred_at",
+    Column("message_id", Text),
+    Column("campaign_id", Text),
+    Column("channel", Text),
+    Column("kind", Text),
+    Column("occurred_at", Instant),
+    Column("url", Text),
+    comment="One event of one message to a person.",
+)
+
+interaction = _person_table(
+    "interaction",
+    "occurred_at",
+    Column("kind", Text),
+    Column("network", Text),
+    Column("occurred_at", Instant),
+    Column("properties", JSONB),
+    comment="Something that a person did.",
+)
+
+ticket = _person_table(
+    "ticket",
+    "opened_at",
+    Column("channel", Text),
+    Column("subject", Text),
+    Column("status", Text),
+    Column("priority", Text),
+    Column("opened_at", Instant),
+    Column("first_response_at", Instant),
+    Column("resolved_at", Instant),
+    comment="A case in the support queue.",
+)
+
+feedback = _person_table(
+    "feedback",
+    "given_at",
+    Column("kind", Text),
+    Column("score", Numeric),
+    Column("scale", Numeric),
+    Column("comment", Text),
+    Column("product_id", Text),
+    Column("given_at", Instant),
+    comment="A score that a person gave.",
+)
+
+loyalty_entry = _person_table(
+    "loyalty_entry",
+    "occurred_at",
+    Column("loyalty_card", Text),
+    Column("kind", Text),
+    Column("points", BigInteger),
+    Column("occurred_at", Instant),
+    Column("expires_at", Instant),
+    Column("order_id", Text),
+    Column("reason", Text),
+    comment="A movement of points in a source's own programme.",
+)
+
+subscription = _person_table(
+    "subscription",
+    "started_at",
+    Column("plan", Text),
+    Column("status", Text),
+    Column("amount", Numeric),
+    Column("currency", Text),
+    Column("interval", Text),
+    Column("started_at", Instant),
+    Column("renews_at", Instant),
+    Column("cancelled_at", Instant),
+    Column("ended_at", Instant),
+    comment="A contract that renews.",
+)
+
+consent = _person_table(
+    "consent",
+    "recorded_at",
+    Column("email", Text),
+    Column("phone", Text),
+    Column("channel", Text),
+    Column("purpose", Text),
+    Column("status", Text),
+    Column("recorded_at", Instant),
+    Column("evidence", Text),
+    comment="A permission given or taken back.",
+)
+
+exchange_rate = _record_table(
+    "exchange_rate",
+    Column("on", Date),
+    Column("currency", Text),
+    Column("base", Text),
+    Column("rate", Numeric),
+    Index(None, "currency", "base", "on"),
+    comment="On a day, one unit of currency is rate units of base.",
+)
+
+STREAM_TABLES: Mapping[str, Table] = {
+    "customers": source_profile,
+    "products": product,
+    "orders": sales_order,
+    "order_lines": order_line,
+    "refunds": refund,
+    "campaigns": campaign,
+    "messages": message,
+    "interactions": interaction,
+    "tickets": ticket,
+    "feedback": feedback,
+    "loyalty_entries": loyalty_entry,
+    "subscriptions": subscription,
+    "consents": consent,
+    "exchange_rates": exchange_rate,
+}
+"""Where the records of each canonical stream lie."""
+
+PERSON_TABLES: tuple[Table, ...] = tuple(
+    table for table in STREAM_TABLES.values() if "source_profile_id" in table.c
+)
+"""The tables whose rows belong to a source profile."""
+
+# Identity -------------------------------------------------------------------------------------
+
+identifier = Table(
+    "identifier",
+    metadata,
+    Column("kind", Text, nullable=False),
+    Column("value", Text, nullable=False, comment="Normalised."),
+    Column("source_profile_id", BigInteger, nullable=False),
+    Column("is_current", Boolean, nullable=False, comment="Said by the record's current version."),
+    Column("first_seen_at", Instant, nullable=False),
+    Column("last_seen_at", Instant, nullable=False),
+    PrimaryKeyConstraint("kind", "value", "source_profile_id"),
+    Index(None, "source_profile_id"),
+    comment="Evidence: this source profile carries, or once carried, this identifier.",
+)
+
+blocked_value = Table(
+    "blocked_value",
+    metadata,
+    Column("kind", Text, primary_key=True),
+    Column("value", Text, primary_key=True),
+    Column("reason", Text, nullable=False),
+    Column("blocked_at", Instant, nullable=False),
+    comment="Identifiers that join nobody: shared by too many distinct persons.",
+)
+
+match_review = Table(
+    "match_review",
+    metadata,
+    Column("kind", Text, primary_key=True),
+    Column("value", Text, primary_key=True),
+    Column("profile_ids", ARRAY(BigInteger), nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("opened_at", Instant, nullable=False),
+    Index(None, "profile_ids", postgresql_using="gin"),
+    comment="Shared identifiers that joined not all who share them: for a person to look at.",
+)
+
+merge_event = Table(
+    "merge_event",
+    metadata,
+    Column("id", BigInteger, Identity(), primary_key=True),
+    Column("at", Instant, nullable=False),
+    Column("kind", Text, nullable=False, comment="merged, or split."),
+    Column("customer_id", BigInteger, nullable=False, index=True, comment="Who they are now."),
+    Column("from_customer_id", BigInteger, nullable=False, index=True, comment="Who they were."),
+    Column("profile_ids", ARRAY(BigInteger), nullable=False, comment="Who moved."),
+    Column("evidence", JSONB, nullable=False, comment="The shared identifiers that did it."),
+    Column("rule_version", Integer, nullable=False),
+    Column("actor", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    comment="The ledger: every change of the map from source profile to customer.",
+)
+
+# Facts ----------------------------------------------------------------------------------------
+
+purchase_day = Table(
+    "purchase_day",
+    metadata,
+    Column("source_profile_id", BigInteger, nullable=False),
+    Column("on", Date, nullable=False, comment="In the workspace's time zone."),
+    Column("order_count", Integer, nullable=False, comment="Qualifying orders."),
+    Column("priced_order_count", Integer, nullable=False, comment="Of them, those with a rate."),
+    Column("gross_spend", Numeric, nullable=False),
+    Column("refunded", Numeric, nullable=False),
+    Column("qualifying_spend", Numeric, nullable=False, comment="Net, of qualifying orders."),
+    Column("unpriced_count", Integer, nullable=False, comment="Orders without a rate."),
+    Column("first_order_at", Instant),
+    Column("last_order_at", Instant),
+    Column("categories", JSONB, comment="Category to spend on its lines."),
+    Column("channels", JSONB, comment="Channel to qualifying orders."),
+    Column("next_change_at", Instant, comment="When time alone will change this row."),
+    PrimaryKeyConstraint("source_profile_id", "on"),
+    Index(
+        "ix_purchase_day_due",
+        "next_change_at",
+        postgresql_where=text("next_change_at IS NOT NULL"),
+    ),
+    comment="One row per source profile and day with orders; money in the workspace's currency.",
+)
+
+FACT_COLUMNS: tuple[Column[Any], ...] = (
+    Column("order_count", Integer, nullable=False, comment="Qualifying orders."),
+    Column("priced_order_count", Integer, nullable=False, comment="Of them, those with a rate."),
+    Column("order_day_count", Integer, nullable=False, comment="Days with a qualifying order."),
+    Column("gross_spend", Numeric, nullable=False, comment="Totals of orders that stand."),
+    Column("refunded", Numeric, nullable=False, comment="Refunds of those orders."),
+    Column(
+        "net_spend",
+        Numeric,
+        Computed("gross_spend - refunded", persisted=True),
+        nullable=False,
+        comment="Gross spend less refunds.",
+    ),
+    Column("qualifying_spend", Numeric, nullable=False, comment="Net, of qualifying orders."),
+    Column("unpriced_count", Integer, nullable=False, comment="Orders without a rate."),
+    Column("first_order_at", Instant, comment="Of qualifying orders."),
+    Column("last_order_at", Instant, comment="Of qualifying orders."),
+    Column("first_order_on", Date, comment="The day of the first qualifying order."),
+    Column("last_order_on", Date, comment="The day of the last qualifying order."),
+    Column("favourite_category", Text, comment="With the most spend on its lines."),
+    Column("favourite_channel", Text, comment="With the most qualifying orders."),
+)
+"""The facts, one column each; `cdp.facts` says how each is folded."""
+
+customer = Table(
+    "customer",
+    metadata,
+    Column("id", BigInteger, primary_key=True, autoincrement=False),
+    Column("name", Text),
+    Column("first_name", Text),
+    Column("last_name", Text),
+    Column("email", Text),
+    Column("phone", Text),
+    Column("birth_date", Date),
+    Column("gender", Text),
+    Column("street", Text),
+    Column("city", Text),
+    Column("region", Text),
+    Column("postal_code", Text),
+    Column("country", Text),
+    Column("language", Text),
+    Column("attributes", JSONB, nullable=False),
+    Column("profile_count", Integer, nullable=False, comment="Of source profiles."),
+    Column("created_at", Instant, nullable=False, comment="When any source first knew them."),
+    Column("updated_at", Instant, nullable=False, comment="When this row was last folded."),
+    Column("search", TSVECTOR, nullable=False),
+    *FACT_COLUMNS,
+    Index(None, "created_at", "id"),
+    Index(None, "net_spend", "id"),
+    # Nulls come last in both directions, which one index of a nullable column cannot serve.
+    Index(
+        "ix_customer_last_order_at_rising", text("(last_order_at IS NULL)"), "last_order_at", "id"
+    ),
+    Index(
+        "ix_customer_last_order_at_falling",
+        text("(last_order_at IS NOT NULL)"),
+        "last_order_at",
+        "id",
+    ),
+    Index(None, "order_count", "id"),
+    Index("ix_customer_search", "search", postgresql_using="gin"),
+    comment="The unified person: attributes by survivorship, and the facts, in one wide row.",
+)

@@ -1,0 +1,129 @@
+"""Which days of which source profiles a batch touches, beyond the rows that it brings itself."""
+
+from collections.abc import Collection, Iterable
+from datetime import datetime
+
+from sqlalchemy import ARRAY, Text, and_, any_, func, literal, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from cdp.customers import ProfileDay
+from cdp.facts import RATE_VALID_DAYS, day_of, order_day
+from cdp.records import ExchangeRateRecord, OrderRecord
+from cdp.tables import PERSON_TABLES, order_line, sales_order
+from cdp.values import ProfileId, SourceId
+from cdp.versions import Changes, Driver
+from cdp.workspace import Workspace
+
+COMPARED_COLUMNS = {
+    "orders": ("source_profile_id", "placed_at"),
+    "refunds": ("order_key",),
+    "products": ("category",),
+}
+"""What of a stored version tells which days it touched before it changed."""
+
+
+class Touched:
+    """The days whose facts must be folded anew."""
+
+    def __init__(
+        self, connection: AsyncConnection, source_id: SourceId, workspace: Workspace
+    ) -> None:
+        self._connection = connection
+        self._source_id = source_id
+        self._workspace = workspace
+        self.days: set[ProfileDay] = set()
+
+    def add(self, profile_id: ProfileId | None, placed_at: datetime | None) -> None:
+        """The day of one order; nothing where nobody or no moment is known."""
+        if profile_id is not None and placed_at is not None:
+            self.days.add((profile_id, day_of(placed_at, self._workspace)))
+
+    def add_orders(self, changes: Changes, owners: Iterable[ProfileId | None]) -> None:
+        """Orders of the batch where they are now, and where they were before."""
+        for version, owner in zip(changes.current, owners, strict=True):
+            if isinstance(version.record, OrderRecord):
+                self.add(owner, version.record.placed_at)
+        for _, stored in (*changes.changed, *changes.deleted):
+            self.add(stored.row["source_profile_id"], stored.row["placed_at"])
+
+    async def add_dependents(self, stream: str, changes: Changes) -> None:
+        """Orders that a refund, a line, a product or a rate of the batch speaks of."""
+        stored = [old for _, old in (*changes.changed, *changes.deleted)]
+        records = [one.record for one in changes.current if one.record is not None]
+        match stream:
+            case "refunds":
+                keys = {getattr(one, "order_id", None) for one in records}
+                await self._add_orders_of(keys | {old.row["order_key"] for old in stored})
+            case "order_lines":
+                versions = [*changes.current, *(version for version, _ in changes.deleted)]
+                await self._add_orders_of({one.key.rpartition(":")[0] for one in versions})
+            case "products":
+                await self._add_products([old.row["key"] for old in stored])
+                await self._add_products([one.key for one in changes.fresh])
+            case "exchange_rates":
+                for one in records:
+                    if isinstance(one, ExchangeRateRecord):
+                        await self._add_rate(one)
+            case _:
+                pass
+
+    async def _add_orders_of(self, keys: Collection[str | None]) -> None:
+        wanted = literal([key for key in keys if key], ARRAY(Text))
+        await self._add_where(
+            and_(sales_order.c.source_id == self._source_id, sales_order.c.key == any_(wanted))
+        )
+
+    async def _add_products(self, keys: list[str]) -> None:
+        """Orders with a line that leaves its category to its product."""
+        if keys:
+            lines = select(order_line.c.order_key).where(
+                order_line.c.source_id == self._source_id,
+                order_line.c.product_id == any_(literal(keys, ARRAY(Text))),
+                order_line.c.category.is_(None),
+            )
+            await self._add_where(
+                and_(sales_order.c.source_id == self._source_id, sales_order.c.key.in_(lines))
+            )
+
+    async def _add_rate(self, rate: ExchangeRateRecord) -> None:
+        on = order_day(self._workspace)
+        if rate.base.upper() == self._workspace.currency:
+            await self._add_where(
+                and_(
+                    sales_order.c.currency == rate.currency.upper(),
+                    on.between(rate.on, func.date(rate.on) + RATE_VALID_DAYS),
+                )
+            )
+
+    async def _add_where(self, condition: object) -> None:
+        rows = await self._connection.execute(
+            select(sales_order.c.source_profile_id, order_day(self._workspace))
+            .where(condition, sales_order.c.source_profile_id.is_not(None))  # type: ignore[arg-type]
+            .distinct()
+        )
+        self.days.update((ProfileId(row[0]), row[1]) for row in rows)
+
+
+async def adopt_waiting(
+    driver: Driver, source_id: SourceId, owners: dict[str, ProfileId], touched: Touched
+) -> None:
+    """Give records that named a customer before it was seen to that customer."""
+    waiting = " UNION ALL ".join(
+        f"(SELECT '{table.name}' AS name FROM {table.name} WHERE source_id = $1"  # noqa: S608  # names are our own constants
+        " AND source_profile_id IS NULL AND customer_id IS NOT NULL LIMIT 1)"
+        for table in PERSON_TABLES
+    )
+    for row in await driver.fetch(waiting, source_id):
+        name = row["name"]
+        placed_at = "t.placed_at" if name == sales_order.name else "NULL::timestamptz"
+        adopted = await driver.fetch(
+            f"UPDATE {name} t SET source_profile_id = k.id"  # noqa: S608  # names are our own constants
+            " FROM unnest($2::text[], $3::bigint[]) AS k(customer_id, id)"
+            " WHERE t.source_id = $1 AND t.customer_id = k.customer_id"
+            f" AND t.source_profile_id IS NULL RETURNING k.id, {placed_at} AS placed_at",
+            source_id,
+            list(owners),
+            list(owners.values()),
+        )
+        for one in adopted:
+            touched.add(one["id"], one["placed_at"])

@@ -1,0 +1,9 @@
+"""Every trait there is, by group: an explicit list; nothing registers itself by being imported."""
+
+from cdp.traits.lifecycle import LIFECYCLE
+from cdp.traits.purchases import PURCHASES
+from cdp.traits.rfm import RFM
+from cdp.traits.trait import Group
+
+CATALOG: tuple[Group, ...] = (PURCHASES, RFM, LIFECYCLE)
+"""The groups, in the order of display."""

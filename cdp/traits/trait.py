@@ -1,0 +1,94 @@
+"""The mechanism: a trait is a function from a scope to a SQL expression over one customer's row."""
+
+import typing
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, TypeAlias
+
+from sqlalchemy import ColumnElement, FromClause, func, types
+
+TraitFunction: TypeAlias = "Callable[[Scope], ColumnElement[Any]]"
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """What a trait may read: one customer, its facts, and the clock.
+
+    `customer` and `fact` are the same row for the present; for a past moment `fact` is folded anew.
+    `as_of` is that moment, with time zone.
+    """
+
+    customer: FromClause
+    fact: FromClause
+    as_of: ColumnElement[datetime]
+    timezone: str = "UTC"
+
+    @property
+    def today(self) -> ColumnElement[Any]:
+        """The workspace's day at `as_of`."""
+        return func.date(func.timezone(self.timezone, self.as_of), type_=types.Date)
+
+
+@dataclass(frozen=True, slots=True)
+class Trait:
+    """A named, typed, documented value of one customer.
+
+    `type` is the Python type of its value (an Enum for a PostgreSQL enum); null is always possible
+    and its meaning stands in `doc`. `order_column` names the stored fact that sorts like the trait
+    (`-last_order_at`: the other way round), so that an index serves the order.
+    """
+
+    name: str
+    type: type
+    doc: str
+    unit: str | None
+    order_column: str | None
+    function: TraitFunction
+
+    def __call__(self, scope: Scope) -> ColumnElement[Any]:
+        """The expression over the rows of the scope."""
+        return self.function(scope)
+
+    def order(self, scope: Scope) -> ColumnElement[Any]:
+        """What sorts like the trait, ascending; served by an index where the trait declares one."""
+        if self.order_column is None:
+            return self(scope)
+        column: ColumnElement[Any] = scope.fact.c[self.order_column.removeprefix("-")]
+        return column
+
+    @property
+    def is_order_reversed(self) -> bool:
+        """True where the stored column falls as the trait rises."""
+        return self.order_column is not None and self.order_column.startswith("-")
+
+
+def trait(
+    *, unit: str | None = None, order_column: str | None = None
+) -> Callable[[TraitFunction], Trait]:
+    """Make a trait of a function: name, type and documentation come from the function itself.
+
+    `unit` is one of: count, currency, days, ratio, or null for a moment, a text or an enum.
+    """
+
+    def make(function: TraitFunction) -> Trait:
+        returned = typing.get_type_hints(function)["return"]
+        return Trait(
+            name=function.__name__,
+            type=typing.get_args(returned)[0],
+            doc=typing.cast("str", function.__doc__).strip(),
+            unit=unit,
+            order_column=order_column,
+            function=function,
+        )
+
+    return make
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Traits that are shown together, as one object of the customer."""
+
+    name: str
+    doc: str
+    traits: tuple[Trait, ...]

@@ -1,0 +1,397 @@
+"""Filters: what each operator means, of nulls too, and what is refused, with its place."""
+
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from cdp import tables
+from cdp.errors import BadInput, Forbidden
+from cdp.fields import FIELDS, GROUPS, RELATIONS
+from cdp.filters import MAX_CLAUSES, MAX_DEPTH, identified_by, predicate
+from cdp.operators import MAX_LIST, OPERATORS
+from cdp.query import present
+from tests.cdp.builders import (
+    NOW,
+    WORKSPACE,
+    a_customer,
+    a_profile,
+    a_record,
+    an_identifier,
+    an_order,
+    days_ago,
+)
+
+pytestmark = pytest.mark.anyio
+
+
+async def found(
+    connection: AsyncConnection, given: object, *, may_see_personal: bool = True
+) -> set[str | None]:
+    """The first names of the customers for whom a filter holds."""
+    scope = present(NOW, WORKSPACE)
+    condition = predicate(given, scope, workspace=WORKSPACE, may_see_personal=may_see_personal)
+    rows = await connection.scalars(select(tables.customer.c.first_name).where(condition))
+    return set(rows)
+
+
+async def three_people(connection: AsyncConnection) -> None:
+    """Ann buys much and lives in Berlin, Bob bought once, of Cid nothing is known."""
+    await a_customer(
+        connection,
+        first_name="Ann",
+        email="ann@example.com",
+        phone="+447700900001",
+        country="DE",
+        city="Berlin",
+        attributes={"shoe_size": "38", "vip": True, "points": 12.5},
+        created_at=days_ago(10),
+        order_count=5,
+        gross_spend=Decimal("250.10"),
+        last_order_at=days_ago(2),
+    )
+    await a_customer(
+        connection,
+        first_name="Bob",
+        email="bob_100%@example.org",
+        country="GB",
+        attributes={"shoe_size": "44"},
+        order_count=1,
+        gross_spend=10,
+        last_order_at=days_ago(100),
+    )
+    await a_customer(connection, first_name="Cid")
+
+
+@pytest.mark.parametrize(
+    ("given", "names"),
+    [
+        (None, "Ann Bob Cid"),
+        ({}, "Ann Bob Cid"),
+        ({"country": {"eq": "DE"}}, "Ann"),
+        ({"country": {"ne": "DE"}}, "Bob Cid"),
+        ({"country": {"in": ["DE", "GB"]}}, "Ann Bob"),
+        ({"country": {"in": []}}, ""),
+        ({"country": {"notIn": ["DE"]}}, "Bob Cid"),
+        ({"country": {"notIn": []}}, "Ann Bob Cid"),
+        ({"country": {"isNull": True}}, "Cid"),
+        ({"country": {"isNull": False}}, "Ann Bob"),
+        ({"country": {}}, "Ann Bob Cid"),
+        ({"city": {"contains": "ERL"}}, "Ann"),
+        ({"city": {"startsWith": "ber"}}, "Ann"),
+        ({"email": {"contains": "_100%"}}, "Bob"),
+        ({"email": {"contains": "n_e"}}, ""),
+        ({"email": {"eq": " ANN@Example.com "}}, "Ann"),
+        ({"email": {"in": ["Ann@EXAMPLE.com", "nobody"]}}, "Ann"),
+        ({"phone": {"eq": "07700 900001"}}, "Ann"),
+        ({"phone": {"contains": "7700 900"}}, "Ann"),
+        ({"purchases": {"netSpend": {"gt": "10"}}}, "Ann"),
+        ({"purchases": {"netSpend": {"gte": 10}}}, "Ann Bob"),
+        ({"purchases": {"netSpend": {"eq": "250.10"}}}, "Ann"),
+        ({"purchases": {"netSpend": {"between": [10, "250.10"]}}}, "Ann Bob"),
+        ({"purchases": {"netSpend": {"gt": 5, "lt": 100}}}, "Bob"),
+        ({"purchases": {"orderCount": {"in": [0, 5]}}}, "Ann Cid"),
+        ({"purchases": {"lastOrderAt": {"withinLast": "P30D"}}}, "Ann"),
+        ({"purchases": {"lastOrderAt": {"olderThan": "P3M"}}}, "Bob"),
+        ({"purchases": {"lastOrderAt": {"before": "2026-06-01"}}}, "Bob"),
+        ({"purchases": {"lastOrderAt": {"after": "2026-06-13T11:00:00Z"}}}, "Ann"),
+        ({"rfm": {"recencyDays": {"lte": 30}}}, "Ann"),
+        ({"rfm": {"recencyDays": {"ne": 2}}}, "Bob Cid"),
+        ({"lifecycle": {"stage": {"eq": "PROSPECT"}}}, "Cid"),
+        ({"lifecycle": {"stage": {"notIn": ["PROSPECT"]}}}, "Ann Bob"),
+        ({"createdAt": {"withinLast": "P2W"}}, "Ann"),
+        ({"or": [{"country": {"eq": "DE"}}, {"country": {"isNull": True}}]}, "Ann Cid"),
+        ({"or": []}, ""),
+        ({"and": []}, "Ann Bob Cid"),
+        ({"and": [{"country": {"eq": "DE"}}, {"country": {"eq": "GB"}}]}, ""),
+        ({"not": {"country": {"eq": "DE"}}}, "Bob Cid"),
+        ({"not": {"purchases": {"lastOrderAt": {"after": "2020-01-01"}}}}, "Cid"),
+        ({"not": {"not": {"country": {"eq": "DE"}}}}, "Ann"),
+        ({"attribute": {"name": "shoe_size", "eq": "38"}}, "Ann"),
+        ({"attribute": {"name": "shoe_size", "gt": 40}}, "Bob"),
+        ({"attribute": {"name": "points", "between": ["12.5", 13]}}, "Ann"),
+        ({"attribute": {"name": "vip", "gt": 0}}, ""),
+        ({"attribute": {"name": "vip", "eq": "true"}}, "Ann"),
+        ({"attribute": {"name": "vip", "isNull": True}}, "Bob Cid"),
+        ({"attribute": {"name": "shoe_size", "ne": "38"}}, "Bob Cid"),
+    ],
+)
+async def test_a_condition_holds_for(
+    connection: AsyncConnection, given: object, names: str
+) -> None:
+    await three_people(connection)
+    assert await found(connection, given) == set(names.split())
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"country": {"gt": "A"}},
+        {"country": {"lower": "A"}},
+        {"countri": {"eq": "DE"}},
+        {"purchases": {"spend": {"eq": 1}}},
+        {"orders": {"any": {}}},
+        {"orders": {"some": {"lines": {}}}},
+        {"orders": {"some": {"purchases": {}}}},
+        {"orders": {"count": {"contains": "1"}}},
+        {"attribute": {"eq": "x"}},
+        {"attribute": {"name": "x", "before": "x"}},
+        {"identifier": {"value": "x"}},
+        {"identifier": {"kind": "email", "op": "x"}},
+        {"identifier": {"kind": "shoe"}},
+        {"identifier": {"kind": "handle", "value": "x"}},
+        {"identifier": {"kind": "email:x", "value": "x"}},
+        {"country": None},
+        {"country": {"eq": None}},
+        {"country": "DE"},
+        {"country": {"eq": 49}},
+        {"country": {"eq": "a\0b"}},
+        {"country": {"eq": "a\ud800b"}},
+        {"country": {"eq": "x" * 1_001}},
+        {"country": {"in": "DE"}},
+        {"country": {"isNull": "yes"}},
+        {"country": {"in": ["DE"] * (MAX_LIST + 1)}},
+        {"id": {"eq": "abc"}},
+        {"id": {"eq": "9" * 19}},
+        {"purchases": {"netSpend": {"gt": "much"}}},
+        {"purchases": {"netSpend": {"gt": "NaN"}}},
+        {"purchases": {"netSpend": {"gt": "1e99999"}}},
+        {"purchases": {"netSpend": {"gt": True}}},
+        {"purchases": {"netSpend": {"between": [1]}}},
+        {"purchases": {"orderCount": {"eq": 1.5}}},
+        {"purchases": {"orderCount": {"eq": 2**63}}},
+        {"purchases": {"lastOrderAt": {"before": "yesterday"}}},
+        {"purchases": {"lastOrderAt": {"before": "2026-01-01T00:00:00"}}},
+        {"purchases": {"lastOrderAt": {"withinLast": "30 days"}}},
+        {"purchases": {"lastOrderAt": {"withinLast": "P"}}},
+        {"purchases": {"lastOrderAt": {"withinLast": "PT"}}},
+        {"purchases": {"lastOrderAt": {"withinLast": "P99999999Y"}}},
+        {"birthDate": {"eq": "2026-02-30"}},
+        {"lifecycle": {"stage": {"eq": "SLEEPY"}}},
+        {"or": {"country": {"eq": "DE"}}},
+        {"not": []},
+        [],
+        "everybody",
+    ],
+)
+async def test_what_cannot_be_read_is_refused(given: object) -> None:
+    with pytest.raises(BadInput) as refusal:
+        predicate(given, present(NOW, WORKSPACE), workspace=WORKSPACE, may_see_personal=True)
+    assert refusal.value.path is not None
+    assert len(str(refusal.value)) < 600
+
+
+def test_a_refusal_names_the_place_and_what_there_is() -> None:
+    given = {"and": [{}, {"orders": {"some": {"or": [{"totl": {"gt": 1}}]}}}]}
+    with pytest.raises(BadInput) as refusal:
+        predicate(given, present(NOW, WORKSPACE), workspace=WORKSPACE, may_see_personal=True)
+    assert refusal.value.path == "and[1].orders.some.or[0].totl"
+    assert "total" in refusal.value.todo
+
+
+def test_a_filter_that_is_too_deep_or_too_long_is_refused() -> None:
+    scope = present(NOW, WORKSPACE)
+    deep: dict[str, Any] = {}
+    for _ in range(MAX_DEPTH):
+        deep = {"not": deep}
+    long = {"or": [{"country": {"eq": "DE"}}] * (MAX_CLAUSES + 1)}
+    for given in (deep, long):
+        with pytest.raises(BadInput, match=r"more than \d+"):
+            predicate(given, scope, workspace=WORKSPACE, may_see_personal=True)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        *({name: {}} for name, field in FIELDS.items() if field.is_personal),
+        {"attribute": {"name": "x", "eq": "y"}},
+        {"identifier": {"kind": "email", "value": "ann@example.com"}},
+        {"tickets": {"some": {"subject": {"contains": "x"}}}},
+        {"messages": {"some": {"url": {"contains": "x"}}}},
+        {"not": {"or": [{"email": {"isNull": True}}]}},
+    ],
+)
+async def test_a_masked_reader_may_not_name_what_is_personal(given: object) -> None:
+    with pytest.raises(Forbidden):
+        predicate(given, present(NOW, WORKSPACE), workspace=WORKSPACE, may_see_personal=False)
+
+
+async def test_a_masked_reader_filters_by_the_rest(connection: AsyncConnection) -> None:
+    await three_people(connection)
+    given = {"country": {"eq": "DE"}, "purchases": {"orderCount": {"gt": 1}}}
+    assert await found(connection, given, may_see_personal=False) == {"Ann"}
+
+
+async def buyers(connection: AsyncConnection) -> None:
+    """Ann has two profiles with an order each, one dear; Bob a cheap one; Cid none that counts."""
+    ann = await a_customer(connection, first_name="Ann")
+    till = await a_profile(connection, ann, source="till")
+    await an_order(connection, ann, total=200, channel="web", placed_at=days_ago(300))
+    await an_order(connection, till, source="till", total=20, status="paid")
+    bob = await a_customer(connection, first_name="Bob")
+    await an_order(connection, bob, total=20, channel="web")
+    cid = await a_customer(connection, first_name="Cid")
+    await an_order(connection, cid, total=500, deleted_at=NOW)
+    await an_order(connection, cid, total=500, placed_at=days_ago(-1))
+    await an_order(connection, None, total=500)
+
+
+@pytest.mark.parametrize(
+    ("given", "names"),
+    [
+        ({"orders": {"some": {}}}, "Ann Bob"),
+        ({"orders": {"none": {}}}, "Cid"),
+        ({"orders": {"some": {"total": {"gte": 100}}}}, "Ann"),
+        ({"orders": {"some": {"source": {"eq": "till"}}}}, "Ann"),
+        ({"orders": {"some": {"total": {"gte": 100}, "source": {"eq": "till"}}}}, ""),
+        ({"orders": {"none": {"total": {"gte": 100}}}}, "Bob Cid"),
+        ({"orders": {"every": {"channel": {"eq": "web"}}}}, "Bob Cid"),
+        ({"orders": {"every": {"placedAt": {"withinLast": "P30D"}}}}, "Bob Cid"),
+        ({"orders": {"some": {"status": {"eq": "completed"}}}}, "Ann Bob"),
+        ({"orders": {"some": {"not": {"channel": {"eq": "web"}}}}}, "Ann"),
+        (
+            {"orders": {"some": {"or": [{"total": {"lt": 1}}, {"channel": {"eq": "web"}}]}}},
+            "Ann Bob",
+        ),
+        ({"orders": {"count": {"gte": 2}}}, "Ann"),
+        ({"orders": {"count": {"eq": 0}}}, "Cid"),
+        ({"orders": {"count": {"between": [1, 2]}, "none": {"total": {"gt": 100}}}}, "Bob"),
+        ({"not": {"orders": {"some": {}}}}, "Cid"),
+    ],
+)
+async def test_a_condition_on_orders_holds_for(
+    connection: AsyncConnection, given: object, names: str
+) -> None:
+    await buyers(connection)
+    assert await found(connection, given) == set(names.split())
+
+
+async def test_messages_interactions_and_tickets_can_be_asked_about(
+    connection: AsyncConnection,
+) -> None:
+    ann = await a_customer(connection, first_name="Ann")
+    await a_customer(connection, first_name="Bob")
+    await a_record(
+        connection, tables.message, ann, kind="opened", channel="email", occurred_at=days_ago(1)
+    )
+    await a_record(
+        connection, tables.interaction, ann, kind="follow", network="x", occurred_at=days_ago(1)
+    )
+    await a_record(connection, tables.ticket, ann, status="open", opened_at=days_ago(1))
+    for given in (
+        {"messages": {"some": {"kind": {"in": ["opened", "clicked"]}}}},
+        {"interactions": {"count": {"eq": 1}, "some": {"network": {"eq": "x"}}}},
+        {"tickets": {"some": {"resolvedAt": {"isNull": True}}}},
+    ):
+        assert await found(connection, given) == {"Ann"}
+
+
+async def test_a_merged_id_is_its_survivor(connection: AsyncConnection) -> None:
+    ann = await a_customer(connection, first_name="Ann")
+    await a_customer(connection, first_name="Bob")
+    merged = await a_profile(connection, ann, source="till")
+    assert await found(connection, {"id": {"eq": str(merged)}}) == {"Ann"}
+    assert await found(connection, {"id": {"in": [ann, merged]}}) == {"Ann"}
+    assert await found(connection, {"id": {"ne": merged}}) == {"Bob"}
+    assert await found(connection, {"id": {"notIn": [ann]}}) == {"Bob"}
+    assert await found(connection, {"id": {"eq": 999_999_999}}) == set()
+
+
+async def test_an_identifier_finds_who_ever_carried_it(connection: AsyncConnection) -> None:
+    ann = await a_customer(connection, first_name="Ann")
+    await a_customer(connection, first_name="Bob")
+    await an_identifier(connection, ann, "email", "old@example.com", is_current=False)
+    await an_identifier(connection, ann, "handle:bluesky", "ann.example.com")
+    for given in (
+        {"kind": "email", "value": " OLD@example.com"},
+        {"kind": "email"},
+        {"kind": "handle:bluesky", "value": "@Ann.example.com"},
+    ):
+        assert await found(connection, {"identifier": given}) == {"Ann"}
+    assert await found(connection, {"identifier": {"kind": "email", "value": "nobody"}}) == set()
+    assert await found(connection, {"not": {"identifier": {"kind": "email"}}}) == {"Bob"}
+
+
+async def test_identified_by_tells_customers_not_profiles(connection: AsyncConnection) -> None:
+    ann = await a_customer(connection)
+    other = await a_profile(connection, ann, source="till")
+    await an_identifier(connection, other, "loyalty_card", "AB12")
+    query = identified_by("loyalty_card", "ab-12", workspace=WORKSPACE)
+    assert list(await connection.scalars(query)) == [ann]
+
+
+def _samples() -> Mapping[str, object]:
+    return {
+        "ID": "1",
+        "TEXT": "x",
+        "EMAIL": "x@example.com",
+        "PHONE": "07700 900001",
+        "INTEGER": 1,
+        "NUMBER": "1.5",
+        "MONEY": 1.5,
+        "DATE": "2026-01-31",
+        "INSTANT": "2026-01-31T12:00:00+02:00",
+        "ENUM": "NEW",
+    }
+
+
+async def test_every_field_takes_every_operator_of_its_type(connection: AsyncConnection) -> None:
+    await three_people(connection)
+    everybody = await found(connection, {})
+
+    def operand(type_: str, takes: str) -> object:
+        sample = _samples()[type_]
+        return {
+            "VALUE": sample,
+            "LIST": [sample],
+            "PAIR": [sample, sample],
+            "TEXT": "x",
+            "BOOLEAN": True,
+            "DURATION": "P1Y2M3DT4H",
+        }[takes]
+
+    places: list[tuple[tuple[str, ...], Any]] = [
+        *(((name,), field) for name, field in FIELDS.items()),
+        *(((group, n), field) for group, fields in GROUPS.items() for n, field in fields.items()),
+        *(
+            ((name, "some", n), field)
+            for name, relation in RELATIONS.items()
+            for n, field in relation.fields.items()
+        ),
+    ]
+    for path, field in places:
+        given: Any = {
+            operator: operand(field.type.value, takes.value)
+            for operator, takes in OPERATORS[field.type].items()
+        }
+        for operator, value in given.items():
+            one: Any = {operator: value}
+            for name in reversed(path):
+                one = {name: one}
+            holds, fails = await found(connection, one), await found(connection, {"not": one})
+            assert holds | fails == everybody, one
+            assert not holds & fails, one
+
+
+async def test_an_enumeration_field_tells_its_values() -> None:
+    fields = [*FIELDS.values(), *(field for group in GROUPS.values() for field in group.values())]
+    for field in fields:
+        assert (field.enumeration is not None) == (field.type.value == "ENUM")
+
+
+async def test_a_date_alone_is_the_start_of_the_workspaces_day(
+    connection: AsyncConnection,
+) -> None:
+    await a_customer(connection, first_name="Ann", created_at=days_ago(0).replace(hour=0))
+    # Midnight in Berlin is 22:00 the day before in summer.
+    assert await found(connection, {"createdAt": {"gte": "2026-06-15"}}) == {"Ann"}
+    assert await found(connection, {"createdAt": {"gte": "2026-06-15T00:00:01Z"}}) == set()
+
+
+async def test_somebody_is_of_age_on_the_birthday(connection: AsyncConnection) -> None:
+    await a_customer(connection, first_name="Ann", birth_date=days_ago(0).replace(year=2008).date())
+    assert await found(connection, {"birthDate": {"olderThan": "P18Y"}}) == {"Ann"}
+    assert await found(connection, {"birthDate": {"withinLast": "P18Y"}}) == set()

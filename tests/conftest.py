@@ -1,0 +1,106 @@
+"""One PostgreSQL for the whole run, one migrated database per worker, one rollback per test."""
+
+import asyncio
+import os
+import secrets
+from collections.abc import AsyncIterator, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import asyncpg
+import pytest
+from sqlalchemy.engine import make_url
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from cdp.database import Database, open_database
+from cdp.postgres import embedded
+from migrations import upgrade
+
+
+@pytest.fixture(scope="session")
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture(scope="session")
+def server_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A PostgreSQL for this run: CDP_TEST_DATABASE_URL, else an embedded one shared by workers."""
+    with ExitStack() as stack:
+        given = os.environ.get("CDP_TEST_DATABASE_URL")
+        # Workers of one run share the parent of their own base folders, and so one server.
+        base = tmp_path_factory.getbasetemp()
+        home = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "postgres"
+        yield given or stack.enter_context(embedded(home))
+
+
+async def _administer(server_url: str, statement: str) -> None:
+    connection = await asyncpg.connect(server_url)
+    try:
+        await connection.execute(statement)
+    finally:
+        await connection.close()
+
+
+def _sibling(server_url: str, name: str) -> str:
+    return make_url(server_url).set(database=name).render_as_string(hide_password=False)
+
+
+@pytest.fixture(scope="session")
+def template(server_url: str) -> Iterator[str]:
+    """The name of a database built by the real migrations; nothing connects to it after that."""
+    name = f"test_{secrets.token_hex(6)}"
+
+    async def build() -> None:
+        await _administer(server_url, f'CREATE DATABASE "{name}"')
+        async with (
+            open_database(_sibling(server_url, name)) as database,
+            database.transaction() as connection,
+        ):
+            await upgrade(connection)
+
+    asyncio.run(build())
+    yield name
+    asyncio.run(_administer(server_url, f'DROP DATABASE "{name}" WITH (FORCE)'))
+
+
+@pytest.fixture
+def database_url(server_url: str, template: str) -> Iterator[str]:
+    """The URL of a fresh migrated database of the test's own, for what commits."""
+    name = f"{template}_{secrets.token_hex(4)}"
+    asyncio.run(_administer(server_url, f'CREATE DATABASE "{name}" TEMPLATE "{template}"'))
+    yield _sibling(server_url, name)
+    asyncio.run(_administer(server_url, f'DROP DATABASE "{name}" WITH (FORCE)'))
+
+
+@pytest.fixture(scope="session")
+async def worker_database(server_url: str, template: str) -> AsyncIterator[Database]:
+    """One migrated database for all tests of this worker that roll back."""
+    name = f"{template}_worker"
+    await _administer(server_url, f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
+    async with open_database(_sibling(server_url, name)) as database:
+        yield database
+    await _administer(server_url, f'DROP DATABASE "{name}" WITH (FORCE)')
+
+
+@pytest.fixture
+async def connection(worker_database: Database) -> AsyncIterator[AsyncConnection]:
+    """A connection inside a transaction that is rolled back when the test ends."""
+    async with worker_database.engine.connect() as connection:
+        yield connection
+        await connection.rollback()
+
+
+@pytest.fixture
+async def database(database_url: str) -> AsyncIterator[Database]:
+    """A fresh migrated database of the test's own, open."""
+    async with open_database(database_url) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """Vendors' samples and public data sets, beside the checkout; skips where they are not."""
+    folder = Path(__file__).resolve().parents[2] / "shared" / "data"
+    if not folder.is_dir():
+        pytest.skip(f"the sample data folder {folder} is not here")
+    return folder
