@@ -7,10 +7,6 @@ an address) come from the same claim, so that no street of one town meets the ci
 from dataclasses import dataclass
 from datetime import date
 
-from sqlalchemy import Column
-
-from cdp import tables
-
 
 @dataclass(frozen=True, slots=True)
 class Attribute:
@@ -25,11 +21,6 @@ class Attribute:
     composite: str
     doc: str
     is_personal: bool = False
-
-    @property
-    def column(self) -> Column[object]:
-        """The column of `customer` that holds the value."""
-        return tables.customer.c[self.name]
 
 
 ATTRIBUTES: tuple[Attribute, ...] = (
@@ -49,8 +40,8 @@ ATTRIBUTES: tuple[Attribute, ...] = (
     Attribute("birth_date", date, "birth_date", "The date of birth.", is_personal=True),
     Attribute("gender", str, "gender", "As the sources tell it."),
     Attribute("street", str, "address", "Street and house number.", is_personal=True),
-    Attribute("city", str, "address", "The town or city of the address."),
-    Attribute("region", str, "address", "State, province or county."),
+    Attribute("city", str, "address", "The town or city of the address.", is_personal=True),
+    Attribute("region", str, "address", "State, province or county.", is_personal=True),
     Attribute("postal_code", str, "address", "The postal code of the address.", is_personal=True),
     Attribute("country", str, "address", "ISO 3166-1 alpha-2, upper case."),
     Attribute("language", str, "language", "As the sources tell it, often ISO 639-1."),

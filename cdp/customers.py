@@ -1,40 +1,102 @@
 """The customers' rows: locked, folded anew from profiles and days, and written."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 from datetime import date
-from typing import Any, Final, TypeAlias
+from functools import cache
+from typing import Final, TypeAlias
 
 from sqlalchemy import (
     ARRAY,
     BigInteger,
     Date,
+    Delete,
     FromClause,
-    Select,
+    Insert,
+    Update,
+    bindparam,
     delete,
     exists,
     func,
     insert,
-    literal,
     select,
+    update,
 )
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from cdp.facts import customer_facts, order_day, purchase_days
+from cdp.errors import CdpError
+from cdp.facts import customer_facts, days_of, order_day, purchase_days
 from cdp.survivorship import attributes_of
 from cdp.tables import FACT_COLUMNS, customer, purchase_day, sales_order, source_profile
 from cdp.values import CustomerId, ProfileId
 from cdp.workspace import Workspace
 
+MAX_LOCK_ROUNDS: Final = 20  # each lost round means that another writer has moved somebody
 REBUILD_BATCH: Final = 20_000  # customers folded by one statement: bounds memory, not the result
 
 ProfileDay: TypeAlias = "tuple[ProfileId, date]"
 
 
-def _given_days(days: Collection[ProfileDay]) -> FromClause:
-    profiles = literal([profile for profile, _ in days], ARRAY(BigInteger))
-    dates = literal([on for _, on in days], ARRAY(Date))
+@cache
+def _given_days() -> FromClause:
+    """The days of the parameters `profiles` and `dates`, pair by pair."""
+    profiles = bindparam("profiles", type_=ARRAY(BigInteger))
+    dates = bindparam("dates", type_=ARRAY(Date))
     return func.unnest(profiles, dates).table_valued("source_profile_id", "on").render_derived()
+
+
+@cache
+def _given() -> FromClause:
+    """The customers of the parameter `ids`."""
+    given = func.unnest(bindparam("ids", type_=ARRAY(BigInteger)))
+    return given.table_valued("id").render_derived()
+
+
+# Statements are built once: building one takes longer than running it for a small page.
+
+
+@cache
+def _forget_days() -> Delete:
+    given = _given_days()
+    return delete(purchase_day).where(
+        purchase_day.c.source_profile_id == given.c.source_profile_id,
+        purchase_day.c.on == given.c.on,
+    )
+
+
+@cache
+def _fold_days(workspace: Workspace) -> Insert:
+    rows = purchase_days(_given_days(), workspace, func.now())
+    return insert(purchase_day).from_select([one.name for one in rows.selected_columns], rows)
+
+
+@cache
+def _forget_customers() -> Delete:
+    is_left = ~exists().where(source_profile.c.customer_id == customer.c.id)
+    return delete(customer).where(customer.c.id == _given().c.id, is_left)
+
+
+@cache
+def _fold_attributes() -> Insert:
+    rows = attributes_of(_given())
+    names = [column.name for column in rows.selected_columns]
+    insertion = upsert(customer).from_select(names, rows)
+    return insertion.on_conflict_do_update(
+        index_elements=["id"],
+        set_={name: insertion.excluded[name] for name in names if name != "id"},
+    )
+
+
+@cache
+def _fold_facts() -> Update:
+    given = _given()
+    facts = customer_facts(given, days_of(given).cte("days")).subquery("facts")
+    values = {fact.name: facts.c[fact.name] for fact in FACT_COLUMNS if fact.computed is None}
+    return (
+        update(customer)
+        .where(customer.c.id == facts.c.id)
+        .values({**values, "updated_at": func.now()})
+    )
 
 
 async def refresh_days(
@@ -43,40 +105,41 @@ async def refresh_days(
     """Fold the given days anew. The caller holds the locks of their customers."""
     if not days:
         return
-    given = _given_days(days)
-    await connection.execute(
-        delete(purchase_day).where(
-            purchase_day.c.source_profile_id == given.c.source_profile_id,
-            purchase_day.c.on == given.c.on,
-        )
-    )
-    rows = purchase_days(_given_days(days), workspace, func.now())
-    await connection.execute(
-        insert(purchase_day).from_select([column.name for column in rows.selected_columns], rows)
-    )
+    given = {"profiles": [profile for profile, _ in days], "dates": [on for _, on in days]}
+    await connection.execute(_forget_days(), given)
+    await connection.execute(_fold_days(workspace), given)
 
 
 async def lock_customers(
-    connection: AsyncConnection, profiles: Iterable[ProfileId]
+    connection: AsyncConnection,
+    profiles: Collection[ProfileId],
+    also: Collection[CustomerId] = (),
 ) -> set[CustomerId]:
-    """Lock the customers of the given profiles in id order, and give their ids.
+    """Lock the customers of the given profiles, and `also`, in id order; returns the former.
 
     Two writers cannot miss each other's order: the second waits here, and reads after the first.
     """
-    wanted = list(profiles)
-    while True:
-        before = await _customers_of(connection, wanted)
+    for _ in range(MAX_LOCK_ROUNDS):
+        before = await customers_of(connection, profiles)
         await connection.exec_driver_sql(
             "SELECT id FROM customer WHERE id = ANY($1::bigint[]) ORDER BY id FOR UPDATE",
-            (sorted(before),),
+            (sorted(before.union(also)),),
         )
-        if await _customers_of(connection, wanted) == before:
+        if await customers_of(connection, profiles) == before:
             return before
+    raise CdpError(
+        "BUSY",
+        f"The customers of {len(profiles)} source profiles changed {MAX_LOCK_ROUNDS} times.",
+        todo="Run it again when fewer writers are at work.",
+    )
 
 
-async def _customers_of(
+async def customers_of(
     connection: AsyncConnection, profiles: Collection[ProfileId]
 ) -> set[CustomerId]:
+    """Whose the given profiles are."""
+    if not profiles:
+        return set()
     rows = await connection.exec_driver_sql(
         "SELECT DISTINCT customer_id FROM source_profile WHERE id = ANY($1::bigint[])",
         (list(profiles),),
@@ -84,74 +147,40 @@ async def _customers_of(
     return {CustomerId(row[0]) for row in rows}
 
 
-async def refresh_customers(connection: AsyncConnection, customers: Collection[CustomerId]) -> None:
-    """Fold the given customers anew: attributes and facts; a customer without profiles goes."""
+async def refresh_attributes(
+    connection: AsyncConnection, customers: Collection[CustomerId]
+) -> None:
+    """Fold the given customers' profiles anew; a customer that has none any more goes."""
     if not customers:
         return
-    ids = list(customers)
+    given = {"ids": list(customers)}
     await _walk_indexes(connection, only=True)
-    await connection.execute(
-        delete(customer).where(
-            customer.c.id == _given(ids).c.id,
-            ~exists().where(source_profile.c.customer_id == customer.c.id),
-        )
-    )
-    rows = _rows(ids)
-    insertion = upsert(customer).from_select(
-        [column.name for column in rows.selected_columns], rows
-    )
-    await connection.execute(
-        insertion.on_conflict_do_update(
-            index_elements=["id"],
-            set_={
-                column.name: insertion.excluded[column.name]
-                for column in rows.selected_columns
-                if column.name != "id"
-            },
-        )
-    )
+    await connection.execute(_forget_customers(), given)
+    await connection.execute(_fold_attributes(), given)
+    await _walk_indexes(connection, only=False)
+
+
+async def refresh_facts(connection: AsyncConnection, customers: Collection[CustomerId]) -> None:
+    """Fold the given customers' days anew, into rows that are there already."""
+    if not customers:
+        return
+    await _walk_indexes(connection, only=True)
+    await connection.execute(_fold_facts(), {"ids": list(customers)})
     await _walk_indexes(connection, only=False)
 
 
 async def _walk_indexes(connection: AsyncConnection, *, only: bool) -> None:
-    """Have the planner go from the given ids by index alone, or as it likes again.
+    """Have the planner go from the given ids by index alone, join by join, or as it likes again.
 
     A young table has no statistics, and a plan that reads it whole for every customer is a
     thousand times slower than the index walk that is right for a batch at any size.
     """
-    choice = "off" if only else "on"
-    await connection.execute(
-        select(
-            *(
-                func.set_config(f"enable_{way}", choice, literal(value=True))
-                for way in ("seqscan", "hashjoin", "mergejoin")
-            )
-        )
+    way, together = ("off", "1") if only else ("on", "8")
+    await connection.exec_driver_sql(
+        "SELECT set_config('enable_seqscan', $1, true), set_config('enable_hashjoin', $1, true),"
+        " set_config('enable_mergejoin', $1, true), set_config('join_collapse_limit', $2, true)",
+        (way, together),
     )
-
-
-def _given(ids: Collection[int]) -> FromClause:
-    given = func.unnest(literal(list(ids), ARRAY(BigInteger)))
-    return given.table_valued("id").render_derived()
-
-
-def _rows(ids: Collection[CustomerId]) -> Select[Any]:
-    """The rows of `customer` for the given ids: attributes beside facts, facts of nobody zero."""
-    attributes = attributes_of(_given(ids)).subquery("described")
-    # Lateral: one index walk per customer, whatever the planner believes of young tables.
-    facts = customer_facts(attributes, purchase_day).lateral("folded")
-    stored = [fact for fact in FACT_COLUMNS if fact.computed is None]
-    return select(
-        *attributes.c,
-        *(
-            (
-                facts.c[fact.name]
-                if fact.nullable
-                else func.coalesce(facts.c[fact.name], 0).label(fact.name)
-            )
-            for fact in stored
-        ),
-    ).select_from(attributes.join(facts, literal(value=True)))
 
 
 async def rebuild(connection: AsyncConnection, workspace: Workspace) -> int:
@@ -180,5 +209,6 @@ async def rebuild(connection: AsyncConnection, workspace: Workspace) -> int:
             .distinct()
         )
         await refresh_days(connection, [(row[0], row[1]) for row in days], workspace)
-        await refresh_customers(connection, customers)
+        await refresh_attributes(connection, customers)
+        await refresh_facts(connection, customers)
         first, count = customers[-1], count + len(customers)

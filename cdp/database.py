@@ -1,20 +1,24 @@
 """The only place where a connection opens: transactions for writers, a pool for readers."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import Any, Final, cast
 
 import asyncpg
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError
+from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from cdp.errors import BadInput, DatabaseUnavailable
 
 CONNECT_TIMEOUT_SECONDS: Final = 5
 READ_TIMEOUT_MILLISECONDS: Final = 8_000  # one statement of a reader; a longer one is refused
+WRITER_WORK_MEM: Final = "64MB"  # a batch is sorted and grouped in memory, not on disk
 READ_POOL_SIZE: Final = 16
+SERVER_AT_FAULT: Final = ("08", "53", "57P", "58")
+"""Classes of SQLSTATE: the connection, resources such as the disk, an operator, the system."""
+
 STATEMENT_CACHE_BYTES: Final = 256 * 1024  # a compiled read can be far longer than asyncpg's 15 kB
 
 
@@ -36,18 +40,26 @@ class Database:
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[AsyncConnection]:
-        """One transaction: committed at the end, rolled back if anything is raised."""
-        async with self.engine.begin() as connection:
-            yield connection
+        """One transaction: committed at the end, rolled back if anything is raised.
+
+        Raises DatabaseUnavailable where the server fails on the way, as by a full disk.
+        """
+        with _told():
+            async with self.engine.begin() as connection:
+                yield connection
 
     @asynccontextmanager
     async def read_only(self) -> AsyncIterator[AsyncConnection]:
-        """A transaction that cannot write, with one view of the data from start to end."""
-        async with self.engine.connect() as connection:
-            await connection.execution_options(
-                isolation_level="REPEATABLE READ", postgresql_readonly=True
-            )
-            yield connection
+        """A transaction that cannot write, with one view of the data from start to end.
+
+        Raises DatabaseUnavailable where the server fails on the way.
+        """
+        with _told():
+            async with self.engine.connect() as connection:
+                await connection.execution_options(
+                    isolation_level="REPEATABLE READ", postgresql_readonly=True
+                )
+                yield connection
 
 
 @asynccontextmanager
@@ -58,7 +70,11 @@ async def open_database(
     plain_url = _plain(url)
     engine = create_async_engine(
         plain_url.replace("postgresql://", "postgresql+asyncpg://", 1),
-        connect_args={"timeout": CONNECT_TIMEOUT_SECONDS, "server_settings": {"jit": "off"}},
+        hide_parameters=True,  # they are people's data, and secrets
+        connect_args={
+            "timeout": CONNECT_TIMEOUT_SECONDS,
+            "server_settings": {"jit": "off", "work_mem": WRITER_WORK_MEM},
+        },
     )
     try:
         async with asyncpg.create_pool(
@@ -72,6 +88,7 @@ async def open_database(
                 "default_transaction_read_only": "on",
                 "statement_timeout": str(READ_TIMEOUT_MILLISECONDS),
                 "jit": "off",
+                "TimeZone": "UTC",
             },
         ) as reader:
             await _greet(reader)
@@ -81,7 +98,12 @@ async def open_database(
 
 
 async def driver(connection: AsyncConnection) -> "asyncpg.Connection[asyncpg.Record]":
-    """The asyncpg connection below, in the same transaction: for COPY and arrays."""
+    """The asyncpg connection below, in the same transaction: for COPY and arrays.
+
+    SQLAlchemy sends BEGIN with its own first statement, and not for what is sent past it: without
+    one of its own, every statement of the driver would commit by itself.
+    """
+    await connection.exec_driver_sql("SELECT 1")
     raw = await connection.get_raw_connection()
     return cast("asyncpg.Connection[asyncpg.Record]", raw.driver_connection)
 
@@ -103,11 +125,47 @@ def _plain(url: str) -> str:
     return parsed.set(drivername="postgresql").render_as_string(hide_password=False)
 
 
+@contextmanager
+def _told() -> Iterator[None]:
+    """Tell a failure of the server itself, whatever was asked of it, in one sentence."""
+    try:
+        yield
+    except BrokenPipeError:
+        raise  # whoever reads our output has left: no fault of the server
+    except (SQLAlchemyError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+        reason = _reason(error)
+        if reason is None:
+            raise
+        raise DatabaseUnavailable(
+            f"The database failed: {reason}.",
+            todo="Is its disk full? What was committed before is kept; once the server is well, the"
+            " same command goes on there.",
+        ) from error
+
+
+def _reason(error: BaseException) -> str | None:
+    """What the server, or the way to it, is at fault for; None where it is not at fault.
+
+    The first failure says why; those that follow, such as that of the rollback, only that.
+    """
+    reason, seen, step = None, set[int](), error
+    while id(step) not in seen:
+        seen.add(id(step))
+        state = getattr(step, "sqlstate", None) or ""
+        is_lost = isinstance(step, ConnectionError) or (
+            isinstance(step, DBAPIError) and step.connection_invalidated
+        )
+        if is_lost or state.startswith(SERVER_AT_FAULT):
+            reason = str(getattr(step, "orig", step)) or type(step).__name__
+        step = step.__cause__ or step.__context__ or step
+    return reason and " ".join(reason.split()).rstrip(".")
+
+
 async def _greet(reader: "asyncpg.Pool[Any]") -> None:
     """Fail at once and in one sentence where nothing answers, or something too old."""
     try:
         version = await reader.fetchval("SELECT current_setting('server_version_num')::int")
-    except (OSError, TimeoutError, asyncpg.PostgresError) as error:
+    except (OSError, asyncpg.PostgresError, asyncpg.InternalClientError) as error:
         raise DatabaseUnavailable(
             f"The database does not answer: {str(error) or type(error).__name__}.",
             todo="Check CDP_DATABASE_URL and that PostgreSQL runs there.",

@@ -14,7 +14,6 @@ from cdp.errors import NotFound
 from cdp.ingest import apply
 from cdp.tables import dead_letter, source
 from cdp.values import Json, SourceId
-from cdp.versions import read_version
 from cdp.workspace import Workspace
 
 MAX_RETRIED: Final = 5_000  # in one transaction; whoever has more goes on with the next
@@ -128,7 +127,7 @@ async def retry_letters(
 def _refusal(deliveries: Sequence[Delivery]) -> str | None:
     """Why not all of them can be stored; None where they can."""
     for delivery in deliveries:
-        one = read_version(delivery) if isinstance(delivery, Received) else delivery
+        one = delivery
         if isinstance(one, Refused):
             return f"{one.path}: {one.reason}" if one.path else one.reason
     return None

@@ -7,24 +7,31 @@ functions of the records up to a moment, and both take the moment as an argument
 
 from collections.abc import Mapping
 from datetime import date, datetime
+from decimal import Decimal
 from typing import Any, Final, TypeAlias
 from zoneinfo import ZoneInfo
 
 from sqlalchemy import (
+    ARRAY,
     CTE,
+    Column,
     ColumnElement,
     Date,
     DateTime,
     FromClause,
     Numeric,
     Select,
+    Text,
     and_,
     case,
     cast,
     func,
     literal,
+    null,
     select,
+    union_all,
 )
+from sqlalchemy.dialects.postgresql import aggregate_order_by
 
 from cdp.rows import VOID_STATUSES
 from cdp.tables import (
@@ -32,6 +39,7 @@ from cdp.tables import (
     exchange_rate,
     order_line,
     product,
+    purchase_day,
     refund,
     sales_order,
     source_profile,
@@ -49,7 +57,12 @@ def day_of(moment: datetime, workspace: Workspace) -> date:
 
 def order_day(workspace: Workspace) -> ColumnElement[date]:
     """The workspace's day of an order."""
-    return cast(func.timezone(workspace.timezone, sales_order.c.placed_at), Date)
+    return day_in(sales_order.c.placed_at, workspace)
+
+
+def day_in(moment: ColumnElement[datetime], workspace: Workspace) -> ColumnElement[date]:
+    """The workspace's day of a moment, in SQL."""
+    return cast(func.timezone(workspace.timezone, moment), Date)
 
 
 # Orders into days -----------------------------------------------------------------------------
@@ -62,7 +75,10 @@ def _midnight(on: ColumnElement[Any], workspace: Workspace) -> ColumnElement[dat
 def exchange_rate_on(
     currency: ColumnElement[Any], on: ColumnElement[date], workspace: Workspace
 ) -> ColumnElement[Any]:
-    """What one unit of `currency` is worth on a day; null where no rate is known."""
+    """What one unit of `currency` is worth on a day; null where no rate is known.
+
+    Of several rates the latest day's; of one day the one changed last, then the first source's.
+    """
     rate = exchange_rate.c
     known = (
         select(rate.rate)
@@ -73,40 +89,92 @@ def exchange_rate_on(
             rate.on <= on,
             rate.on >= on - RATE_VALID_DAYS,
         )
-        .order_by(rate.on.desc())
+        .order_by(rate.on.desc(), rate.updated_at.desc().nulls_last(), rate.source_id, rate.key)
         .limit(1)
         .scalar_subquery()
     )
     return case((currency == workspace.currency, literal(1, Numeric)), else_=known)
 
 
+def _refunds(
+    order: FromClause, on: ColumnElement[date], workspace: Workspace, as_of: Clock
+) -> Select[Any]:
+    """One row: what was given back on an order of day `on`, by its refunds up to `as_of`.
+
+    `amount` is in the order's currency, at the rates of the order's day; null without a refund.
+    Refunds that have no rate then are left out of it and counted in `unpriced_count`.
+    """
+    o, r = order.c, refund.c
+    # Only a refund in another currency than its order's asks for rates. The division's last
+    # digits are noise, which must not leave anything of an order that was given back wholly.
+    converted = (
+        r.amount
+        * exchange_rate_on(r.currency, on, workspace)
+        / func.nullif(exchange_rate_on(o.currency, on, workspace), 0)
+    )
+    amount = case((r.currency == o.currency, r.amount), else_=func.round(converted, 12))
+    is_past = r.refunded_at <= as_of
+    columns: list[ColumnElement[Any]] = [
+        func.count().label("refund_count"),
+        func.sum(amount).filter(is_past).label("amount"),
+        func.count().filter(is_past, amount.is_(None)).label("unpriced_count"),
+        func.min(r.refunded_at).filter(r.refunded_at > as_of).label("next_at"),
+    ]
+    return select(*columns).where(
+        r.source_id == o.source_id, r.order_key == o.key, r.deleted_at.is_(None)
+    )
+
+
+def _is_whole(order: FromClause, refunds: FromClause) -> ColumnElement[bool]:
+    """Given back wholly, as the order says and no refund tells."""
+    return and_(order.c.status == "refunded", refunds.c.refund_count == 0)
+
+
+def _whole_at(order: FromClause) -> ColumnElement[datetime]:
+    return func.coalesce(order.c.updated_at, order.c.placed_at)
+
+
+def _amount_given_back(
+    order: FromClause, refunds: FromClause, as_of: Clock
+) -> ColumnElement[Decimal]:
+    return case(
+        (and_(_is_whole(order, refunds), _whole_at(order) <= as_of), order.c.total),
+        else_=func.coalesce(refunds.c.amount, 0),
+    )
+
+
+def given_back(order: FromClause, workspace: Workspace, as_of: Clock) -> ColumnElement[Decimal]:
+    """What was given back on an order (a `sales_order`) up to `as_of`, in its own currency.
+
+    Zero where nothing was; what has no rate on the order's day is left out.
+    """
+    on = day_in(order.c.placed_at, workspace)
+    refunds = _refunds(order, on, workspace, as_of).correlate_except(refund).subquery()
+    return (
+        select(_amount_given_back(order, refunds, as_of))
+        .correlate_except(refunds)
+        .scalar_subquery()
+    )
+
+
 def priced_orders(days: FromClause, workspace: Workspace, as_of: Clock) -> Select[Any]:
     """The orders that stand on the given days (source_profile_id, on); one row per order.
 
     `given_back` is what was refunded up to `as_of`, in the order's currency; `rate` is null where
-    the order's day has none; `next_change_at` is the first moment after `as_of` that changes it.
+    the order's day has none; `next_change_at` is the first moment after `as_of` that changes it;
+    `unpriced_refund_count` counts refunds in another currency that have no rate.
     """
     o = sales_order.c
-    given = (
-        select(
-            func.count().label("refund_count"),
-            func.sum(refund.c.amount).filter(refund.c.refunded_at <= as_of).label("amount"),
-            func.min(refund.c.refunded_at).filter(refund.c.refunded_at > as_of).label("next_at"),
-        )
-        .where(
-            refund.c.source_id == o.source_id,
-            refund.c.order_key == o.key,
-            refund.c.deleted_at.is_(None),
-        )
-        .lateral("given")
-    )
-    whole_at = func.coalesce(o.updated_at, o.placed_at)
-    is_whole = and_(o.status == "refunded", given.c.refund_count == 0)
+    given = _refunds(sales_order, days.c.on, workspace, as_of).lateral("given")
+    whole_at = _whole_at(sales_order)
+    is_whole = _is_whole(sales_order, given)
     is_future = o.placed_at > as_of
     on_the_day = and_(
         o.source_profile_id == days.c.source_profile_id,
-        o.placed_at >= _midnight(days.c.on, workspace),
-        o.placed_at < _midnight(days.c.on + 1, workspace),
+        order_day(workspace) == days.c.on,
+        # For the index; a day wider, for where clocks turn at midnight there are two of them.
+        o.placed_at >= _midnight(days.c.on - 1, workspace),
+        o.placed_at < _midnight(days.c.on + 2, workspace),
     )
     return (
         select(
@@ -117,10 +185,8 @@ def priced_orders(days: FromClause, workspace: Workspace, as_of: Clock) -> Selec
             o.placed_at,
             o.channel,
             o.total,
-            case(
-                (and_(is_whole, whole_at <= as_of), o.total),
-                else_=func.coalesce(given.c.amount, 0),
-            ).label("given_back"),
+            _amount_given_back(sales_order, given, as_of).label("given_back"),
+            given.c.unpriced_count.label("unpriced_refund_count"),
             exchange_rate_on(o.currency, days.c.on, workspace).label("rate"),
             is_future.label("is_future"),
             case(
@@ -134,32 +200,45 @@ def priced_orders(days: FromClause, workspace: Workspace, as_of: Clock) -> Selec
     )
 
 
-def _shares(kind: str, sums: Select[Any]) -> FromClause:
-    """(profile, day, name, amount) folded to one JSON object of name to amount per profile, day."""
-    one = sums.subquery()
-    return (
-        select(
-            one.c.source_profile_id,
-            one.c.on,
-            func.jsonb_object_agg(one.c.name, one.c.amount).label(kind),
-        )
-        .group_by(one.c.source_profile_id, one.c.on)
-        .subquery()
-    )
+def _qualifies(orders: CTE) -> ColumnElement[bool]:
+    """Placed by now, and something is left of it after refunds."""
+    return and_(~orders.c.is_future, orders.c.total - orders.c.given_back > 0)
 
 
-def _categories(orders: CTE) -> FromClause:
+def _measures(orders: CTE) -> Mapping[str, ColumnElement[Any]]:
+    """What is summed over the orders of a day."""
+    qualifies, is_past = _qualifies(orders), ~orders.c.is_future
+
+    def money(amount: ColumnElement[Any], which: ColumnElement[bool]) -> ColumnElement[Any]:
+        return func.coalesce(func.sum(amount * orders.c.rate).filter(which), 0)
+
+    return {
+        "order_count": func.count().filter(qualifies),
+        "priced_order_count": func.count(orders.c.rate).filter(qualifies),
+        "gross_spend": money(orders.c.total, is_past),
+        "refunded": money(orders.c.given_back, is_past),
+        "qualifying_spend": money(orders.c.total - orders.c.given_back, qualifies),
+        "unpriced_count": func.count().filter(is_past, orders.c.rate.is_(None))
+        + func.coalesce(func.sum(orders.c.unpriced_refund_count).filter(is_past), 0),
+        "first_order_at": func.min(orders.c.placed_at).filter(qualifies),
+        "last_order_at": func.max(orders.c.placed_at).filter(qualifies),
+        "next_change_at": func.min(orders.c.next_change_at),
+    }
+
+
+def _categories(orders: CTE) -> Select[Any]:
     """Spend on lines of qualifying orders by category; a line's own, else its product's."""
     line = order_line.c
     name = func.coalesce(line.category, product.c.category)
     amount = (line.quantity * line.unit_price - func.coalesce(line.discount, 0)) * orders.c.rate
-    return _shares(
-        "categories",
+    return (
         select(
             orders.c.source_profile_id,
             orders.c.on,
+            literal("category").label("share"),
             name.label("name"),
             func.sum(func.coalesce(amount, 0)).label("amount"),
+            *_no_measures(orders),
         )
         .select_from(
             orders.join(
@@ -171,102 +250,86 @@ def _categories(orders: CTE) -> FromClause:
             )
         )
         .where(_qualifies(orders), name.is_not(None), line.deleted_at.is_(None))
-        .group_by(orders.c.source_profile_id, orders.c.on, name),
+        .group_by(orders.c.source_profile_id, orders.c.on, name)
     )
 
 
-def _channels(orders: CTE) -> FromClause:
-    return _shares(
-        "channels",
-        select(
-            orders.c.source_profile_id,
-            orders.c.on,
-            orders.c.channel.label("name"),
-            func.count().label("amount"),
-        )
-        .where(_qualifies(orders), orders.c.channel.is_not(None))
-        .group_by(orders.c.source_profile_id, orders.c.on, orders.c.channel),
-    )
-
-
-def _qualifies(orders: CTE) -> ColumnElement[bool]:
-    """Placed by now, and something is left of it after refunds."""
-    return and_(~orders.c.is_future, orders.c.total - orders.c.given_back > 0)
-
-
-def purchase_days(days: FromClause, workspace: Workspace, as_of: Clock) -> Select[Any]:
-    """The rows of `purchase_day` for the given days; no row where no order stands."""
-    orders = priced_orders(days, workspace, as_of).cte("orders")
-    categories, channels = _categories(orders), _channels(orders)
-    qualifies, is_past = _qualifies(orders), ~orders.c.is_future
-    net = orders.c.total - orders.c.given_back
-
-    def money(amount: ColumnElement[Any], which: ColumnElement[bool]) -> ColumnElement[Any]:
-        return func.coalesce(func.sum(amount * orders.c.rate).filter(which), 0)
-
-    def same(other: FromClause) -> ColumnElement[bool]:
-        return and_(
-            other.c.source_profile_id == orders.c.source_profile_id, other.c.on == orders.c.on
-        )
-
+def _channels(orders: CTE) -> Select[Any]:
+    """Qualifying orders by channel."""
     return (
         select(
             orders.c.source_profile_id,
             orders.c.on,
-            func.count().filter(qualifies).label("order_count"),
-            func.count(orders.c.rate).filter(qualifies).label("priced_order_count"),
-            money(orders.c.total, is_past).label("gross_spend"),
-            money(orders.c.given_back, is_past).label("refunded"),
-            money(net, qualifies).label("qualifying_spend"),
-            func.count().filter(is_past, orders.c.rate.is_(None)).label("unpriced_count"),
-            func.min(orders.c.placed_at).filter(qualifies).label("first_order_at"),
-            func.max(orders.c.placed_at).filter(qualifies).label("last_order_at"),
-            categories.c.categories,
-            channels.c.channels,
-            func.min(orders.c.next_change_at).label("next_change_at"),
+            literal("channel").label("share"),
+            orders.c.channel.label("name"),
+            cast(func.count(), Numeric).label("amount"),
+            *_no_measures(orders),
         )
-        .select_from(
-            orders.outerjoin(categories, same(categories)).outerjoin(channels, same(channels))
-        )
-        .group_by(
-            orders.c.source_profile_id, orders.c.on, categories.c.categories, channels.c.channels
-        )
+        .where(_qualifies(orders), orders.c.channel.is_not(None))
+        .group_by(orders.c.source_profile_id, orders.c.on, orders.c.channel)
     )
+
+
+def _no_measures(orders: CTE) -> list[ColumnElement[Any]]:
+    return [cast(null(), purchase_day.c[name].type).label(name) for name in _measures(orders)]
+
+
+def purchase_days(days: FromClause, workspace: Workspace, as_of: Clock) -> Select[Any]:
+    """The rows of `purchase_day` for the given days; no row where no order stands.
+
+    Sums of orders, of categories and of channels are stacked and grouped, not joined: there is no
+    join for the planner to get wrong.
+    """
+    orders = priced_orders(days, workspace, as_of).cte("orders")
+    sums = select(
+        orders.c.source_profile_id,
+        orders.c.on,
+        literal("orders").label("share"),
+        cast(null(), Text).label("name"),
+        cast(null(), Numeric).label("amount"),
+        *(
+            cast(measure, purchase_day.c[name].type).label(name)
+            for name, measure in _measures(orders).items()
+        ),
+    ).group_by(orders.c.source_profile_id, orders.c.on)
+    stacked = union_all(sums, _categories(orders), _channels(orders)).subquery("stacked")
+
+    def shares(which: str) -> ColumnElement[Any]:
+        return func.jsonb_object_agg(stacked.c.name, stacked.c.amount).filter(
+            stacked.c.share == which
+        )
+
+    return select(
+        stacked.c.source_profile_id,
+        stacked.c.on,
+        *(func.max(stacked.c[name]).label(name) for name in _measures(orders)),
+        shares("category").label("categories"),
+        shares("channel").label("channels"),
+    ).group_by(stacked.c.source_profile_id, stacked.c.on)
 
 
 # Days into customers --------------------------------------------------------------------------
 
 
-def _favourite(mine: FromClause, days: FromClause, name: str) -> Select[Any]:
-    """The name with the largest sum over a customer's days; of equals the first in the alphabet."""
-    share = func.jsonb_each_text(days.c[name]).table_valued("key", "value").lateral()
-    total = func.sum(cast(share.c.value, Numeric))
-    return (
-        select(share.c.key)
-        .select_from(
-            mine.join(days, days.c.source_profile_id == mine.c.id).join(share, literal(value=True))
+def days_of(customers: FromClause) -> Select[Any]:
+    """The stored days of the given customers (`id`), each with its `customer_id`."""
+    mine = source_profile.c
+    return select(mine.customer_id, purchase_day).select_from(
+        customers.join(source_profile, mine.customer_id == customers.c.id).join(
+            purchase_day, purchase_day.c.source_profile_id == mine.id
         )
-        .group_by(share.c.key)
-        .order_by(total.desc(), share.c.key)
-        .limit(1)
     )
 
 
-def customer_facts(one: FromClause, days: FromClause) -> Select[Any]:
-    """Every fact of FACT_COLUMNS for one customer (`id`): one row, for a lateral join.
+def customer_facts(customers: FromClause, days: FromClause) -> Select[Any]:
+    """One row per given customer (`id`): every fact of FACT_COLUMNS, zero or null without days.
 
-    `days` is `purchase_day`, or for a past moment `purchase_days(...)` folded up to it. Sums are
-    null for a customer without days.
+    `days` are theirs: `days_of(customers)`, or for a past moment `purchase_days(...)` folded up to
+    it, each with its `customer_id`. Stacked and grouped like the days themselves.
     """
-    d, mine = days.c, source_profile.c
+    d = days.c
     has_order = d.order_count > 0
-
-    def favourite(name: str) -> ColumnElement[Any]:
-        own, other = source_profile.alias(), days.alias()
-        best = _favourite(own, other, name).where(own.c.customer_id == one.c.id)
-        return case((func.sum(d.order_count) > 0, best.correlate(one).scalar_subquery()))
-
-    folds: Mapping[str, ColumnElement[Any]] = {
+    folds: dict[str, ColumnElement[Any]] = {
         "order_count": func.sum(d.order_count),
         "priced_order_count": func.sum(d.priced_order_count),
         "order_day_count": func.count(d.on.distinct()).filter(has_order),
@@ -279,12 +342,58 @@ def customer_facts(one: FromClause, days: FromClause) -> Select[Any]:
         "last_order_at": func.max(d.last_order_at),
         "first_order_on": func.min(d.on).filter(has_order),
         "last_order_on": func.max(d.on).filter(has_order),
-        "favourite_category": favourite("categories"),
-        "favourite_channel": favourite("channels"),
     }
-    return (
-        select(*(cast(folds[fact.name], fact.type).label(fact.name) for fact in FACT_COLUMNS))
-        .select_from(source_profile.join(days, d.source_profile_id == mine.id))
-        .where(mine.customer_id == one.c.id)
-        .correlate(one)
+    stacked = union_all(
+        _row_of(customers.c.id, {}),
+        _row_of(d.customer_id, folds).group_by(d.customer_id),
+        _favourites(days),
+    ).subquery("stacked")
+    return select(
+        stacked.c.id,
+        *(_settled(func.max(stacked.c[fact.name]), fact) for fact in FACT_COLUMNS),
+    ).group_by(stacked.c.id)
+
+
+def _row_of(
+    customer_id: ColumnElement[Any], values: Mapping[str, ColumnElement[Any]]
+) -> Select[Any]:
+    """A customer's id and every fact: those given, the others null."""
+    return select(
+        customer_id.label("id"),
+        *(cast(values.get(fact.name, null()), fact.type).label(fact.name) for fact in FACT_COLUMNS),
     )
+
+
+def _favourites(days: FromClause) -> Select[Any]:
+    """The names with the largest sums over a customer's days; of equals the first in the alphabet.
+
+    Categories and channels are weighed in one pass, told apart by their `fact`.
+    """
+    shares = union_all(
+        *(
+            select(literal(fact).label("fact"), share.c.key, share.c.value)
+            for fact, share in (
+                (fact, func.jsonb_each_text(days.c[column]).table_valued("key", "value"))
+                for fact, column in _SHARES.items()
+            )
+        )
+    ).lateral("shares")
+    total = func.sum(cast(shares.c.value, Numeric))
+    totals = (
+        select(days.c.customer_id, shares.c.fact, shares.c.key, total.label("total"))
+        .select_from(days.join(shares, literal(value=True)))
+        .group_by(days.c.customer_id, shares.c.fact, shares.c.key)
+        .subquery()
+    )
+    ordered = aggregate_order_by(totals.c.key, totals.c.total.desc(), totals.c.key)
+    names = func.array_agg(ordered, type_=ARRAY(Text))
+    best = {fact: names.filter(totals.c.fact == fact)[1] for fact in _SHARES}
+    return _row_of(totals.c.customer_id, best).group_by(totals.c.customer_id)
+
+
+_SHARES: Final = {"favourite_category": "categories", "favourite_channel": "channels"}
+"""The fact that names the largest share, and the column of a day that holds the shares."""
+
+
+def _settled(value: ColumnElement[Any], fact: Column[Any]) -> ColumnElement[Any]:
+    return (value if fact.nullable else func.coalesce(value, 0)).label(fact.name)

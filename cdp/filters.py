@@ -5,7 +5,7 @@ A filter is an object; all its members must hold, and the empty one holds for ev
 never unknown: `not` is the exact opposite of what it wraps, also where values are null.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -45,7 +45,8 @@ MAX_DEPTH: Final = 10  # filters within filters; no person reads a deeper one
 MAX_CLAUSES: Final = 100  # conditions in all; each costs PostgreSQL a look at every customer
 
 _NESTING: Final = ("and", "or", "not")
-_NAMED_FAMILIES: Final = ("handle", "external")  # kinds that go on: handle:bluesky
+_OWN_KEY: Final = "external"  # external:SOURCE
+_NAMED_FAMILIES: Final = ("handle", _OWN_KEY)  # kinds that go on: handle:bluesky
 _NUMBER: Final = r"^\s*[+-]?[0-9]{1,100}(\.[0-9]{1,100})?\s*$"
 
 IDENTIFIER_KINDS: Final = tuple(
@@ -69,7 +70,7 @@ def predicate(
 def identified_by(kind: str, value: str | None, *, workspace: Workspace) -> Select[int]:
     """The ids of customers who carry, or once carried, an identifier of the kind.
 
-    `value` is normalised first; None asks for any value. Raises BadInput for an unknown kind.
+    `value` may have any spelling; None asks for any value. Raises BadInput for an unknown kind.
     """
     family, _, name = read_text(kind, "kind").partition(":")
     if family not in IDENTIFIER_FAMILIES or (name != "") != (family in _NAMED_FAMILIES):
@@ -86,8 +87,19 @@ def identified_by(kind: str, value: str | None, *, workspace: Workspace) -> Sele
     )
     if value is None:
         return found
-    normal = normalise(kind, read_text(value, "value"), workspace.region)
-    return found.where(false() if normal is None else identifier.c.value == normal)
+    return found.where(identifier.c.value.in_(spellings(kind, value, workspace=workspace)))
+
+
+def spellings(kind: str, value: str, *, workspace: Workspace) -> Sequence[str]:
+    """What an identifier of the kind, as anybody may spell it, can be stored as; maybe nothing.
+
+    A source's own key of a person is evidence just as the source wrote it, whatever it looks like.
+    """
+    text = read_text(value, "value")
+    if kind.startswith(f"{_OWN_KEY}:"):
+        return sorted({text, text.strip()})
+    normal = normalise(kind, text, workspace.region)
+    return [] if normal is None else [normal]
 
 
 @dataclass(slots=True)

@@ -13,11 +13,17 @@ from typing import Any, Final
 import msgspec
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from cdp.customers import lock_customers, refresh_customers, refresh_days
+from cdp.customers import (
+    customers_of,
+    lock_customers,
+    refresh_attributes,
+    refresh_days,
+    refresh_facts,
+)
 from cdp.database import driver as driver_of
-from cdp.delivery import Batch, Checkpoint, Refused, digest
+from cdp.delivery import Batch, Checkpoint, Deleted, Received, Refused, digest
 from cdp.errors import Fenced, NotFound
-from cdp.identity.people import contact_identifiers
+from cdp.identity.people import Claims, contact_identifiers
 from cdp.profiles import (
     CONTACT,
     CUSTOMERS,
@@ -28,13 +34,13 @@ from cdp.profiles import (
     find_profiles,
     write_people,
 )
-from cdp.records import STREAMS, OrderRecord
+from cdp.records import STREAMS, ExchangeRateRecord, OrderRecord, line_names
 from cdp.rows import EMBEDDED_LINE_COLUMNS, columns_of, embedded_line_row, order_status, row_of
 from cdp.tables import PERSON_TABLES, STREAM_TABLES, order_line
 from cdp.touched import COMPARED_COLUMNS, Touched, adopt_waiting
 from cdp.values import ProfileId, SourceId
-from cdp.versions import Changes, Driver, Version, compare, copy_rows, keep_old, read_version
-from cdp.workspace import Workspace
+from cdp.versions import Changes, Driver, Version, compare, copy_rows, keep_old, version_of
+from cdp.workspace import Workspace, take_turn
 
 PERSON_STREAMS: Final = tuple(
     stream for stream, table in STREAM_TABLES.items() if table in PERSON_TABLES
@@ -58,13 +64,25 @@ class Applied:
     notes: Mapping[str, int] = field(default_factory=dict)
 
 
-async def apply(connection: AsyncConnection, batch: Batch, workspace: Workspace) -> Applied:
+async def apply(
+    connection: AsyncConnection,
+    batch: Batch,
+    workspace: Workspace,
+    claims: Mapping[int, Claims] | None = None,
+) -> Applied:
     """Apply a batch in the caller's transaction: all of it is stored, or none.
+
+    `claims` is what `claims_ahead` read of the batch's customers while the database was busy.
 
     Raises Fenced where another runner has taken the stream over since the checkpoint's epoch, and
     NotFound for a source that does not exist.
     """
     driver = await driver_of(connection)
+    has_rates = any(
+        isinstance(one, Received) and isinstance(one.record, ExchangeRateRecord)
+        for one in batch.deliveries
+    )
+    await take_turn(connection, alone=has_rates)
     if batch.checkpoint is not None:
         await _advance(driver, batch.source_id, batch.checkpoint)
     versions, refused = _read(batch)
@@ -75,8 +93,8 @@ async def apply(connection: AsyncConnection, batch: Batch, workspace: Workspace)
         for stream, columns in _compared(versions)
     }
     people, notes = People(), Counter[str]()
-    if any(one.current or one.late or one.deleted for one in changes.values()):
-        writer = _Writer(connection, driver, origin, workspace)
+    if not all(one.is_empty for one in changes.values()):
+        writer = _Writer(connection, driver, origin, workspace, claims or {})
         people, notes = await writer.write(changes)
     return Applied(
         new=sum(len(one.fresh) for one in changes.values()),
@@ -98,12 +116,8 @@ def _read(batch: Batch) -> tuple[Mapping[str, list[Version]], list[Refused]]:
         if isinstance(delivery, Refused):
             refused.append(delivery)
             continue
-        version = read_version(delivery)
-        if isinstance(version, Refused):
-            refused.append(version)
-        else:
-            stream = getattr(delivery, "stream", None) or delivery.record.stream  # type: ignore[union-attr]
-            versions[stream].append(version)
+        stream = delivery.stream if isinstance(delivery, Deleted) else delivery.record.stream
+        versions[stream].append(version_of(delivery))
     return versions, refused
 
 
@@ -130,7 +144,10 @@ async def _advance(driver: Driver, source_id: SourceId, checkpoint: Checkpoint) 
 
 
 async def _origin(driver: Driver, source_id: SourceId, workspace: Workspace) -> Origin:
-    row = await driver.fetchrow("SELECT name, now() AS now FROM source WHERE id = $1", source_id)
+    # Writers of one source take turns: an order and its customer cannot miss each other.
+    row = await driver.fetchrow(
+        "SELECT name, now() AS now FROM source WHERE id = $1 FOR NO KEY UPDATE", source_id
+    )
     if row is None:
         raise NotFound(f"There is no source {source_id}.", todo="Add it with cdp source add.")
     return Origin(source_id, row["name"], workspace.region, row["now"])
@@ -166,12 +183,18 @@ class _Writer:
     """The writing half of one batch."""
 
     def __init__(
-        self, connection: AsyncConnection, driver: Driver, origin: Origin, workspace: Workspace
+        self,
+        connection: AsyncConnection,
+        driver: Driver,
+        origin: Origin,
+        workspace: Workspace,
+        claims: Mapping[int, Claims],
     ) -> None:
         self._connection = connection
         self._driver = driver
         self._origin = origin
         self._workspace = workspace
+        self._claims = claims
         self._touched = Touched(connection, origin.source_id, workspace)
         self._notes = Counter[str]()
 
@@ -184,7 +207,7 @@ class _Writer:
             for version in (*changes[stream].current, *changes[stream].late)
         )
         customers = changes.get(CUSTOMERS, Changes())
-        people = await write_people(self._driver, self._origin, customers, parties)
+        people = await write_people(self._driver, self._origin, customers, parties, self._claims)
         for stream, one in changes.items():
             if stream != CUSTOMERS:
                 await self._write_stream(stream, one, people)
@@ -247,17 +270,28 @@ class _Writer:
                     self._notes[f"order status {version.record.status!r} read as {status}"] += 1
                 if version.record.lines is not None:
                     telling.append(version.key)
-                    for number, line in enumerate(version.record.lines):
+                    names = line_names(version.record.lines)
+                    for name, line in zip(names, version.record.lines, strict=True):
                         row = embedded_line_row(
-                            self._origin.source_id,
-                            version.key,
-                            number,
-                            line,
-                            self._origin.learned_at,
+                            self._origin.source_id, version.key, name, line, self._origin.learned_at
                         )
                         lines[row[1]] = row
         await self._drop_lines("order_key", telling)
+        for key in await self._own_lines(telling):
+            lines.pop(key, None)
         await copy_rows(self._driver, order_line, EMBEDDED_LINE_COLUMNS, list(lines.values()))
+
+    async def _own_lines(self, orders: Sequence[str]) -> Sequence[str]:
+        """Lines with a record of their own: it stays, whichever of the two comes first."""
+        if not orders:
+            return ()
+        rows = await self._driver.fetch(
+            "SELECT t.key FROM unnest($2::text[]) AS k(key) JOIN order_line t"
+            " ON t.source_id = $1 AND t.order_key = k.key AND t.digest <> ''",
+            self._origin.source_id,
+            list(orders),
+        )
+        return [row["key"] for row in rows]
 
     async def _drop_lines(self, column: str, keys: Sequence[str]) -> None:
         """Lines known only through a former version of their order."""
@@ -272,7 +306,15 @@ class _Writer:
     async def _fold(self, people: People) -> None:
         """Facts of whoever was touched, with their customers locked before anything is read."""
         days = self._touched.days
-        profiles = people.touched | {profile_id for profile_id, _ in days}
-        customers = await lock_customers(self._connection, profiles)
+        # Profiles that came with this batch have no days yet but those counted here, and a
+        # customer of theirs alone is not there yet for others to change.
+        stored = people.touched - people.fresh | people.moved
+        profiles = {profile_id for profile_id, _ in days}
+        described = people.customers | people.left_customers
+        locked = await lock_customers(self._connection, profiles | stored, described)
+        await refresh_attributes(self._connection, described)
         await refresh_days(self._connection, days, self._workspace)
-        await refresh_customers(self._connection, customers | people.left_customers)
+        counted = locked
+        if stored:
+            counted = await customers_of(self._connection, profiles | people.moved)
+        await refresh_facts(self._connection, counted | people.left_customers)

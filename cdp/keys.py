@@ -9,13 +9,17 @@ from enum import Enum
 from typing import Final
 
 from sqlalchemy import func, insert, select, update
+from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cdp.errors import BadInput, NotFound
-from cdp.tables import api_key
+from cdp.tables import api_key, workspace
 
 KEY_PREFIX: Final = "cdp_"  # lets a scanner for leaked secrets know one
 KEY_BYTES: Final = 32
+MASKING_PEPPER: Final = "masking_pepper"
+"""The row of `workspace` with the secret of the hashes that masked roles see in place of keys."""
+
 MAX_KEY_CHARACTERS: Final = 256  # a longer one is nobody's and not worth hashing
 MAX_NAME_CHARACTERS: Final = 200
 MAX_LISTED: Final = 10_000  # keys of one workspace, revoked ones included
@@ -117,6 +121,7 @@ async def create_key(connection: AsyncConnection, role: Role, name: str) -> tupl
     if not name or len(name) > MAX_NAME_CHARACTERS or not name.isprintable():
         raise BadInput(f"{name[:40]!r} is no name for a key.", todo="Say what the key is for.")
     key = KEY_PREFIX + secrets.token_urlsafe(KEY_BYTES)
+    await _keep_masking_pepper(connection)
     rows = await connection.execute(
         insert(api_key)
         .values(name=name, role=role.value, digest=_digest(key))
@@ -124,6 +129,12 @@ async def create_key(connection: AsyncConnection, role: Role, name: str) -> tupl
     )
     key_id, created_at = rows.one()
     return KeyInfo(key_id, name, role, created_at, None), key
+
+
+async def _keep_masking_pepper(connection: AsyncConnection) -> None:
+    """Made with the first key: before there is one, nobody is masked."""
+    row = {"key": MASKING_PEPPER, "value": secrets.token_urlsafe(KEY_BYTES)}
+    await connection.execute(upsert(workspace).values(row).on_conflict_do_nothing())
 
 
 async def list_keys(connection: AsyncConnection) -> Sequence[KeyInfo]:

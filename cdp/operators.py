@@ -29,6 +29,7 @@ from sqlalchemy import (
 from sqlalchemy.types import TypeEngine
 
 from cdp import tables
+from cdp.delivery import EARLIEST_YEAR, LATEST_YEAR
 from cdp.errors import BadInput
 from cdp.identity.normalise import normalise_email, normalise_phone
 from cdp.traits.trait import Scope
@@ -331,6 +332,8 @@ def _read_instant(operation: Operation, operand: object, path: str) -> datetime:
             todo="Write 2026-01-31T12:00:00Z, or a date alone for the start of its day.",
             path=path,
         ) from None
+    if not EARLIEST_YEAR <= moment.year <= LATEST_YEAR:
+        raise BadInput(f"{path}: the year {moment.year} is not one of this age.", path=path)
     return moment
 
 

@@ -8,7 +8,13 @@ from typing import Any, Final, cast
 from cdp.identity import ledger
 from cdp.identity.evidence import RULES, Evidence, Identifier
 from cdp.identity.names import Person
-from cdp.identity.people import contact_identifiers, first_of, identifiers_of, person_of
+from cdp.identity.people import (
+    Claims,
+    claims_of,
+    contact_identifiers,
+    first_of,
+    identifiers_of,
+)
 from cdp.identity.resolve import resolve
 from cdp.records import CustomerRecord
 from cdp.rows import BASE_COLUMNS, base_row, json_text
@@ -53,14 +59,17 @@ class People:
     """The source profiles of one batch.
 
     `owners`: (stream, key) to profile, for customers' records and contacts of the batch; `fresh`
-    those stored by it, `touched` those whose customer must be folded anew. `moves`: how many times
-    source profiles left one customer for another.
+    those stored by it, `touched` those that it tells something of. `customers` are those of the
+    touched ones now; `moved` are profiles stored before that left a customer, `left_customers`
+    whom they left. `moves` counts every change of the map, those of fresh profiles too.
     """
 
     owners: dict[tuple[str, str], ProfileId] = field(default_factory=dict)
     fresh: set[ProfileId] = field(default_factory=set)
     touched: set[ProfileId] = field(default_factory=set)
+    customers: set[CustomerId] = field(default_factory=set)
     left_customers: set[CustomerId] = field(default_factory=set)
+    moved: set[ProfileId] = field(default_factory=set)
     moves: int = 0
 
 
@@ -83,14 +92,19 @@ def contact_key(identifier: Identifier) -> str:
 
 
 async def write_people(
-    driver: Driver, origin: Origin, changes: Changes, others: Iterable[Version]
+    driver: Driver,
+    origin: Origin,
+    changes: Changes,
+    others: Iterable[Version],
+    claims: Mapping[int, Claims],
 ) -> People:
     """Store the customers' records and the contacts of a batch, and bring the map up to date.
 
     `changes` are those of the customers stream; `others` are the new versions of every other
-    stream, whose parties without a customer become contacts.
+    stream, whose parties without a customer become contacts. `claims` are those of records, by
+    `id()`, as far as they were read ahead.
     """
-    writer = _Writer(driver, origin)
+    writer = _Writer(driver, origin, claims)
     await writer.add_customers(changes)
     await writer.add_contacts(others)
     return await writer.write(changes)
@@ -99,8 +113,9 @@ async def write_people(
 class _Writer:
     """The profiles of one batch on their way."""
 
-    def __init__(self, driver: Driver, origin: Origin) -> None:
+    def __init__(self, driver: Driver, origin: Origin, claims: Mapping[int, Claims]) -> None:
         self._driver = driver
+        self._claims = claims
         self._origin = origin
         self._people = People()
         self._evidence: dict[ProfileId, Evidence] = {}
@@ -117,6 +132,7 @@ class _Writer:
         for version, stored in changes.deleted:
             self._people.owners[CUSTOMERS, version.key] = stored.row["id"]
             self._people.touched.add(stored.row["id"])
+            self._people.customers.add(stored.row["customer_id"])
         await self._add_late(changes.late)
 
     def _add_customer(
@@ -126,8 +142,9 @@ class _Writer:
         record = cast("CustomerRecord | None", version.record)
         person, said = NOBODY, [Identifier(f"external:{origin.name}", version.key)]
         if record is not None:
-            person, said = person_of(record), identifiers_of(record, origin.name, origin.region)
-        rank = (origin.source_id, CUSTOMERS, version.key)
+            claims = self._claims.get(id(record)) or claims_of(record, origin.name, origin.region)
+            person, said = claims.person, claims.identifiers
+        rank = (origin.name, CUSTOMERS, version.key)
         self._evidence[profile_id] = Evidence(
             profile_id, rank, person, current=frozenset(said), all=set(said)
         )
@@ -182,10 +199,10 @@ class _Writer:
     async def _add_fresh_contacts(self, said: Mapping[str, list[Identifier]]) -> None:
         origin = self._origin
         for profile_id, key in zip(await self._reserve(len(said)), said, strict=True):
-            identifiers = said[key]
+            identifiers = sorted(said[key])
             self._evidence[profile_id] = Evidence(
                 profile_id,
-                (origin.source_id, CONTACT, key),
+                (origin.name, CONTACT, key),
                 NOBODY,
                 is_contact=True,
                 current=frozenset(identifiers),
@@ -202,7 +219,7 @@ class _Writer:
     async def write(self, changes: Changes) -> People:
         """Resolve against what is stored, then write profiles, identifiers, map and ledger."""
         people = self._people
-        resolution = await resolve(self._driver, self._evidence, RULES)
+        resolution = await resolve(self._driver, self._evidence, self._people.fresh, RULES)
         await keep_old(
             self._driver, self._origin.source_id, CUSTOMERS, changes, self._origin.learned_at
         )
@@ -217,9 +234,12 @@ class _Writer:
         written = {row.profile_id for row in self._rows}
         await ledger.record(self._driver, resolution, RULES, self._origin.learned_at, written)
         people.touched.update(self._evidence)
+        people.customers.update(resolution.customer_of.values())
         for move in resolution.moves:
-            people.touched.update(move.profile_ids)
-            people.left_customers.add(move.from_customer_id)
+            stored = set(move.profile_ids) - people.fresh
+            people.moved |= stored
+            if stored:
+                people.left_customers.add(move.from_customer_id)
         people.moves = len(resolution.moves)
         return people
 
@@ -267,7 +287,7 @@ class _Writer:
             )
 
     async def _complete_contacts(self) -> None:
-        """A contact that was known by one identifier may have told another."""
+        """A contact that was known by one identifier may have told another; the first by value."""
         grown = [
             one
             for profile_id, one in self._evidence.items()
@@ -276,8 +296,7 @@ class _Writer:
         if grown:
             said = [sorted(one.current) for one in grown]
             await self._driver.execute(
-                "UPDATE source_profile p SET email = coalesce(p.email, k.email),"
-                " phone = coalesce(p.phone, k.phone)"
+                "UPDATE source_profile p SET email = k.email, phone = k.phone"
                 " FROM unnest($1::bigint[], $2::text[], $3::text[]) AS k(id, email, phone)"
                 " WHERE p.id = k.id",
                 [one.profile_id for one in grown],
@@ -299,7 +318,7 @@ class _Writer:
     async def _read_evidence(self, profile_ids: Collection[ProfileId]) -> None:
         """Stored profiles as evidence; `resolve` completes what they carried before."""
         rows = await self._driver.fetch(
-            "SELECT p.id, p.source_id, p.stream, p.key, p.given_key, p.family_key, p.birth_date,"
+            "SELECT p.id, p.stream, p.key, p.given_key, p.family_key, p.birth_date,"
             " i.kind, i.value FROM unnest($1::bigint[]) AS k(id) JOIN source_profile p USING (id)"
             " LEFT JOIN identifier i ON i.source_profile_id = p.id AND i.is_current",
             list(profile_ids),
@@ -309,7 +328,7 @@ class _Writer:
                 row["id"],
                 Evidence(
                     row["id"],
-                    (row["source_id"], row["stream"], row["key"]),
+                    (self._origin.name, row["stream"], row["key"]),
                     Person(row["given_key"], row["family_key"], row["birth_date"]),
                     is_contact=row["stream"] == CONTACT,
                 ),

@@ -1,6 +1,6 @@
 """The canonical records that a connector or a file may deliver, validated once at the edge."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import date, datetime
 from decimal import Decimal
 from typing import Annotated, ClassVar, Literal, TypeAlias
@@ -11,6 +11,7 @@ from msgspec import UNSET, Meta, UnsetType
 MAX_KEY = 512  # characters; a PostgreSQL index entry holds at most about 2,700 bytes
 MAX_MONEY = Decimal(10) ** 15  # above any order; keeps sums exact and columns narrow
 MAX_POINTS = 10**15
+MAX_KEY_BYTES = 2500  # of a key made of several, in UTF-8: they share one index entry
 
 Key: TypeAlias = Annotated[str, Meta(min_length=1, max_length=MAX_KEY)]
 Text: TypeAlias = Annotated[str, Meta(max_length=10_000)]
@@ -19,6 +20,7 @@ Instant: TypeAlias = Annotated[datetime, Meta(tz=True)]
 Currency: TypeAlias = Annotated[str, Meta(pattern="^[A-Za-z]{3}$")]
 Country: TypeAlias = Annotated[str, Meta(pattern="^[A-Za-z]{2}$")]
 Amount: TypeAlias = Decimal
+Points: TypeAlias = Annotated[int, Meta(ge=-MAX_POINTS, le=MAX_POINTS)]
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -121,6 +123,32 @@ class OrderRecord(Keyed, frozen=True, kw_only=True, omit_defaults=True):
     updated_at: Instant | None = None
 
 
+def line_names(lines: Sequence[OrderLine]) -> list[str]:
+    """What names each line within its order: what its source calls it, else its place from 1."""
+    return [
+        str(number) if line.line is UNSET else line.line for number, line in enumerate(lines, 1)
+    ]
+
+
+def line_key(order_id: str, line: str) -> str:
+    """The key of a line; `split_line_key` takes it apart. A colon within a part is escaped."""
+    return f"{_escape(order_id)}:{_escape(line)}"
+
+
+def split_line_key(key: str) -> tuple[str, str]:
+    """The order's key and the line's name that `line_key` joined."""
+    order_id, _, line = key.partition(":")
+    return _unescape(order_id), _unescape(line)
+
+
+def _escape(part: str) -> str:
+    return part.replace("%", "%25").replace(":", "%3A")
+
+
+def _unescape(part: str) -> str:
+    return part.replace("%3A", ":").replace("%25", "%")
+
+
 class OrderLineRecord(Record, frozen=True, kw_only=True, omit_defaults=True):
     """A line of an order that arrives by itself; its order may come before or after it."""
 
@@ -138,8 +166,8 @@ class OrderLineRecord(Record, frozen=True, kw_only=True, omit_defaults=True):
 
     @property
     def key(self) -> str:
-        """The order's key and the line's."""
-        return f"{self.order_id}:{self.line}"
+        """The order's key and the line's name, as `line_key` joins them."""
+        return line_key(self.order_id, self.line)
 
 
 class RefundRecord(Keyed, frozen=True, kw_only=True, omit_defaults=True):
@@ -239,7 +267,7 @@ class LoyaltyEntryRecord(Keyed, frozen=True, kw_only=True, omit_defaults=True):
     stream: ClassVar[str] = "loyalty_entries"
 
     kind: Literal["earn", "redeem", "adjust", "expire"]
-    points: int
+    points: Points
     occurred_at: Instant
     customer_id: Name | None = None
     loyalty_card: Name | None = None

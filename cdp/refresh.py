@@ -4,7 +4,7 @@ from typing import Final
 
 from sqlalchemy import func, select
 
-from cdp.customers import ProfileDay, lock_customers, refresh_customers, refresh_days
+from cdp.customers import ProfileDay, lock_customers, refresh_days, refresh_facts
 from cdp.database import Database
 from cdp.tables import purchase_day
 from cdp.values import ProfileId
@@ -30,7 +30,7 @@ async def refresh_due(database: Database, workspace: Workspace) -> int:
             due: list[ProfileDay] = [(ProfileId(row[0]), row[1]) for row in rows]
             customers = await lock_customers(connection, [profile_id for profile_id, _ in due])
             await refresh_days(connection, due, workspace)
-            await refresh_customers(connection, customers)
+            await refresh_facts(connection, customers)
         folded += len(due)
         if len(due) < DUE_BATCH:
             return folded

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import msgspec
 
-from cdp.records import STREAMS, OrderLine, Record
+from cdp.records import STREAMS, OrderLine, Record, line_key, split_line_key
 from cdp.tables import STREAM_TABLES
 from cdp.values import SourceId
 from cdp.versions import Version
@@ -65,7 +65,7 @@ def base_row(source_id: SourceId, version: Version, learned_at: datetime) -> tup
         getattr(record, "updated_at", None),
         version.vendor_version,
         learned_at,
-        version.at if record is None else getattr(record, "deleted_at", None),
+        version.deleted_at,
     )
 
 
@@ -77,9 +77,9 @@ def row_of(
     if record is None:
         own: list[object] = [None for _ in _getters(stream)]
         if stream == "order_lines":
-            order_key, _, line = version.key.rpartition(":")
             names = [name for name, _ in _getters(stream)]
-            own[names.index("order_key")], own[names.index("line")] = order_key, line
+            at_order, at_line = names.index("order_key"), names.index("line")
+            own[at_order], own[at_line] = split_line_key(version.key)
         return (*base_row(source_id, version, learned_at), *own)
     return (
         *base_row(source_id, version, learned_at),
@@ -93,12 +93,11 @@ def json_text(value: object) -> str:
 
 
 def embedded_line_row(
-    source_id: SourceId, order_key: str, number: int, line: OrderLine, learned_at: datetime
+    source_id: SourceId, order_key: str, name: str, line: OrderLine, learned_at: datetime
 ) -> tuple[Any, ...]:
     """A line that stands inside its order; its digest is empty, for the order's speaks for it."""
-    name = str(number + 1) if line.line is msgspec.UNSET else line.line
     return (
-        source_id, f"{order_key}:{name}", b"", "null", learned_at, order_key, name,
+        source_id, line_key(order_key, name), b"", "null", learned_at, order_key, name,
         line.product_id, line.sku, line.title, line.category, line.quantity, line.unit_price,
         line.discount,
     )  # fmt: skip

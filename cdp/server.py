@@ -1,6 +1,8 @@
 """Composition root of the server: puts the graph, the database and the web server together."""
 
-from collections.abc import AsyncIterator
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Final
 
@@ -10,13 +12,18 @@ from starlette.applications import Starlette
 
 from cdp.cli.session import Session
 from cdp.database import Database
-from cdp.errors import CdpError
+from cdp.errors import CdpError, DatabaseUnavailable
+from cdp.refresh import refresh_due
 from cdp.settings import Settings, read_settings
+from cdp.workspace import read_workspace
 from migrations import current_revision, newest_revision
 from schema.app import create_app
 
 DRAIN_SECONDS: Final = 10  # for what is being answered when the server is told to stop
+REFRESH_SECONDS: Final = 60  # how late a fact that time changes may be
 MOST_AT_ONCE: Final = 1_000  # connections; beyond it clients are told to come back
+
+_LOG: Final = logging.getLogger(__name__)
 
 
 def application() -> Starlette:
@@ -32,7 +39,27 @@ def create_application(settings: Settings) -> Starlette:
         async with Session(settings, is_json=False).database() as opened:
             yield opened
 
-    return create_app(settings, database, why_not_ready=why_not_ready)
+    async def beside(database: Database) -> None:
+        await follow_the_clock(database, settings.workspace)
+
+    return create_app(settings, database, why_not_ready=why_not_ready, beside=beside)
+
+
+async def follow_the_clock(database: Database, overrides: Mapping[str, str]) -> None:
+    """Every minute, fold what time alone has changed; never returns, and outlives every failure.
+
+    `overrides` are the settings of the workspace that the environment holds.
+    """
+    while True:
+        try:
+            async with database.read_only() as connection:
+                workspace = await read_workspace(connection, overrides)
+            await refresh_due(database, workspace)
+        except DatabaseUnavailable:
+            pass  # readiness tells of it; the facts that are due wait until it is back
+        except Exception:  # noqa: BLE001  logged; the next minute may go well
+            _LOG.exception("Facts that changed by the clock could not be folded.")
+        await asyncio.sleep(REFRESH_SECONDS)
 
 
 async def why_not_ready(database: Database) -> str | None:
@@ -67,8 +94,3 @@ def configuration(
         limit_concurrency=MOST_AT_ONCE,
         timeout_graceful_shutdown=DRAIN_SECONDS,
     )
-
-
-def create_server(settings: Settings, *, host: str, port: int) -> uvicorn.Server:
-    """A server of one process, to be awaited with `serve()` and told to stop by `should_exit`."""
-    return uvicorn.Server(configuration(create_application(settings), host=host, port=port))

@@ -478,7 +478,7 @@ purchase_day = Table(
     Column("gross_spend", Numeric, nullable=False),
     Column("refunded", Numeric, nullable=False),
     Column("qualifying_spend", Numeric, nullable=False, comment="Net, of qualifying orders."),
-    Column("unpriced_count", Integer, nullable=False, comment="Orders without a rate."),
+    Column("unpriced_count", Integer, nullable=False, comment="Orders and refunds without a rate."),
     Column("first_order_at", Instant),
     Column("last_order_at", Instant),
     Column("categories", JSONB, comment="Category to spend on its lines."),
@@ -494,11 +494,33 @@ purchase_day = Table(
 )
 
 FACT_COLUMNS: tuple[Column[Any], ...] = (
-    Column("order_count", Integer, nullable=False, comment="Qualifying orders."),
-    Column("priced_order_count", Integer, nullable=False, comment="Of them, those with a rate."),
-    Column("order_day_count", Integer, nullable=False, comment="Days with a qualifying order."),
-    Column("gross_spend", Numeric, nullable=False, comment="Totals of orders that stand."),
-    Column("refunded", Numeric, nullable=False, comment="Refunds of those orders."),
+    Column(
+        "order_count", Integer, nullable=False, server_default="0", comment="Qualifying orders."
+    ),
+    Column(
+        "priced_order_count",
+        Integer,
+        nullable=False,
+        server_default="0",
+        comment="Of them, those with a rate.",
+    ),
+    Column(
+        "order_day_count",
+        Integer,
+        nullable=False,
+        server_default="0",
+        comment="Days with a qualifying order.",
+    ),
+    Column(
+        "gross_spend",
+        Numeric,
+        nullable=False,
+        server_default="0",
+        comment="Totals of orders that stand.",
+    ),
+    Column(
+        "refunded", Numeric, nullable=False, server_default="0", comment="Refunds of those orders."
+    ),
     Column(
         "net_spend",
         Numeric,
@@ -506,8 +528,20 @@ FACT_COLUMNS: tuple[Column[Any], ...] = (
         nullable=False,
         comment="Gross spend less refunds.",
     ),
-    Column("qualifying_spend", Numeric, nullable=False, comment="Net, of qualifying orders."),
-    Column("unpriced_count", Integer, nullable=False, comment="Orders without a rate."),
+    Column(
+        "qualifying_spend",
+        Numeric,
+        nullable=False,
+        server_default="0",
+        comment="Net, of qualifying orders.",
+    ),
+    Column(
+        "unpriced_count",
+        Integer,
+        nullable=False,
+        server_default="0",
+        comment="Orders and refunds without a rate.",
+    ),
     Column("first_order_at", Instant, comment="Of qualifying orders."),
     Column("last_order_at", Instant, comment="Of qualifying orders."),
     Column("first_order_on", Date, comment="The day of the first qualifying order."),

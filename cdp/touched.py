@@ -1,15 +1,16 @@
 """Which days of which source profiles a batch touches, beyond the rows that it brings itself."""
 
 from collections.abc import Collection, Iterable
-from datetime import datetime
+from datetime import date, datetime
+from typing import TypeAlias
 
-from sqlalchemy import ARRAY, Text, and_, any_, func, literal, select
+from sqlalchemy import ARRAY, Date, Text, and_, any_, column, exists, func, literal, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cdp.customers import ProfileDay
 from cdp.facts import RATE_VALID_DAYS, day_of, order_day
-from cdp.records import ExchangeRateRecord, OrderRecord
-from cdp.tables import PERSON_TABLES, order_line, sales_order
+from cdp.records import ExchangeRateRecord, OrderRecord, split_line_key
+from cdp.tables import PERSON_TABLES, order_line, refund, sales_order
 from cdp.values import ProfileId, SourceId
 from cdp.versions import Changes, Driver
 from cdp.workspace import Workspace
@@ -17,9 +18,15 @@ from cdp.workspace import Workspace
 COMPARED_COLUMNS = {
     "orders": ("source_profile_id", "placed_at"),
     "refunds": ("order_key",),
+    "order_lines": ("order_key",),
     "products": ("category",),
+    "exchange_rates": ("on", "currency", "base"),
 }
 """What of a stored version tells which days it touched before it changed."""
+
+
+Rate: TypeAlias = tuple[date | None, str | None, str | None]
+"""The day of an exchange rate, its currency and its base; null of a delete without a record."""
 
 
 class Touched:
@@ -55,15 +62,23 @@ class Touched:
                 keys = {getattr(one, "order_id", None) for one in records}
                 await self._add_orders_of(keys | {old.row["order_key"] for old in stored})
             case "order_lines":
-                versions = [*changes.current, *(version for version, _ in changes.deleted)]
-                await self._add_orders_of({one.key.rpartition(":")[0] for one in versions})
+                keys = {getattr(one, "order_id", None) for one in records}
+                # A delete may come before its record, and take a line of its order's away.
+                keys |= {split_line_key(one.key)[0] for one in changes.fresh}
+                await self._add_orders_of(keys | {old.row["order_key"] for old in stored})
             case "products":
-                await self._add_products([old.row["key"] for old in stored])
-                await self._add_products([one.key for one in changes.fresh])
+                was = {old.row["key"]: old.row["category"] for old in stored}
+                await self._add_products(
+                    [
+                        one.key
+                        for one in changes.current
+                        if getattr(one.record, "category", None) != was.get(one.key)
+                    ]
+                )
             case "exchange_rates":
-                for one in records:
-                    if isinstance(one, ExchangeRateRecord):
-                        await self._add_rate(one)
+                rates = {_rate_of(one) for one in records if isinstance(one, ExchangeRateRecord)}
+                rates |= {(old.row["on"], old.row["currency"], old.row["base"]) for old in stored}
+                await self._add_rates(rates)
             case _:
                 pass
 
@@ -85,15 +100,31 @@ class Touched:
                 and_(sales_order.c.source_id == self._source_id, sales_order.c.key.in_(lines))
             )
 
-    async def _add_rate(self, rate: ExchangeRateRecord) -> None:
-        on = order_day(self._workspace)
-        if rate.base.upper() == self._workspace.currency:
-            await self._add_where(
-                and_(
-                    sales_order.c.currency == rate.currency.upper(),
-                    on.between(rate.on, func.date(rate.on) + RATE_VALID_DAYS),
-                )
+    async def _add_rates(self, rates: Collection[Rate]) -> None:
+        """Orders that a rate prices: those in its currency, and those with a refund in it."""
+        days = [(on, currency) for on, currency, base in rates if base == self._workspace.currency]
+        if not days:
+            return
+        given = (
+            func.unnest(
+                literal([on for on, _ in days], ARRAY(Date)),
+                literal([currency for _, currency in days], ARRAY(Text)),
             )
+            .table_valued(column("on", Date), column("currency", Text))
+            .render_derived("given")
+        )
+        on = order_day(self._workspace)
+        is_valid = on.between(given.c.on, given.c.on + RATE_VALID_DAYS)
+        await self._add_where(exists().where(given.c.currency == sales_order.c.currency, is_valid))
+        await self._add_where(
+            exists().where(
+                refund.c.source_id == sales_order.c.source_id,
+                refund.c.order_key == sales_order.c.key,
+                refund.c.currency != sales_order.c.currency,
+                refund.c.currency == given.c.currency,
+                is_valid,
+            )
+        )
 
     async def _add_where(self, condition: object) -> None:
         rows = await self._connection.execute(
@@ -102,6 +133,10 @@ class Touched:
             .distinct()
         )
         self.days.update((ProfileId(row[0]), row[1]) for row in rows)
+
+
+def _rate_of(record: ExchangeRateRecord) -> Rate:
+    return record.on, record.currency.upper(), record.base.upper()
 
 
 async def adopt_waiting(

@@ -1,27 +1,30 @@
 """Versions of records: which of two is newer, what a batch changes, and how that is written."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import datetime
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from typing import Final, TypeAlias
 
 import asyncpg
 from sqlalchemy import Table
 
-from cdp.delivery import Deleted, Received, Refused, Unacceptable, digest, encode
+from cdp.delivery import Deleted, Received
 from cdp.records import Record
 from cdp.tables import STREAM_TABLES
 from cdp.values import SourceId
 
 Driver: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
-TOMBSTONE_DIGEST: Final = b"deleted"
-"""In the place of a digest where a record is known only by its delete."""
+_DELETE: Final = b"deleted "
+"""How the digest of a delete begins; its moment follows."""
 
 
 @dataclass(frozen=True, slots=True)
 class Version:
-    """One version of one record as it was delivered; `record` is None for a delete."""
+    """One version of one record as it was delivered; `record` is None for a delete.
+
+    `at`: when the source wrote the content. `deleted_at`: when it deleted the record.
+    """
 
     key: str
     record: Record | None
@@ -29,83 +32,107 @@ class Version:
     digest: bytes
     at: datetime | None
     vendor_version: int | None
+    deleted_at: datetime | None = None
+
+    @property
+    def is_bare_delete(self) -> bool:
+        """Whether nothing but a delete is known."""
+        return self.digest.startswith(_DELETE)
 
 
 @dataclass(frozen=True, slots=True)
 class Stored:
     """The current version as the database holds it, with the columns asked for beside."""
 
-    digest: bytes
-    at: datetime | None
-    vendor_version: int | None
-    deleted_at: datetime | None
+    version: Version
     row: asyncpg.Record
-
-    @property
-    def order_digest(self) -> bytes:
-        """What orders it among versions of its moment: a delete beats all others."""
-        is_delete = self.deleted_at is not None and self.deleted_at == self.at
-        return TOMBSTONE_DIGEST if is_delete else self.digest
 
 
 @dataclass(slots=True)
 class Changes:
     """What a batch changes in one stream.
 
-    `fresh`: keys never seen. `changed`: a newer version of a known record. `deleted`: tombstones
-    for known records. `late`: versions that are not the newest of their record.
+    `fresh`: keys never seen. `changed`: new content of a known record. `deleted`: deletes of known
+    records whose content stays. `renewed`: the same content under a later version of the vendor.
+    `late`: versions that are not the newest of their record. `deletes`: every delete, to be kept.
     """
 
     fresh: list[Version] = field(default_factory=list)
     changed: list[tuple[Version, Stored]] = field(default_factory=list)
     deleted: list[tuple[Version, Stored]] = field(default_factory=list)
+    renewed: list[Version] = field(default_factory=list)
     late: list[Version] = field(default_factory=list)
+    deletes: list[Version] = field(default_factory=list)
     unchanged: int = 0
 
     @property
     def current(self) -> list[Version]:
-        """The versions that are now the current ones of their records, deletes left out."""
+        """The versions whose content is now the current one of their records."""
         return [*self.fresh, *(version for version, _ in self.changed)]
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing to write."""
+        return not (self.current or self.deleted or self.renewed or self.late or self.deletes)
 
-def read_version(delivery: Received | Deleted) -> Version | Refused:
-    """A delivery as a version; refused where its text cannot be stored."""
+
+def version_of(delivery: Received | Deleted) -> Version:
+    """A delivery as a version."""
     if isinstance(delivery, Deleted):
-        return Version(
-            delivery.key,
-            None,
-            delivery.payload,
-            TOMBSTONE_DIGEST,
-            delivery.deleted_at,
-            delivery.vendor_version,
-        )
+        gone = delivery.deleted_at
+        content = _DELETE + gone.astimezone(UTC).isoformat().encode()
+        number = delivery.vendor_version
+        return Version(delivery.key, None, delivery.payload, content, None, number, gone)
     record = delivery.record
-    try:
-        content = digest(encode(record))
-    except Unacceptable as refusal:
-        return Refused(
-            record.stream, None, refusal.reason, refusal.path, delivery.payload, delivery.place
-        )
+    at: datetime | None = getattr(record, "updated_at", None)
+    gone_at: datetime | None = getattr(record, "deleted_at", None)
     return Version(
-        record.key, record, delivery.payload, content, _moment(record), delivery.vendor_version
+        record.key,
+        record,
+        delivery.payload,
+        delivery.digest,
+        at,
+        delivery.vendor_version,
+        max(gone_at, at) if gone_at is not None and at is not None else gone_at,
     )
 
 
-def is_newer(new: Version, at: datetime | None, version: int | None, content: bytes) -> bool:
-    """Whether `new` supersedes a version of the given moment, vendor's version and digest.
+def is_newer(new: Version, known: Version) -> bool:
+    """Whether the content of `new` supersedes that of `known`.
 
-    By moment, then by the vendor's version, then by digest; a version that tells neither moment
-    nor version is ordered by arrival: it is newer. A delete beats a version of the same moment.
+    By moment, then by the vendor's version, then by digest. Where they have neither in common the
+    source gives no order, and the one that arrives later is newer.
     """
-    if new.at is None and new.vendor_version is None:
-        return True
-    if new.at != at:
-        return new.at is not None and (at is None or new.at > at)
-    if new.vendor_version != version:
-        return new.vendor_version is not None and (version is None or new.vendor_version > version)
-    if TOMBSTONE_DIGEST in (new.digest, content):
-        return new.digest == TOMBSTONE_DIGEST != content
-    return new.digest > content
+    is_ordered = False
+    if new.at is not None and known.at is not None:
+        if new.at != known.at:
+            return new.at > known.at
+        is_ordered = True
+    if new.vendor_version is not None and known.vendor_version is not None:
+        if new.vendor_version != known.vendor_version:
+            return new.vendor_version > known.vendor_version
+        is_ordered = True
+    return not is_ordered or new.digest > known.digest
+
+
+def merged(known: Version, new: Version) -> Version:
+    """What is known of a record when `new` has arrived: the newest content, deleted or not.
+
+    A delete holds against content of its moment or before, whichever came first; content without a
+    moment is ordered by arrival.
+    """
+    content = known
+    if new.record is not None and (known.is_bare_delete or is_newer(new, known)):
+        content = new
+    deletes = [one.deleted_at for one in (known, new) if one.deleted_at is not None]
+    if not deletes:
+        return content
+    gone = max(deletes)
+    if content.at is not None and not content.is_bare_delete:
+        is_alive = content.at > gone
+    else:
+        is_alive = content is new and new.deleted_at is None
+    return replace(content, deleted_at=None if is_alive else gone)
 
 
 async def compare(
@@ -117,45 +144,63 @@ async def compare(
 ) -> Changes:
     """Sort versions of one stream by what they change; `columns` come with what is stored."""
     changes = Changes()
-    newest: dict[str, Version] = {}
-    for version in versions:
-        known = newest.get(version.key)
-        if known is None:
-            newest[version.key] = version
-        elif known.digest == version.digest:
-            changes.unchanged += 1
-        elif is_newer(version, known.at, known.vendor_version, known.digest):
-            newest[version.key] = version
-            changes.late.append(known)
-        else:
-            changes.late.append(version)
+    newest = _fold(changes, versions)
     stored = await _stored(driver, source_id, stream, list(newest), columns)
-    late = changes.late
-    changes.late = []
+    late, changes.late = changes.late, []
     for version in newest.values():
         _sort(changes, version, stored.get(version.key))
     # A version that lost within the batch may still be one that the database holds already.
     for version in late:
-        known_stored = stored.get(version.key)
-        if known_stored is not None and known_stored.digest == version.digest:
+        held = stored.get(version.key)
+        if held is not None and held.version.digest == version.digest:
             changes.unchanged += 1
         else:
             changes.late.append(version)
-    changes.late = await _unknown_versions(driver, source_id, stream, changes)
+    changes.late = await _unknown_versions(driver, source_id, stream, changes.late, changes)
+    if changes.deletes:
+        deletes = changes.deletes
+        changes.deletes = await _unknown_versions(driver, source_id, stream, deletes, Changes())
     return changes
+
+
+def _fold(changes: Changes, versions: Iterable[Version]) -> dict[str, Version]:
+    """What the batch itself makes of each key; versions that lose within it are late."""
+    newest: dict[str, Version] = {}
+    for version in versions:
+        if version.record is None:
+            changes.deletes.append(version)
+        known = newest.get(version.key)
+        if known is None:
+            newest[version.key] = version
+            continue
+        newest[version.key] = state = merged(known, version)
+        if version.record is not None:
+            loser = known if state.digest == version.digest else version
+            if known.digest == version.digest:
+                changes.unchanged += 1
+            elif not loser.is_bare_delete:
+                changes.late.append(loser)
+    return newest
 
 
 def _sort(changes: Changes, version: Version, stored: Stored | None) -> None:
     if stored is None:
         changes.fresh.append(version)
-    elif stored.digest == version.digest or (version.record is None and stored.at == version.at):
+        return
+    before = stored.version
+    after = merged(before, version)
+    is_same = version.record is not None and version.digest == before.digest
+    if after.digest != before.digest or (is_same and before.deleted_at and not after.deleted_at):
+        changes.changed.append((replace(version, deleted_at=after.deleted_at), stored))
+        return
+    if after.deleted_at != before.deleted_at:
+        changes.deleted.append((after, stored))
+    elif version.record is None or is_same:
         changes.unchanged += 1
-    elif not is_newer(version, stored.at, stored.vendor_version, stored.order_digest):
+    if version.record is not None and not is_same:
         changes.late.append(version)
-    elif version.record is None:
-        changes.deleted.append((version, stored))
-    else:
-        changes.changed.append((version, stored))
+    if is_same and (version.vendor_version or 0) > (before.vendor_version or 0):
+        changes.renewed.append(version)
 
 
 async def _stored(
@@ -165,20 +210,26 @@ async def _stored(
         return {}
     table = STREAM_TABLES[stream]
     extra = "".join(f", t.{name}" for name in columns)
-    only = " AND t.stream = 'customers'" if stream == "customers" else ""
+    # A line that is known only from inside its order is no record of its own.
+    only = {"customers": " AND t.stream = 'customers'", "order_lines": " AND t.digest <> ''"}
     rows = await driver.fetch(
         f"SELECT t.key, t.digest, t.updated_at, t.vendor_version, t.deleted_at{extra}"  # noqa: S608  # names are our own constants
         f" FROM unnest($2::text[]) AS k(key) JOIN {table.name} t"
-        f" ON t.source_id = $1 AND t.key = k.key{only}",
+        f" ON t.source_id = $1 AND t.key = k.key{only.get(stream, '')}",
         source_id,
         keys,
     )
     return {
         row["key"]: Stored(
-            row["digest"],
-            _later(row["updated_at"], row["deleted_at"]),
-            row["vendor_version"],
-            row["deleted_at"],
+            Version(
+                row["key"],
+                None,
+                b"",
+                row["digest"],
+                row["updated_at"],
+                row["vendor_version"],
+                row["deleted_at"],
+            ),
             row,
         )
         for row in rows
@@ -186,24 +237,28 @@ async def _stored(
 
 
 async def _unknown_versions(
-    driver: Driver, source_id: SourceId, stream: str, changes: Changes
+    driver: Driver,
+    source_id: SourceId,
+    stream: str,
+    versions: Sequence[Version],
+    counting: Changes,
 ) -> list[Version]:
-    """The late versions that are not kept yet; a replayed one is unchanged."""
-    if not changes.late:
+    """The versions that are not kept yet; `counting` counts the others as unchanged."""
+    if not versions:
         return []
     rows = await driver.fetch(
         "SELECT v.key, v.digest FROM unnest($3::text[], $4::bytea[]) AS k(key, digest)"
         " JOIN record_version v USING (key, digest) WHERE v.source_id = $1 AND v.stream = $2",
         source_id,
         stream,
-        [version.key for version in changes.late],
-        [version.digest for version in changes.late],
+        [version.key for version in versions],
+        [version.digest for version in versions],
     )
     seen = {(row["key"], row["digest"]) for row in rows}
     unknown: dict[tuple[str, bytes], Version] = {}
-    for version in changes.late:
+    for version in versions:
         if (version.key, version.digest) in seen or (version.key, version.digest) in unknown:
-            changes.unchanged += 1
+            counting.unchanged += 1
         else:
             unknown[version.key, version.digest] = version
     return list(unknown.values())
@@ -212,47 +267,57 @@ async def _unknown_versions(
 async def keep_old(
     driver: Driver, source_id: SourceId, stream: str, changes: Changes, learned_at: datetime
 ) -> None:
-    """Move what is superseded, and put what came late, among the old versions."""
-    table = STREAM_TABLES[stream]
-    only = " AND t.stream = 'customers'" if stream == "customers" else ""
+    """Move what is superseded, and put deletes and what came late, among the old versions."""
+    table = STREAM_TABLES[stream].name
+    mine = "t.source_id = $1 AND t.key = k.key"
+    if stream == "customers":
+        mine += " AND t.stream = 'customers'"
     if changes.changed:
         await driver.execute(
-            f"WITH gone AS (DELETE FROM {table.name} t USING unnest($2::text[]) AS k(key)"  # noqa: S608  # names are our own constants
-            f" WHERE t.source_id = $1 AND t.key = k.key{only} RETURNING t.*)"
+            f"WITH gone AS (DELETE FROM {table} t USING unnest($2::text[]) AS k(key)"  # noqa: S608  # names are our own constants
+            f" WHERE {mine} RETURNING t.*)"
             " INSERT INTO record_version (source_id, stream, key, digest, payload, updated_at,"
             " vendor_version, learned_at, deleted_at) SELECT source_id, $3, key, digest, payload,"
-            " updated_at, vendor_version, learned_at, deleted_at FROM gone",
+            " updated_at, vendor_version, learned_at, deleted_at FROM gone"
+            " WHERE substring(digest, 1, 8) <> $4",
             source_id,
             [version.key for version, _ in changes.changed],
             stream,
+            _DELETE,
         )
     if changes.deleted:
         await driver.execute(
-            f"UPDATE {table.name} t SET deleted_at = k.deleted_at,"  # noqa: S608  # names are our own constants
-            " vendor_version = coalesce(k.vendor_version, t.vendor_version)"
-            " FROM unnest($2::text[], $3::timestamptz[], $4::bigint[])"
-            " AS k(key, deleted_at, vendor_version)"
-            f" WHERE t.source_id = $1 AND t.key = k.key{only}",
+            f"UPDATE {table} t SET deleted_at = k.deleted_at"  # noqa: S608  # names are our own constants
+            f" FROM unnest($2::text[], $3::timestamptz[]) AS k(key, deleted_at) WHERE {mine}",
             source_id,
             [version.key for version, _ in changes.deleted],
-            [version.at for version, _ in changes.deleted],
-            [version.vendor_version for version, _ in changes.deleted],
+            [version.deleted_at for version, _ in changes.deleted],
         )
-    if changes.late:
-        await driver.copy_records_to_table(
-            "record_version",
-            columns=[
-                "source_id", "stream", "key", "digest", "payload", "updated_at",
-                "vendor_version", "learned_at", "deleted_at",
-            ],
-            records=[
-                (
-                    source_id, stream, late.key, late.digest, late.payload.decode(), late.at,
-                    late.vendor_version, learned_at, None if late.record else late.at,
-                )
-                for late in changes.late
-            ],
-        )  # fmt: skip
+    if changes.renewed:
+        await driver.execute(
+            f"UPDATE {table} t SET vendor_version = k.version"  # noqa: S608  # names are our own constants
+            f" FROM unnest($2::text[], $3::bigint[]) AS k(key, version) WHERE {mine}",
+            source_id,
+            [version.key for version in changes.renewed],
+            [version.vendor_version for version in changes.renewed],
+        )
+    await driver.copy_records_to_table(
+        "record_version",
+        columns=_VERSION_COLUMNS,
+        records=[
+            (
+                source_id, stream, one.key, one.digest, one.payload.decode(), one.at,
+                one.vendor_version, learned_at, one.deleted_at,
+            )
+            for one in (*changes.late, *changes.deletes)
+        ],
+    )  # fmt: skip
+
+
+_VERSION_COLUMNS: Final = (
+    "source_id", "stream", "key", "digest", "payload", "updated_at", "vendor_version",
+    "learned_at", "deleted_at",
+)  # fmt: skip
 
 
 async def copy_rows(
@@ -261,13 +326,3 @@ async def copy_rows(
     """COPY rows into a table; they are new to it."""
     if rows:
         await driver.copy_records_to_table(table.name, columns=columns, records=rows)
-
-
-def _moment(record: Record) -> datetime | None:
-    return _later(getattr(record, "updated_at", None), getattr(record, "deleted_at", None))
-
-
-def _later(left: datetime | None, right: datetime | None) -> datetime | None:
-    if left is None or right is None:
-        return left or right
-    return max(left, right)

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from typing import Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import phonenumbers
@@ -22,6 +23,8 @@ class Workspace:
     timezone: str = "UTC"
 
 
+MONEY_LOCK: Final = 7_365_003  # any number, the same for all who ingest
+
 KEYS: tuple[str, ...] = tuple(asdict(Workspace()))
 
 
@@ -35,8 +38,23 @@ async def read_workspace(
     return Workspace(**{**stored, **given})
 
 
+async def take_turn(connection: AsyncConnection, *, alone: bool) -> None:
+    """Wait for whoever changes what money is worth; `alone` for whoever does: rates, settings.
+
+    Held until the transaction ends. Without it a rate and an order that arrive at the same moment
+    would miss each other for ever.
+    """
+    lock = "pg_advisory_xact_lock" if alone else "pg_advisory_xact_lock_shared"
+    await connection.exec_driver_sql(f"SELECT {lock}({MONEY_LOCK})")
+
+
 async def write_setting(connection: AsyncConnection, key: str, value: str | None) -> None:
-    """Store one setting; None brings back its default. Raises BadInput."""
+    """Store one setting; None brings back its default. Raises BadInput.
+
+    Runs under way were told the old settings: they are fenced off, and the next one goes on.
+    """
+    await take_turn(connection, alone=True)
+    await connection.execute(tables.checkpoint.update().values(epoch=tables.checkpoint.c.epoch + 1))
     if value is None:
         await connection.execute(
             delete(tables.workspace).where(tables.workspace.c.key == _known(key))

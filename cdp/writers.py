@@ -78,6 +78,9 @@ def open_output(
         with _writer(sys.stdout.buffer, form, columns, about) as writer:
             yield writer
         return
+    if path.exists() and not path.is_file():
+        # It would be replaced: a pipe or a device by a file.
+        raise BadInput(f"{path} is not a file.", todo="Without --output the rows can be piped.")
     part = path.with_name(f".{path.name[:100]}.{secrets.token_hex(4)}.part")
     try:
         stream = part.open("xb")

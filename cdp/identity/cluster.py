@@ -1,8 +1,9 @@
 """The partition: a pure function of the evidence and the rules, blind to order and to time."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from cdp.identity.evidence import Evidence, Identifier, KindRule, Rules, Strength
 from cdp.identity.names import Person, may_be_one
@@ -39,27 +40,27 @@ class Partition:
 
 @dataclass(slots=True, eq=False)
 class _Group:
-    """Profiles that are one so far; `rank` is that of its first."""
+    """Profiles that are one so far; `rank` is that of its first, `current` what they say now."""
 
-    rank: tuple[int, str, str]
+    rank: tuple[str, str, str]
     members: list[Evidence]
-    persons: set[Person]
-    values: dict[str, set[str]]
+    persons: frozenset[Person]
+    current: frozenset[Identifier]
 
     def absorb(self, other: "_Group") -> None:
         """Take the other's profiles in."""
         self.rank = min(self.rank, other.rank)
         self.members += other.members
         self.persons |= other.persons
-        for kind, values in other.values.items():
-            self.values.setdefault(kind, set()).update(values)
+        self.current |= other.current
 
 
 def _group_of(one: Evidence) -> _Group:
-    values: dict[str, set[str]] = {}
-    for kind, value in one.current:
-        values.setdefault(kind, set()).add(value)
-    return _Group(one.rank, [one], {one.person} if one.person.is_named else set(), values)
+    persons = frozenset([one.person]) if one.person.is_named else _NOBODY
+    return _Group(one.rank, [one], persons, one.current)
+
+
+_NOBODY: Final[frozenset[Person]] = frozenset()
 
 
 def too_shared(identifier: Identifier, holders: Collection[Evidence], rules: Rules) -> bool:
@@ -87,7 +88,7 @@ def partition(
     profiles = sorted(evidence, key=lambda one: one.rank)
     holders: dict[Identifier, list[Evidence]] = defaultdict(list)
     for one in profiles:
-        for identifier in one.all | one.current:
+        for identifier in one.all:
             if identifier not in blocked:
                 holders[identifier].append(one)
     shared = sorted(
@@ -131,6 +132,7 @@ class _Builder:
 
     def __init__(self, profiles: Sequence[Evidence], rules: Rules) -> None:
         self._rules = rules
+        self._fewest = min(rule.most_per_customer for rule in rules.kinds.values())
         self._group = {one.profile_id: _group_of(one) for one in profiles}
         self.joins: list[Join] = []
         self.reviews: list[Review] = []
@@ -159,9 +161,13 @@ class _Builder:
 
     def _take(self, identifier: Identifier, who: list[Evidence]) -> None:
         rule = self._rules.of(identifier.kind)
-        for alike in self._by_persons(who):
-            self._unite(identifier, alike, who)
         groups = self._groups_of(who)
+        if len(groups) == 1:
+            return
+        if len(groups) > 2:
+            for alike in _by_persons(groups):
+                self._unite(identifier, alike, who)
+            groups = self._groups_of(who)
         fits = [
             {j for j, other in enumerate(groups) if j != i and self._fit(group, other, rule)}
             for i, group in enumerate(groups)
@@ -183,13 +189,6 @@ class _Builder:
         found = {id(group): group for group in (self._group[one.profile_id] for one in who)}
         return sorted(found.values(), key=lambda group: group.rank)
 
-    def _by_persons(self, who: Iterable[Evidence]) -> Iterable[list[_Group]]:
-        """Groups of equal names: they fit, however many; taking them first keeps the rest small."""
-        alike: dict[frozenset[Person], list[_Group]] = defaultdict(list)
-        for group in self._groups_of(who):
-            alike[frozenset(group.persons)].append(group)
-        return [groups for persons, groups in alike.items() if persons]
-
     def _fit(self, left: _Group, right: _Group, rule: KindRule) -> bool:
         """Whether no rule forbids that two groups become one."""
         if rule.strength is not Strength.UNIQUE and not all(
@@ -198,37 +197,52 @@ class _Builder:
             for other in right.persons
         ):
             return False
-        return self._within_limits(left, right)
+        return self._within_limits((left, right))
 
-    def _within_limits(self, left: _Group, right: _Group) -> bool:
+    def _within_limits(self, groups: Sequence[_Group]) -> bool:
+        """Whether one customer may have the identifiers of all: no more of a kind than allowed.
+
+        What one of them has alone is no reason: it is there, joined or not.
+        """
+        together = frozenset[Identifier]().union(*(group.current for group in groups))
+        if len(together) <= self._fewest:
+            return True
+        alone = [_count(group.current) for group in groups]
         return all(
-            len(left.values.get(kind, values) | values) <= self._rules.of(kind).most_per_customer
-            for kind, values in right.values.items()
+            count <= max(self._rules.of(kind).most_per_customer, *(one[kind] for one in alone))
+            for kind, count in _count(together).items()
         )
 
     def _unite(
         self, identifier: Identifier, groups: Sequence[_Group], who: Sequence[Evidence]
     ) -> None:
-        """Make one of groups that fit, as far as limits allow for all of them together."""
-        sides: list[_Group] = []
-        grown: set[int] = set()
-        for group in groups:
-            side = next((one for one in sides if self._within_limits(one, group)), None)
-            if side is None:
-                sides.append(group)
-                continue
-            grown.add(id(side))
-            side.absorb(group)
-            for one in group.members:
-                self._group[one.profile_id] = side
-        for side in sides:
-            if id(side) in grown:
-                inside = tuple(o.profile_id for o in who if self._group[o.profile_id] is side)
-                self.joins.append(Join(identifier, inside))
-        if len(sides) > 1:
+        """Make one of groups that fit each other; none of them where all together would not."""
+        if len(groups) < 2:
+            return
+        if not self._within_limits(groups):
             self._review(identifier, who, "One customer would have too many identifiers of a kind.")
+            return
+        whole, *others = groups
+        for group in others:
+            whole.absorb(group)
+            for one in group.members:
+                self._group[one.profile_id] = whole
+        inside = tuple(one.profile_id for one in who if self._group[one.profile_id] is whole)
+        self.joins.append(Join(identifier, inside))
 
     def _review(self, identifier: Identifier, who: Sequence[Evidence], reason: str) -> None:
         if not (self.reviews and self.reviews[-1].identifier == identifier):
             ids = tuple(one.profile_id for one in who)
             self.reviews.append(Review(identifier, ids, reason))
+
+
+def _by_persons(groups: Iterable[_Group]) -> Iterable[list[_Group]]:
+    """Groups of equal names: they fit, however many; taking them first keeps the rest small."""
+    alike: dict[frozenset[Person], list[_Group]] = defaultdict(list)
+    for group in groups:
+        alike[group.persons].append(group)
+    return [same for persons, same in alike.items() if persons]
+
+
+def _count(identifiers: Iterable[Identifier]) -> Counter[str]:
+    return Counter(identifier.kind for identifier in identifiers)

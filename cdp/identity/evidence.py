@@ -60,7 +60,8 @@ RULES: Final = Rules(
     version=1,
     kinds={
         "loyalty_card": KindRule(Strength.UNIQUE, most_per_customer=5, most_persons=10),
-        "external": KindRule(Strength.UNIQUE, most_per_customer=10, most_persons=10),
+        # A profile's own key is one of these: as many records of one person as may share a value.
+        "external": KindRule(Strength.UNIQUE, most_per_customer=1_000, most_persons=10),
         "email": KindRule(
             Strength.COMMON, most_per_customer=8, most_persons=10, family_may_change=True
         ),
@@ -80,13 +81,13 @@ KIND_PRIORITY: Final = ("loyalty_card", "email", "phone", "handle", "anonymous_i
 class Evidence:
     """A source profile as identity sees it.
 
-    `rank` orders profiles by what they are (source, stream, key), never by when they came.
+    `rank` orders profiles by what they are (source's name, stream, key), never by when they came.
     `is_contact`: known only by an identifier. `current` are the identifiers of the current
-    version, `all` those of every version so far.
+    version, `all` those of every version so far, the current one included.
     """
 
     profile_id: ProfileId
-    rank: tuple[int, str, str]
+    rank: tuple[str, str, str]
     person: Person
     is_contact: bool = False
     current: frozenset[Identifier] = frozenset()

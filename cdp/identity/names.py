@@ -6,6 +6,7 @@ from functools import lru_cache
 from typing import Final
 
 SHORTEST_TYPO: Final = 4  # letters; below that one other letter is another name (Ann, Ian)
+SHORTEST_GIVEN_TYPO: Final = 5  # letters; given names lie closer together than family names
 NAME_CACHE_ENTRIES: Final = 65_536
 
 _NICKNAMES: Final = """
@@ -92,7 +93,9 @@ def given_agree(left: str, right: str) -> bool:
     formal, other_formal = _FORMAL.get(first), _FORMAL.get(other)
     if formal and other_formal:
         return not formal.isdisjoint(other_formal)
-    return is_typo(first, other)
+    # Paul and Paula, Maria and Mario are couples, not typos.
+    is_long = min(len(first), len(other)) >= SHORTEST_GIVEN_TYPO
+    return is_long and first[-1] == other[-1] and is_typo(first, other)
 
 
 def family_agree(left: str, right: str) -> bool:

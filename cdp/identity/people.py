@@ -1,11 +1,41 @@
 """What a record says of a person: its identifiers, its name, and whose contact it belongs to."""
 
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 
+from cdp.delivery import Delivery, Received
 from cdp.identity.evidence import KIND_PRIORITY, Identifier
 from cdp.identity.names import Person
 from cdp.identity.normalise import name_keys, normalise
 from cdp.records import CustomerRecord, Record
+
+
+@dataclass(frozen=True, slots=True)
+class Claims:
+    """What a customer record says of its person."""
+
+    person: Person
+    identifiers: list[Identifier]
+
+
+def claims_of(record: CustomerRecord, source_name: str, region: str) -> Claims:
+    """The record's person and identifiers: the same whenever it is asked."""
+    return Claims(person_of(record), identifiers_of(record, source_name, region))
+
+
+def claims_ahead(
+    deliveries: Iterable[Delivery], source_name: str, region: str
+) -> dict[int, Claims]:
+    """The claims of a page's customer records, by `id()` of the record.
+
+    For the time in which the database is busy with the page before; ingest asks for them itself
+    where they are not at hand.
+    """
+    return {
+        id(one.record): claims_of(one.record, source_name, region)
+        for one in deliveries
+        if isinstance(one, Received) and isinstance(one.record, CustomerRecord)
+    }
 
 
 def identifiers_of(record: CustomerRecord, source_name: str, region: str) -> list[Identifier]:

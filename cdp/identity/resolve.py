@@ -7,7 +7,7 @@ order; a component that reaches into further stripes starts again with all of th
 
 import zlib
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
@@ -64,22 +64,26 @@ class _Component:
 
 
 async def resolve(
-    driver: Driver, subjects: Mapping[ProfileId, Evidence], rules: Rules
+    driver: Driver,
+    subjects: Mapping[ProfileId, Evidence],
+    fresh: Collection[ProfileId],
+    rules: Rules,
 ) -> Resolution:
     """Resolve new and changed source profiles, before they are written.
 
-    Takes locks that are held until the caller's transaction ends.
+    `fresh` are those of the subjects that are not stored yet. Takes locks that are held until the
+    caller's transaction ends.
     """
     if not subjects:
         return Resolution()
-    stripes = _stripes(value for one in subjects.values() for value in one.all | one.current)
+    stripes = _stripes(value for one in subjects.values() for value in one.all)
     for round_number in range(MAX_ROUNDS + 1):
         if round_number == MAX_ROUNDS:
             stripes = set(range(STRIPES))
         savepoint = driver.transaction()
         await savepoint.start()
         await _lock(driver, stripes)
-        component = await _read_component(driver, subjects, rules)
+        component = await _read_component(driver, subjects, fresh, rules)
         wanted = _stripes(component.values)
         if wanted <= stripes:
             await savepoint.commit()
@@ -91,7 +95,12 @@ async def resolve(
 
 
 def _stripes(values: Iterable[Identifier]) -> set[int]:
-    return {zlib.crc32(f"{kind} {value}".encode()) % STRIPES for kind, value in values}
+    stripes: set[int] = set()
+    for kind, value in values:
+        stripes.add(zlib.crc32(f"{kind} {value}".encode()) % STRIPES)
+        if len(stripes) == STRIPES:
+            break
+    return stripes
 
 
 async def _lock(driver: Driver, stripes: set[int]) -> None:
@@ -103,15 +112,18 @@ async def _lock(driver: Driver, stripes: set[int]) -> None:
 
 
 async def _read_component(
-    driver: Driver, subjects: Mapping[ProfileId, Evidence], rules: Rules
+    driver: Driver,
+    subjects: Mapping[ProfileId, Evidence],
+    fresh: Collection[ProfileId],
+    rules: Rules,
 ) -> _Component:
     component = _Component(dict(subjects), {})
-    await _read_history(driver, component)
-    values = {v for one in component.evidence.values() for v in one.all | one.current}
+    known = {one: evidence for one, evidence in subjects.items() if one not in fresh}
+    await _read_history(driver, component, known, is_subject=True)
+    values = {v for one in component.evidence.values() for v in one.all}
     component.values |= values
-    was_blocked = await _blocked(driver, values)
+    holders, was_blocked = await _sharers(driver, values, reads_blocked=True)
     hopeless = {value for value, reason in was_blocked.items() if reason == "holders"}
-    holders = await _holders(driver, values - hopeless)
     component.blocked |= hopeless
     frontier: dict[ProfileId, Evidence] = {}
     own = _by_value(component.evidence.values())
@@ -143,22 +155,30 @@ async def _hop(
 ) -> dict[ProfileId, Evidence]:
     """Take the frontier in, and find who shares an unblocked value with it."""
     component.evidence.update(frontier)
-    await _read_history(driver, component, frontier)
+    await _read_history(driver, component, frontier, is_subject=False)
     values = {v for one in frontier.values() for v in one.all} - component.values
     component.values |= values
-    blocked = await _blocked(driver, values)
+    holders, blocked = await _sharers(driver, values, reads_blocked=False)
     component.blocked |= blocked.keys()
     found: dict[ProfileId, Evidence] = {}
-    for others in (await _holders(driver, values - blocked.keys())).values():
+    for others in holders.values():
         found.update(others)
     return found
 
 
 async def _read_history(
-    driver: Driver, component: _Component, only: Mapping[ProfileId, Evidence] | None = None
+    driver: Driver,
+    component: _Component,
+    wanted: Mapping[ProfileId, Evidence],
+    *,
+    is_subject: bool,
 ) -> None:
-    """Complete the evidence of stored profiles: every identifier they ever carried, their map."""
-    wanted = component.evidence if only is None else only
+    """Complete the evidence of stored profiles: every identifier they ever carried, their map.
+
+    What a subject says now is what it was handed in with; of a contact it adds to what it said.
+    """
+    if not wanted:
+        return
     rows = await driver.fetch(
         "SELECT p.id, p.customer_id, i.kind, i.value, i.is_current"
         " FROM unnest($1::bigint[]) AS k(id) JOIN source_profile p USING (id)"
@@ -175,55 +195,53 @@ async def _read_history(
                 current[profile_id].add(identifier)
     for profile_id, values in current.items():
         one = wanted[profile_id]
-        if only is not None or one.is_contact:  # a contact's records add to it, never take away
+        if one.is_contact or not is_subject:
             one.current |= values
 
 
-async def _blocked(driver: Driver, values: Iterable[Identifier]) -> dict[Identifier, str]:
-    pairs = list(values)
-    if not pairs:
-        return {}
-    rows = await driver.fetch(
-        "SELECT b.kind, b.value, b.reason FROM unnest($1::text[], $2::text[]) AS k(kind, value)"
-        " JOIN blocked_value b USING (kind, value)",
-        [pair.kind for pair in pairs],
-        [pair.value for pair in pairs],
-    )
-    return {Identifier(row["kind"], row["value"]): row["reason"] for row in rows}
+async def _sharers(
+    driver: Driver, values: Collection[Identifier], *, reads_blocked: bool
+) -> tuple[dict[Identifier, dict[ProfileId, Evidence]], dict[Identifier, str]]:
+    """Who carries each value, as stored, and which values are blocked and why.
 
-
-async def _holders(
-    driver: Driver, values: Iterable[Identifier]
-) -> dict[Identifier, dict[ProfileId, Evidence]]:
-    """Who carries each value, as stored; their identifiers are not read yet."""
-    pairs = list(values)
-    if not pairs:
-        return {}
+    Of a blocked value nobody is read, unless `reads_blocked` asks for those blocked for their
+    persons, to be counted again. The identifiers of who is found are not read yet.
+    """
+    if not values:
+        return {}, {}
     rows = await driver.fetch(
-        "SELECT i.kind, i.value, p.id, p.source_id, p.stream, p.key, p.given_key, p.family_key,"
-        " p.birth_date FROM unnest($1::text[], $2::text[]) AS k(kind, value)"
-        " JOIN identifier i USING (kind, value) JOIN source_profile p"
-        " ON p.id = i.source_profile_id",
-        [pair.kind for pair in pairs],
-        [pair.value for pair in pairs],
+        "WITH k AS (SELECT * FROM unnest($1::text[], $2::text[]) AS k(kind, value))"
+        " SELECT i.kind, i.value, NULL AS reason, p.id, s.name, p.stream, p.key, p.given_key,"
+        " p.family_key, p.birth_date FROM k JOIN identifier i USING (kind, value)"
+        " JOIN source_profile p ON p.id = i.source_profile_id JOIN source s ON s.id = p.source_id"
+        " LEFT JOIN blocked_value b ON b.kind = i.kind AND b.value = i.value"
+        " WHERE b.reason IS NULL OR (b.reason = 'persons' AND $3)"
+        " UNION ALL SELECT b.kind, b.value, b.reason, NULL, NULL, NULL, NULL, NULL, NULL, NULL"
+        " FROM k JOIN blocked_value b USING (kind, value)",
+        [one.kind for one in values],
+        [one.value for one in values],
+        reads_blocked,
     )
     seen: dict[ProfileId, Evidence] = {}
     holders: dict[Identifier, dict[ProfileId, Evidence]] = defaultdict(dict)
-    for kind, value, profile_id, source_id, stream, key, given, family, birth_date in rows:
+    blocked: dict[Identifier, str] = {}
+    for kind, value, reason, profile_id, source, stream, key, given, family, born in rows:
+        if profile_id is None:
+            blocked[Identifier(kind, value)] = reason
+            continue
         one = seen.get(profile_id)
         if one is None:
-            person = Person(given, family, birth_date)
-            rank = (source_id, stream, key)
-            one = Evidence(profile_id, rank, person, stream == "contact", frozenset())
+            rank, person = (source, stream, key), Person(given, family, born)
+            one = Evidence(profile_id, rank, person, is_contact=stream == "contact")
             seen[profile_id] = one
         holders[Identifier(kind, value)][profile_id] = one
-    return holders
+    return holders, blocked
 
 
 def _by_value(evidence: Iterable[Evidence]) -> dict[Identifier, dict[ProfileId, Evidence]]:
     found: dict[Identifier, dict[ProfileId, Evidence]] = defaultdict(dict)
     for one in evidence:
-        for value in one.all | one.current:
+        for value in one.all:
             found[value][one.profile_id] = one
     return found
 
@@ -245,6 +263,9 @@ def _compare(result: Partition, component: _Component) -> Resolution:
         before[_old(component, profile_id)].add(profile_id)
     for members in result.customers:
         customer_id = CustomerId(min(members))
+        if len(members) == 1 and members[0] not in component.customer_of:
+            resolution.customer_of[members[0]] = customer_id
+            continue
         for profile_id in members:
             resolution.customer_of[profile_id] = customer_id
         resolution.moves += _moves(members, customer_id, component, before, joins)

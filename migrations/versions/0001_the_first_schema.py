@@ -79,20 +79,41 @@ def upgrade() -> None:
             comment="When this row was last folded.",
         ),
         sa.Column("search", postgresql.TSVECTOR(), nullable=False),
-        sa.Column("order_count", sa.Integer(), nullable=False, comment="Qualifying orders."),
+        sa.Column(
+            "order_count",
+            sa.Integer(),
+            server_default="0",
+            nullable=False,
+            comment="Qualifying orders.",
+        ),
         sa.Column(
             "priced_order_count",
             sa.Integer(),
+            server_default="0",
             nullable=False,
             comment="Of them, those with a rate.",
         ),
         sa.Column(
-            "order_day_count", sa.Integer(), nullable=False, comment="Days with a qualifying order."
+            "order_day_count",
+            sa.Integer(),
+            server_default="0",
+            nullable=False,
+            comment="Days with a qualifying order.",
         ),
         sa.Column(
-            "gross_spend", sa.Numeric(), nullable=False, comment="Totals of orders that stand."
+            "gross_spend",
+            sa.Numeric(),
+            server_default="0",
+            nullable=False,
+            comment="Totals of orders that stand.",
         ),
-        sa.Column("refunded", sa.Numeric(), nullable=False, comment="Refunds of those orders."),
+        sa.Column(
+            "refunded",
+            sa.Numeric(),
+            server_default="0",
+            nullable=False,
+            comment="Refunds of those orders.",
+        ),
         sa.Column(
             "net_spend",
             sa.Numeric(),
@@ -101,9 +122,19 @@ def upgrade() -> None:
             comment="Gross spend less refunds.",
         ),
         sa.Column(
-            "qualifying_spend", sa.Numeric(), nullable=False, comment="Net, of qualifying orders."
+            "qualifying_spend",
+            sa.Numeric(),
+            server_default="0",
+            nullable=False,
+            comment="Net, of qualifying orders.",
         ),
-        sa.Column("unpriced_count", sa.Integer(), nullable=False, comment="Orders without a rate."),
+        sa.Column(
+            "unpriced_count",
+            sa.Integer(),
+            server_default="0",
+            nullable=False,
+            comment="Orders and refunds without a rate.",
+        ),
         sa.Column(
             "first_order_at",
             sa.DateTime(timezone=True),
@@ -245,7 +276,12 @@ def upgrade() -> None:
         sa.Column(
             "qualifying_spend", sa.Numeric(), nullable=False, comment="Net, of qualifying orders."
         ),
-        sa.Column("unpriced_count", sa.Integer(), nullable=False, comment="Orders without a rate."),
+        sa.Column(
+            "unpriced_count",
+            sa.Integer(),
+            nullable=False,
+            comment="Orders and refunds without a rate.",
+        ),
         sa.Column("first_order_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("last_order_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column(
