@@ -1,0 +1,1 @@
+"""Sources of customer data: each module turns what one vendor says into canonical records."""

@@ -1,0 +1,1 @@
+"""Connectors to what belongs to no vendor: files, events."""

@@ -1,0 +1,314 @@
+"""Rows of a file, one by one, whatever it is: CSV, JSON lines or Parquet, gzip or not."""
+
+import csv
+import gzip
+import io
+import shutil
+import tempfile
+import zlib
+from collections import deque
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Final, Literal, TypeAlias
+
+import msgspec
+
+from cdp.delivery import MAX_PAYLOAD_BYTES, payload_of
+from cdp.errors import BadInput
+from connectors.generic import columnar
+
+Format: TypeAlias = Literal["csv", "jsonl", "parquet"]
+
+GZIP_MAGIC: Final = b"\x1f\x8b"
+PARQUET_MAGIC: Final = b"PAR1"
+BYTE_ORDER_MARK: Final = "\ufeff".encode()
+DELIMITERS: Final = (",", ";", "\t", "|")
+HEAD_BYTES: Final = 64 * 1024  # enough to tell what a file is
+BUFFER_BYTES: Final = 1024 * 1024
+METER_EVERY_LINES: Final = 1000  # asking a file for its position costs as much as reading a line
+MAX_SHOWN_BYTES: Final = 4000  # of a line that cannot be taken, kept to look at
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One row by column name; `number` is its line (Parquet: its row), counted from 1.
+
+    `payload` is the row as it came, where it came as JSON.
+    """
+
+    number: int
+    values: Mapping[str, object]
+    payload: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Broken:
+    """Something at line `number` that is no row; `payload` is JSON text that shows it."""
+
+    number: int
+    reason: str
+    payload: bytes
+
+
+Item: TypeAlias = Row | Broken
+
+
+@dataclass(slots=True)
+class Meter:
+    """How many bytes of a file have been read, as they lie on the disk."""
+
+    bytes_read: int = 0
+
+
+def format_of(path: Path) -> Format:
+    """Tell by its content what a file holds. Raises BadInput where it is none of the formats."""
+    with _opened(path) as (_, content):
+        head = content.read(HEAD_BYTES)
+    if head.startswith(PARQUET_MAGIC):
+        return "parquet"
+    text = head.removeprefix(BYTE_ORDER_MARK).lstrip()
+    if text.startswith(b"["):
+        raise BadInput(
+            f"{path.name} holds one JSON array.", todo="Write one object per line instead."
+        )
+    return "jsonl" if text.startswith(b"{") else "csv"
+
+
+def header_of(path: Path) -> Sequence[str] | None:
+    """The names of a file's columns; None for JSON lines, and for a file that is empty."""
+    match format_of(path):
+        case "jsonl":
+            return None
+        case "parquet":
+            with _on_disk(path) as plain:
+                return columnar.header(plain)
+        case "csv":
+            with _opened(path) as (_, content):
+                lines = _TextLines(path.name, content)
+                return _csv_header(path.name, lines)[1]
+
+
+def read_rows(path: Path, meter: Meter, stream: str | None = None) -> Generator[Item, None, None]:
+    """Every row of a file in its order; memory does not grow with the file.
+
+    `stream` names the canonical stream that the columns are meant for, if they are canonical: it
+    decides how a Parquet column of a neighbouring type is read. Raises BadInput where nothing
+    after some point can be read.
+    """
+    match format_of(path):
+        case "parquet":
+            yield from _parquet_rows(path, meter, stream)
+        case "jsonl":
+            with _opened(path) as (raw, content):
+                yield from _jsonl_rows(_metered(content, raw, meter))
+        case "csv":
+            with _opened(path) as (raw, content):
+                yield from _csv_rows(path.name, _TextLines(path.name, content, raw, meter))
+    meter.bytes_read = path.stat().st_size
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[tuple[IO[bytes], IO[bytes]]]:
+    """The file on the disk, and its content: unpacked where it is packed."""
+    try:
+        with ExitStack() as stack:
+            raw = stack.enter_context(path.open("rb", buffering=BUFFER_BYTES))
+            is_packed = raw.read(2) == GZIP_MAGIC
+            raw.seek(0)
+            if not is_packed:
+                yield raw, raw
+                return
+            unpacked = stack.enter_context(gzip.GzipFile(fileobj=raw))
+            yield raw, stack.enter_context(io.BufferedReader(unpacked, BUFFER_BYTES))
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        raise BadInput(
+            f"{path.name} is damaged or cut short: {error}.", todo="Fetch it again."
+        ) from error
+    except OSError as error:
+        raise BadInput(f"{path} cannot be read: {error.strerror or error}.") from error
+
+
+@contextmanager
+def _on_disk(path: Path) -> Iterator[Path]:
+    """A Parquet file that can be sought in: itself, or its unpacked copy while it is needed."""
+    with _opened(path) as (raw, content):
+        if raw is content:
+            yield path
+            return
+        with tempfile.NamedTemporaryFile(suffix=".parquet") as copy:
+            shutil.copyfileobj(content, copy, BUFFER_BYTES)
+            copy.flush()
+            yield Path(copy.name)
+
+
+# JSON lines -----------------------------------------------------------------------------------
+
+
+def _metered(content: IO[bytes], raw: IO[bytes], meter: Meter) -> Iterator[tuple[int, bytes]]:
+    """Numbered lines; of one that is longer than any record, only its beginning."""
+    number = 0
+    while line := content.readline(MAX_PAYLOAD_BYTES + 2):
+        number += 1
+        if len(line) > MAX_PAYLOAD_BYTES and not line.endswith(b"\n"):
+            _skip_line(content)
+        if number % METER_EVERY_LINES == 0:
+            meter.bytes_read = raw.tell()
+        yield number, line
+
+
+def _skip_line(content: IO[bytes]) -> None:
+    while (rest := content.readline(BUFFER_BYTES)) and not rest.endswith(b"\n"):
+        pass
+
+
+def _jsonl_rows(lines: Iterator[tuple[int, bytes]]) -> Iterator[Item]:
+    decode = msgspec.json.Decoder().decode
+    for number, raw_line in lines:
+        line = raw_line.removeprefix(BYTE_ORDER_MARK) if number == 1 else raw_line
+        line = line.strip()
+        if not line:
+            continue
+        if len(line) > MAX_PAYLOAD_BYTES:
+            yield Broken(number, f"The line is over {MAX_PAYLOAD_BYTES} bytes.", _shown(line))
+            continue
+        try:
+            value = decode(line)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            yield Broken(number, f"The line is not JSON: {error}.", _shown(line))
+            continue
+        if isinstance(value, dict):
+            yield Row(number, value, line)
+        else:
+            yield Broken(number, "The line is JSON, but not an object.", _shown(line))
+
+
+def _shown(line: bytes | str) -> bytes:
+    """A line that is no JSON, as a JSON text."""
+    text = line if isinstance(line, str) else line.decode("utf-8", "backslashreplace")
+    return payload_of(text[:MAX_SHOWN_BYTES])
+
+
+# CSV ------------------------------------------------------------------------------------------
+
+
+class _TextLines:
+    """The lines of a file as text; `number` is how many were given.
+
+    `row` holds the lines of the row that is being read: more than one where a quoted cell goes on,
+    or where its quote was never closed; then all but the first can be given once more.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        content: IO[bytes],
+        raw: IO[bytes] | None = None,
+        meter: Meter | None = None,
+    ) -> None:
+        self.name = name
+        self.row: list[str] = []
+        self.number = 0
+        self._again: deque[str] = deque()
+        self._content = content
+        self._raw = raw
+        self._meter = meter
+        self._offset = 0
+
+    def __iter__(self) -> Iterator[str]:
+        return self
+
+    def give_again(self) -> None:
+        """Read the lines after the first of this row once more, as rows of their own."""
+        self._again.extendleft(reversed(self.row[1:]))
+        self.number -= len(self.row) - 1
+
+    def __next__(self) -> str:
+        if self._again:
+            self.row.append(self._again.popleft())
+            self.number += 1
+            return self.row[-1]
+        line = self._content.readline(MAX_PAYLOAD_BYTES)
+        if not line:
+            raise StopIteration
+        if self._offset == 0 and line.startswith(BYTE_ORDER_MARK):
+            line = line.removeprefix(BYTE_ORDER_MARK)
+            self._offset = len(BYTE_ORDER_MARK)
+        self.number += 1
+        try:
+            self.row.append(line.decode())
+        except UnicodeDecodeError as error:
+            raise BadInput(
+                f"{self.name}, line {self.number}: byte 0x{line[error.start]:02X} at offset"
+                f" {self._offset + error.start} is not UTF-8.",
+                todo="Convert the file, for instance: iconv -f WINDOWS-1252 -t UTF-8.",
+            ) from None
+        self._offset += len(line)
+        if self._meter and self._raw and self.number % METER_EVERY_LINES == 0:
+            self._meter.bytes_read = self._raw.tell()
+        return self.row[-1]
+
+
+def _csv_rows(name: str, lines: _TextLines) -> Iterator[Item]:
+    delimiter, header = _csv_header(name, lines)
+    if header is None:
+        return
+    width = len(header)
+    csv.field_size_limit(MAX_PAYLOAD_BYTES)  # of this process; the default of 128 KiB is too low
+    reader = csv.reader(lines, delimiter=delimiter, strict=True)
+    while True:
+        number = lines.number + 1
+        lines.row.clear()
+        reason, cells = "", list[str]()
+        try:
+            cells = next(reader)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            reason = f"The line is not CSV: {error}."
+        if not reason and len(cells) == width:
+            yield Row(number, dict(zip(header, cells, strict=True)))
+            continue
+        if not reason and any(cells):
+            reason = f"The line has {len(cells)} cells, the header has {width}."
+        if reason:
+            # A quote that is never closed swallows the lines after it: they are read once more.
+            yield Broken(number, reason, _shown(lines.row[0].rstrip("\r\n")))
+            lines.give_again()
+            reader = csv.reader(lines, delimiter=delimiter, strict=True)
+
+
+def _csv_header(name: str, lines: _TextLines) -> tuple[str, list[str] | None]:
+    """The delimiter that cuts the first line that is not blank into most names, and the names."""
+    line = next((line for line in lines if line.strip()), None)
+    if line is None:
+        return ",", None
+    try:
+        cuts = {mark: next(csv.reader([line], delimiter=mark)) for mark in DELIMITERS}
+    except csv.Error as error:
+        raise BadInput(f"{name}, line {lines.number}: the header is not CSV: {error}.") from None
+    delimiter = max(DELIMITERS, key=lambda mark: len(cuts[mark]))
+    cells = (cell.strip() for cell in cuts[delimiter])
+    header = [cell or f"column_{index}" for index, cell in enumerate(cells, 1)]
+    twice = next((column for column in header if header.count(column) > 1), None)
+    if twice is not None:
+        raise BadInput(
+            f"{name}, line {lines.number}: the column {twice!r} is there twice.",
+            todo="Give each column a name of its own.",
+        )
+    return delimiter, header
+
+
+# Parquet --------------------------------------------------------------------------------------
+
+
+def _parquet_rows(path: Path, meter: Meter, stream: str | None) -> Iterator[Row]:
+    size = path.stat().st_size
+    with _on_disk(path) as plain:
+        number = 0
+        for rows, share in columnar.batches(plain, path.name, stream):
+            for values in rows:
+                number += 1
+                yield Row(number, values)
+            meter.bytes_read = int(size * share)

@@ -1,0 +1,234 @@
+"""The only module that talks to the network: requests out, JSON or an error for the runner back."""
+
+import email.utils
+import ipaddress
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Final, TypeAlias
+
+import httpx
+import msgspec
+
+from connectors.base import HIDDEN, Abort, Retry
+from connectors.limits import Limiter, Unlimited
+from connectors.reading import Item
+
+TIMEOUT_SECONDS: Final = 60.0  # for one read; large pages of large shops take tens of seconds
+CONNECT_TIMEOUT_SECONDS: Final = 10.0
+MAX_ANSWER_BYTES: Final = 64 * 1024 * 1024  # a page; a larger one would not fit a small machine
+MAX_SHOWN: Final = 300  # characters of a vendor's answer in an error
+MIN_SECRET: Final = 4  # a shorter one would blot out ordinary words
+AGAIN: Final = frozenset({408, 425, 429})
+USER_AGENT: Final = "cdp/0.1"
+
+Parameters: TypeAlias = Mapping[str, str | int] | Sequence[tuple[str, str | int]]
+
+
+class Http:
+    """One vendor's server. Answers are JSON objects; whatever else comes back is Retry or Abort.
+
+    `name` is what the vendor is called in errors; `secrets` are blotted out of them.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        base_url: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        limiter: Limiter | None = None,
+        secrets: Sequence[str] = (),
+    ) -> None:
+        self._name = name
+        self._base = _checked_base(name, base_url)
+        self._limiter = limiter or Unlimited()
+        self._secrets = [secret for secret in secrets if len(secret) >= MIN_SECRET]
+        self._client = httpx.AsyncClient(
+            headers={"User-Agent": USER_AGENT, "Accept": "application/json", **(headers or {})},
+            timeout=httpx.Timeout(TIMEOUT_SECONDS, connect=CONNECT_TIMEOUT_SECONDS),
+            # A redirect would carry the key to wherever it points.
+            follow_redirects=False,
+            trust_env=not _is_loopback(self._base),
+        )
+
+    async def get_json(
+        self,
+        path: str,
+        parameters: Parameters | None = None,
+        *,
+        headers: Mapping[str, str] | None = None,
+        limiter: Limiter | None = None,
+    ) -> Item:
+        """GET a path below the base address; `limiter` is that of an operation with its own."""
+        return await self._asked("GET", path, parameters, None, headers, limiter)
+
+    async def post_json(
+        self, path: str, body: object = None, *, headers: Mapping[str, str] | None = None
+    ) -> Item:
+        """POST a JSON body; None sends none."""
+        return await self._asked("POST", path, None, body, headers, None)
+
+    def learn_secret(self, secret: str) -> None:
+        """Blot out this too: a token that was given in the course of the work."""
+        if secret and secret not in self._secrets:
+            self._secrets.append(secret)
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._client.aclose()
+
+    async def _asked(
+        self,
+        method: str,
+        path: str,
+        parameters: Parameters | None,
+        body: object,
+        headers: Mapping[str, str] | None,
+        limiter: Limiter | None,
+    ) -> Item:
+        limit = limiter or self._limiter
+        sent = dict(headers or {})
+        if body is not None:
+            sent["Content-Type"] = "application/json"
+        request = self._client.build_request(
+            method,
+            self._address(path),
+            params=_pairs(parameters),
+            content=None if body is None else msgspec.json.encode(body),
+            headers=sent,
+        )
+        await limit.acquire()
+        response, content = await self._sent(request)
+        if response.status_code == 429:
+            limit.throttled()
+        if not response.is_success:
+            raise self._failure(response, content)
+        limit.succeeded()
+        return self._object(content)
+
+    async def _sent(self, request: httpx.Request) -> tuple[httpx.Response, bytes]:
+        content = bytearray()
+        try:
+            response = await self._client.send(request, stream=True)
+            try:
+                async for chunk in response.aiter_bytes():
+                    content += chunk
+                    if len(content) > MAX_ANSWER_BYTES:
+                        raise Abort(
+                            f"{self._name} answered with more than {MAX_ANSWER_BYTES} bytes.",
+                            todo="Check its url.",
+                        )
+            finally:
+                await response.aclose()
+        except httpx.UnsupportedProtocol as error:
+            raise Abort(f"{self._name} cannot be asked: {error}.", todo="Check its url.") from None
+        except (httpx.TransportError, httpx.DecodingError) as error:
+            reason = self.redacted(str(error)) or type(error).__name__
+            raise Retry(f"{self._name} could not be reached: {reason}.") from error
+        return response, bytes(content)
+
+    def _failure(self, response: httpx.Response, content: bytes) -> Exception:
+        status, shown = response.status_code, self._shown(content)
+        if status in AGAIN or status >= 500:
+            after = _retry_after(response.headers.get("Retry-After"))
+            return Retry(f"{self._name} answered {status}: {shown}", after)
+        if response.is_redirect:
+            where = self.redacted(response.headers.get("Location", "elsewhere"))
+            return Abort(
+                f"{self._name} answered {status}: moved to {where}; redirects are not followed.",
+                todo="Give that address as the source's url if it is right.",
+                status=status,
+            )
+        todo = "Check the key and what it may read." if status in (401, 403) else ""
+        return Abort(
+            f"{self._name} answered {status}: {shown}",
+            todo=todo,
+            status=status,
+            answer=_json_or_none(content),
+        )
+
+    def _object(self, content: bytes) -> Item:
+        try:
+            return Item(msgspec.json.decode(content, type=dict[str, object]))
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            # A proxy that gave up half-way answers 200 with half a body.
+            raise Retry(f"{self._name} answered what is not a JSON object: {error}.") from error
+
+    def _address(self, path: str) -> httpx.URL:
+        """Below the base address; a whole address must be on the same server."""
+        address = httpx.URL(path)
+        if not address.is_absolute_url:
+            return httpx.URL(f"{self._base}/{path.removeprefix('/')}")
+        base = httpx.URL(self._base)
+        if (address.scheme, address.host, address.port) != (base.scheme, base.host, base.port):
+            raise Abort(
+                f"{self._name} pointed to {address.host}, which is not its own server.",
+                todo="Nothing was sent there; check its url.",
+            )
+        return address
+
+    def redacted(self, text: str) -> str:
+        """The text without the secrets that this server was given."""
+        for secret in self._secrets:
+            text = text.replace(secret, HIDDEN)
+        return text
+
+    def _shown(self, content: bytes) -> str:
+        text = " ".join(self.redacted(content.decode(errors="replace")).split())
+        return text[:MAX_SHOWN] + ("..." if len(text) > MAX_SHOWN else "") or "(nothing)"
+
+
+def _pairs(
+    parameters: Parameters | None,
+) -> list[tuple[str, str | int | float | bool | None]] | None:
+    """In the order given; None keeps the query that an address brings with it."""
+    if parameters is None:
+        return None
+    return list(parameters.items() if isinstance(parameters, Mapping) else parameters)
+
+
+def _checked_base(name: str, base_url: str) -> str:
+    try:
+        address = httpx.URL(base_url)
+    except httpx.InvalidURL:
+        address = httpx.URL()
+    if address.scheme not in ("http", "https") or not address.host:
+        raise Abort(
+            f"The url of {name} is not an address: {base_url!r}.",
+            todo="Give it as https://HOST.",
+        )
+    if address.userinfo:
+        raise Abort(f"The url of {name} carries a password.", todo="Give it as a setting.")
+    return base_url.rstrip("/")
+
+
+def _is_loopback(base_url: str) -> bool:
+    host = httpx.URL(base_url).host
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _retry_after(value: str | None) -> float | None:
+    """Seconds, from seconds or from a date; None where neither can be read."""
+    if value is None:
+        return None
+    try:
+        return max(0.0, float(value))
+    except ValueError:
+        pass
+    try:
+        moment = email.utils.parsedate_to_datetime(value)
+    except ValueError:
+        return None
+    return max(
+        0.0, (moment.replace(tzinfo=moment.tzinfo or UTC) - datetime.now(UTC)).total_seconds()
+    )
+
+
+def _json_or_none(content: bytes) -> object:
+    try:
+        return msgspec.json.decode(content)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None

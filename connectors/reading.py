@@ -1,0 +1,128 @@
+"""Reads a vendor's JSON, of which nothing is sure until it was looked at."""
+
+from collections.abc import Callable, Iterable, Mapping
+from decimal import Decimal
+from typing import Final
+
+import msgspec
+
+from cdp.delivery import Delivery, Refused, payload_of, receive
+from connectors.base import Skip
+
+MISSING: Final[Mapping[str, object]] = {}
+
+
+class Item:
+    """One JSON object of a vendor. A path that leads nowhere reads None; a wrong type is a Skip."""
+
+    __slots__ = ("raw",)
+
+    def __init__(self, raw: Mapping[str, object]) -> None:
+        self.raw = raw
+
+    def get(self, *path: str) -> object:
+        """Whatever lies at the path, unchecked: canonical columns check their own values."""
+        found: object = self.raw
+        for name in path:
+            if not isinstance(found, Mapping):
+                return None
+            found = found.get(name)
+        return found
+
+    def text(self, *path: str) -> str | None:
+        """The text at the path; None where there is none, or it is empty."""
+        found = self.get(*path)
+        if found is None or found == "":
+            return None
+        if not isinstance(found, str):
+            raise Skip(f"Expected text, got {type(found).__name__}", ".".join(path))
+        return found
+
+    def need(self, *path: str) -> str:
+        """The text at the path, without which the object means nothing."""
+        found = self.text(*path)
+        if found is None:
+            raise Skip("It is missing.", ".".join(path))
+        return found
+
+    def number(self, *path: str) -> int | None:
+        """The whole number at the path."""
+        found = self.get(*path)
+        if found is None:
+            return None
+        if not isinstance(found, int) or isinstance(found, bool):
+            raise Skip(f"Expected a whole number, got {type(found).__name__}", ".".join(path))
+        return found
+
+    def amount(self, *path: str) -> Decimal:
+        """The decimal that is written as text at the path; zero where there is none."""
+        found = self.text(*path)
+        try:
+            return Decimal(found or 0)
+        except ArithmeticError:
+            raise Skip(f"{found!r} is not an amount.", ".".join(path)) from None
+
+    def flag(self, *path: str) -> bool:
+        """Whether true stands at the path."""
+        return self.get(*path) is True
+
+    def item(self, *path: str) -> "Item":
+        """The object at the path; an empty one where there is none."""
+        found = self.get(*path)
+        if found is None:
+            return Item(MISSING)
+        if not isinstance(found, Mapping):
+            raise Skip(f"Expected an object, got {type(found).__name__}", ".".join(path))
+        return Item(found)
+
+    def items(self, *path: str) -> "list[Item]":
+        """The objects in the list at the path; none where there is no list."""
+        found = self.get(*path)
+        if found is None:
+            return []
+        if not isinstance(found, list) or not all(isinstance(each, Mapping) for each in found):
+            raise Skip("Expected a list of objects.", ".".join(path))
+        return [Item(each) for each in found]
+
+    def __bool__(self) -> bool:
+        return bool(self.raw)
+
+    def __repr__(self) -> str:
+        return f"Item({msgspec.json.encode(self.raw)[:200].decode(errors='replace')})"
+
+
+Row = dict[str, object]
+"""One row of canonical columns."""
+
+Mapper = Callable[[Item], Iterable[tuple[str, Row]]]
+"""A pure function from a vendor's object to canonical rows, each with its stream."""
+
+
+def delivered(
+    stream: str, items: Iterable[Item], mapper: Mapper, version: str | None = None
+) -> list[Delivery]:
+    """Map the objects of a page. One that cannot be mapped is refused, and the rest go on.
+
+    `stream` names the objects in a refusal; `version` is the member that counts their versions.
+    """
+    deliveries: list[Delivery] = []
+    for item in items:
+        payload = payload_of(item.raw)
+        try:
+            vendor_version = item.number(version) if version else None
+            deliveries += [
+                receive(name, row, payload=payload, vendor_version=vendor_version)
+                for name, row in mapper(item)
+            ]
+        except Skip as skip:
+            key = item.get("id")
+            deliveries.append(
+                Refused(
+                    stream,
+                    key if isinstance(key, str) else None,
+                    skip.reason,
+                    skip.path,
+                    payload,
+                )
+            )
+    return deliveries

@@ -1,0 +1,1 @@
+"""The sample business: made-up people with a known truth, and what four vendors know of them."""

@@ -1,0 +1,139 @@
+"""Reads a list in windows of time: bounds stay fixed for a scan, the watermark moves at its end."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+from cdp.delivery import Delivery
+from cdp.values import Json
+from connectors.base import Abort, Page
+from connectors.reading import Item
+
+OVERLAP: Final = timedelta(minutes=5)
+"""Read again before the watermark: longer than any vendor's index is known to lag."""
+
+MAX_PAGES: Final = 1_000_000  # of one scan; a vendor whose list never ends is at fault
+
+
+@dataclass(frozen=True, slots=True)
+class Scan:
+    """One reading of a list: what changed from `start` (None: ever) to `end`, both inclusive.
+
+    `page` is the vendor's own cursor, None for the first page. `latest` is the last change seen:
+    it becomes the watermark when the scan is complete, and no clock of ours has a say in it.
+    """
+
+    start: datetime | None
+    end: datetime
+    page: str | None = None
+    latest: datetime | None = None
+
+    def after(self, step: "Step") -> "Scan":
+        """The same scan, one page on."""
+        seen = [moment for moment in (self.latest, step.latest) if moment is not None]
+        return replace(self, page=step.next_page, latest=max(seen, default=None))
+
+    @property
+    def since(self) -> datetime | None:
+        """Where a list in the order of change is to be begun, or begun again."""
+        return self.start if self.latest is None else self.latest
+
+    def unfinished(self) -> Json:
+        """The cursor within the scan."""
+        return {
+            "start": _written(self.start),
+            "end": _written(self.end),
+            "page": self.page,
+            "latest": _written(self.latest),
+        }
+
+    def finished(self, overlap: timedelta) -> Json:
+        """The cursor after the scan: the next one starts a little before the last change seen."""
+        since = self.start if self.latest is None else self.latest - overlap
+        return {"since": _written(since)}
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One response: what it delivers, the vendor's cursor of the next, the last change in it."""
+
+    deliveries: Sequence[Delivery]
+    next_page: str | None
+    latest: datetime | None = None
+
+
+def open_scan(cursor: Json, now: datetime) -> Scan:
+    """Take up the scan that a cursor is in the middle of, or begin the next one."""
+    if not isinstance(cursor, dict):
+        return Scan(None, now)
+    end = _read(cursor.get("end"))
+    if end is None:
+        return Scan(_read(cursor.get("since")), now)
+    page = cursor.get("page")
+    return Scan(
+        _read(cursor.get("start")),
+        end,
+        page if isinstance(page, str) else None,
+        _read(cursor.get("latest")),
+    )
+
+
+async def scan(
+    cursor: Json,
+    fetch: Callable[[Scan], Awaitable[Step]],
+    *,
+    now: datetime,
+    overlap: timedelta = OVERLAP,
+) -> AsyncIterator[Page]:
+    """Every page of one scan. A vendor's cursor that has gone stale starts the scan again."""
+    current = open_scan(cursor, now)
+    is_resumed = current.page is not None
+    for _ in range(MAX_PAGES):
+        try:
+            step = await fetch(current)
+        except Abort as refusal:
+            if not is_resumed or refusal.status != 400:
+                raise
+            current, is_resumed = replace(current, page=None), False
+            continue
+        is_resumed = False
+        if step.next_page is not None and step.next_page == current.page:
+            raise Abort("The vendor gave the same cursor twice in a row.")
+        current = current.after(step)
+        if current.page is None:
+            yield Page(step.deliveries, current.finished(overlap))
+            return
+        yield Page(step.deliveries, current.unfinished())
+    raise Abort(f"The list did not end within {MAX_PAGES} pages.")
+
+
+def latest_of(items: Sequence[Item], *path: str) -> datetime | None:
+    """The latest moment at the path among the objects of a page; unreadable ones do not count."""
+    moments = (_read(item.get(*path)) for item in items)
+    return max((moment for moment in moments if moment is not None), default=None)
+
+
+def utc_now() -> datetime:
+    """The machine's time, for a connector that is given no other clock."""
+    return datetime.now(UTC)
+
+
+def written(moment: datetime) -> str:
+    """A moment as vendors take it: UTC, microseconds, Z."""
+    text = moment.astimezone(UTC).isoformat(timespec="microseconds")
+    return text.replace("+00:00", "Z")
+
+
+def _written(moment: datetime | None) -> str | None:
+    return None if moment is None else written(moment)
+
+
+def _read(value: object) -> datetime | None:
+    if not isinstance(value, str):
+        return None
+    try:
+        moment = datetime.fromisoformat(value)
+    except ValueError:
+        return None
+    return moment if moment.tzinfo else None

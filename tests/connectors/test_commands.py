@@ -1,0 +1,120 @@
+"""`cdp source`, `cdp sync` and `cdp connector` as a person meets them."""
+
+import asyncio
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+from click.testing import CliRunner, Result
+
+from cdp.__main__ import main
+from connectors.conformance import CASES, FAST, KEY, WRONG_KEY
+from connectors.sandbox.server import serving
+from connectors.sandbox.shopify import ShopifySandbox
+
+
+@pytest.fixture
+def shop() -> Iterator[str]:
+    """A shop with three customers, served beside the command."""
+    sandbox = ShopifySandbox(access_token=KEY, faults=FAST)
+    for number in range(3):
+        sandbox.put(
+            "customers",
+            {
+                "id": f"gid://shopify/Customer/{number}",
+                "firstName": "Ann",
+                "createdAt": "2026-01-05T10:00:00Z",
+                "updatedAt": "2026-01-05T10:00:00Z",
+            },
+        )
+    with _served(sandbox) as url:
+        yield url
+
+
+@contextmanager
+def _served(sandbox: ShopifySandbox) -> Iterator[str]:
+    """The commands run a loop of their own, so the server has one in another thread."""
+    ready, done, urls = threading.Event(), threading.Event(), list[str]()
+
+    async def serve() -> None:
+        async with serving(sandbox.app) as url:
+            urls.append(url)
+            ready.set()
+            while not done.is_set():  # noqa: ASYNC110 (set from another thread)
+                await asyncio.sleep(0.01)
+
+    thread = threading.Thread(target=asyncio.run, args=(serve(),))
+    thread.start()
+    ready.wait(20)
+    try:
+        yield urls[0]
+    finally:
+        done.set()
+        thread.join()
+
+
+def cdp(database_url: str, *arguments: str) -> Result:
+    return CliRunner().invoke(main, [*arguments, "--database-url", database_url, "--json"])
+
+
+def add(database_url: str, shop: str, key: str = KEY) -> Result:
+    settings = ["--set=shop=sandbox", f"--set=access_token={key}", f"--set=url={shop}"]
+    return cdp(database_url, "source", "add", "shop", "--connector", "shopify", *settings)
+
+
+def test_source_is_added_checked_synced_listed_and_removed(database_url: str, shop: str) -> None:
+    added = add(database_url, shop)
+    assert added.exit_code == 0
+    assert KEY not in added.output
+    checked = json.loads(cdp(database_url, "source", "check", "shop").stdout)
+    assert checked["answer"] == "Shopify answers: Sandbox shop (sandbox.example.com)."
+    synced = json.loads(cdp(database_url, "sync", "shop").stdout)
+    assert (synced["status"], synced["counts"]["new"]) == ("ok", 3)
+    again = json.loads(cdp(database_url, "sync").stdout)
+    assert (again["counts"]["new"], again["counts"]["unchanged"]) == (0, 3)
+    (listed,) = json.loads(cdp(database_url, "source", "list").stdout)
+    assert (listed["source"], listed["state"]) == ("shop", "ok")
+    assert cdp(database_url, "source", "remove", "shop").exit_code == 0
+    assert json.loads(cdp(database_url, "source", "list").stdout) == []
+
+
+def test_wrong_key_fails_naming_source_and_answer_but_not_the_key(
+    database_url: str, shop: str
+) -> None:
+    add(database_url, shop, WRONG_KEY)
+    synced = cdp(database_url, "sync")
+    assert synced.exit_code == 1
+    error = json.loads(synced.stdout)["error"]
+    assert error.startswith("shop (shopify): Shopify answered 401")
+    assert WRONG_KEY not in synced.output
+    checked = cdp(database_url, "source", "check", "shop")
+    assert checked.exit_code == 1
+    assert "Shopify answered 401" in checked.output
+
+
+def test_source_whose_secret_is_missing_fails_alone(database_url: str, shop: str) -> None:
+    add(database_url, shop, "env:NO_SUCH_VARIABLE")
+    synced = cdp(database_url, "sync")
+    assert synced.exit_code == 1
+    assert "NO_SUCH_VARIABLE, which is not set" in json.loads(synced.stdout)["error"]
+
+
+def test_name_that_is_taken_or_unknown_is_told(database_url: str, shop: str) -> None:
+    add(database_url, shop)
+    assert "There is a source 'shop' already" in add(database_url, shop).output
+    assert "There are: shop." in cdp(database_url, "sync", "till").output
+
+
+def test_connectors_are_listed_with_their_settings(database_url: str) -> None:
+    listed = json.loads(cdp(database_url, "connector", "list").stdout)
+    assert {"shopify", "square", "klaviyo", "bluesky", "file"} <= {
+        each["connector"] for each in listed
+    }
+
+
+def test_connector_without_an_emulator_is_told(database_url: str) -> None:
+    answer = cdp(database_url, "connector", "test", "file")
+    assert answer.exit_code == 1
+    assert all(name in answer.output for name in CASES)
