@@ -1,0 +1,1 @@
+"""The GraphQL wing: selections become statements, refusals become errors; it decides nothing."""

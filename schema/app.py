@@ -1,0 +1,109 @@
+"""The web application: GraphQL, its explorer, and what watches over a server."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from datetime import UTC, datetime
+from functools import partial
+
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.routing import BaseRoute, Route
+
+from cdp.database import Database
+from cdp.settings import Settings
+from cdp.workspace import read_workspace
+from schema import explorer
+from schema.access import Access, Fresh
+from schema.metrics import REGISTRY
+from schema.root import build_schema
+from schema.view import GraphQLView
+
+OpenDatabase = Callable[[], AbstractAsyncContextManager[Database]]
+WhyNotReady = Callable[[Database], Awaitable[str | None]]
+Beside = Callable[[Database], Coroutine[None, None, None]]
+
+
+def create_app(
+    settings: Settings,
+    open_database: OpenDatabase,
+    *,
+    why_not_ready: WhyNotReady,
+    beside: Beside | None = None,
+    mounts: Sequence[BaseRoute] = (),
+    now: Callable[[], datetime] = lambda: datetime.now(UTC),
+) -> Starlette:
+    """The application; its lifespan owns the database.
+
+    `why_not_ready` tells what the database lacks to be read; None: nothing. `beside` runs
+    while the server does, and is cancelled when it stops. `mounts` are routes of others, such as
+    webhooks of connectors. `now` is the moment as of which customers are read.
+    """
+    opened: list[Database] = []
+
+    @asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        async with open_database() as database, _running(beside, database):
+            opened.append(database)
+            try:
+                yield
+            finally:
+                opened.clear()
+
+    def database() -> Database:
+        return opened[0]
+
+    async def ready(_: Request) -> Response:
+        reason = await why_not_ready(database())
+        body = {"ready": reason is None, "reason": reason}
+        return JSONResponse(body, status_code=200 if reason is None else 503)
+
+    workspace = Fresh(database, partial(read_workspace, overrides=settings.workspace))
+    access = Access(database)
+    view = GraphQLView(
+        build_schema()._schema,  # noqa: SLF001  Strawberry has no public name for it
+        database,
+        access.viewer_of,
+        workspace.get,
+        now,
+    )
+
+    async def page(request: Request) -> Response:
+        return await explorer.page(request, access.viewer_of)
+
+    return Starlette(
+        routes=[
+            Route("/graphql", view, methods=["POST"]),
+            Route("/graphql", page, methods=["GET"]),
+            Route("/graphiql/{name}", explorer.asset, methods=["GET"]),
+            Route("/healthz", _alive, methods=["GET"]),
+            Route("/readyz", ready, methods=["GET"]),
+            Route("/metrics", _metrics, methods=["GET"]),
+            *mounts,
+        ],
+        lifespan=lifespan,
+    )
+
+
+@asynccontextmanager
+async def _running(beside: Beside | None, database: Database) -> AsyncIterator[None]:
+    """Let it run beside what is within, and end it before the database closes."""
+    if beside is None:
+        yield
+        return
+    task = asyncio.create_task(beside(database))
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
+
+
+async def _alive(_: Request) -> Response:
+    return PlainTextResponse("alive\n")
+
+
+async def _metrics(_: Request) -> Response:
+    return Response(generate_latest(REGISTRY), media_type=CONTENT_TYPE_LATEST)

@@ -1,0 +1,108 @@
+"""What a role without personal data may read: an allow-list of columns, and a veil for keys."""
+
+from collections.abc import Mapping
+from typing import Final
+
+from sqlalchemy import ColumnElement, Text, cast, func, literal, select
+
+from cdp import tables
+from cdp.attributes import ATTRIBUTES
+from cdp.keys import MASKING_PEPPER
+from schema.objects import constant
+
+VEIL_CHARACTERS: Final = 32  # of a hash in hexadecimal: enough that no two rows share one
+
+_RECORD: Final = frozenset({"source_id", "updated_at", "learned_at", "deleted_at"})
+_PERSONAL_RECORD: Final = frozenset({"digest", "payload", "attributes", "vendor_version"})
+_OWNED: Final = _RECORD | {"source_profile_id"}
+_PERSONAL_OWNED: Final = _PERSONAL_RECORD | {"customer_id", "key"}
+
+_OPEN_ATTRIBUTES: Final = frozenset(each.name for each in ATTRIBUTES if not each.is_personal)
+_PERSONAL_ATTRIBUTES: Final = frozenset(each.name for each in ATTRIBUTES if each.is_personal)
+
+OPEN: Mapping[str, frozenset[str]] = {
+    "customer": _OPEN_ATTRIBUTES
+    | {"id", "profile_count", "created_at", "updated_at"}
+    | {each.name for each in tables.FACT_COLUMNS},
+    "source_profile": _RECORD
+    | _OPEN_ATTRIBUTES
+    | {"id", "customer_id", "stream", "created_at", "first_stored_at"},
+    "attribute_claim": _RECORD | {"id", "value", "is_winner"},
+    "identifier": frozenset(
+        {"kind", "source_profile_id", "source_id", "is_current", "first_seen_at", "last_seen_at"}
+    ),
+    "blocked_value": frozenset({"kind", "blocked_at"}),
+    "merge_event": frozenset(
+        {"id", "at", "kind", "customer_id", "from_customer_id"}
+        | {"profile_ids", "rule_version", "actor"}
+    ),
+    "merge_evidence": frozenset({"kind"}),
+    "sales_order": _OWNED
+    | {"key", "placed_at", "currency", "total", "discount", "tax", "shipping", "status", "channel"},
+    "order_line": _RECORD
+    | {"key", "order_key", "line", "product_id", "sku", "title", "category"}
+    | {"quantity", "unit_price", "discount"},
+    "refund": _RECORD | {"key", "order_key", "refunded_at", "amount", "currency"},
+    "message": _OWNED | {"campaign_id", "channel", "kind", "occurred_at"},
+    "interaction": _OWNED | {"kind", "network", "occurred_at"},
+    "ticket": _OWNED
+    | {"channel", "status", "priority", "opened_at", "first_response_at", "resolved_at"},
+    "feedback": _OWNED | {"kind", "score", "scale", "product_id", "given_at"},
+    "loyalty_entry": _OWNED | {"kind", "points", "occurred_at", "expires_at", "order_id"},
+    "subscription": _OWNED
+    | {"plan", "status", "amount", "currency", "interval"}
+    | {"started_at", "renews_at", "cancelled_at", "ended_at"},
+    "consent": _OWNED | {"channel", "purpose", "status", "recorded_at"},
+    "source": frozenset({"id", "name", "connector", "created_at", "removed_at"}),
+    "checkpoint": frozenset({"source_id", "stream", "epoch", "updated_at"}),
+    "sync_run": frozenset({"id", "source_id", "started_at", "finished_at", "status", "counts"}),
+    "workspace": frozenset(),
+}
+"""By table, the columns that every role reads. What stands nowhere here reads as null when masked.
+
+Numbers of orders and refunds are open; other keys of records may be an address or a handle.
+"""
+
+PERSONAL: Mapping[str, frozenset[str]] = {
+    "customer": _PERSONAL_ATTRIBUTES | {"attributes", "search"},
+    "source_profile": _PERSONAL_RECORD
+    | (_PERSONAL_ATTRIBUTES - {"name"})
+    | {"key", "full_name", "loyalty_card", "tags", "given_key", "family_key"},
+    "identifier": frozenset({"value"}),
+    "blocked_value": frozenset({"value", "reason"}),
+    "merge_event": frozenset({"evidence", "reason"}),
+    "merge_evidence": frozenset({"value"}),
+    "sales_order": _PERSONAL_RECORD | {"customer_id"},
+    "order_line": _PERSONAL_RECORD,
+    "refund": _PERSONAL_RECORD | {"reason"},
+    "message": _PERSONAL_OWNED | {"message_id", "url"},
+    "interaction": _PERSONAL_OWNED | {"properties"},
+    "ticket": _PERSONAL_OWNED | {"subject"},
+    "feedback": _PERSONAL_OWNED | {"comment"},
+    "loyalty_entry": _PERSONAL_OWNED | {"loyalty_card", "reason"},
+    "subscription": _PERSONAL_OWNED,
+    "consent": _PERSONAL_OWNED | {"email", "phone", "evidence"},
+    "source": frozenset({"settings"}),
+    "checkpoint": frozenset({"cursor"}),
+    "sync_run": frozenset({"error"}),
+    "workspace": frozenset({"key", "value"}),
+}
+"""The rest, named so that a new column is a decision: a test asks that each column stand in one."""
+
+
+def is_open(table: str, column: str) -> bool:
+    """Whether a masked role reads a column of a table."""
+    return column in OPEN.get(table, ())
+
+
+def veil(table: str, source_id: ColumnElement[int], key: ColumnElement[str]) -> ColumnElement[str]:
+    """What stands for a record's key where it is masked: the same each time, and leads nowhere.
+
+    A hash keyed with a secret that never leaves the database, so that no guess can be confirmed.
+    """
+    stored = tables.workspace.alias()
+    secret = select(stored.c.value).where(stored.c.key == literal(MASKING_PEPPER, Text))
+    text = func.concat_ws(constant(":"), constant(table), cast(source_id, Text), key, type_=Text)
+    keyed = secret.correlate_except(stored).scalar_subquery().concat(text)
+    digest = func.sha256(func.convert_to(keyed, constant("UTF8")))
+    return func.left(func.encode(digest, constant("hex")), VEIL_CHARACTERS, type_=Text)

@@ -1,0 +1,315 @@
+"""Turns a selection into one statement whose JSON PostgreSQL builds: a visitor over the edges."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import partial
+from typing import Any, Final, cast
+
+from graphql import (
+    FieldNode,
+    GraphQLField,
+    GraphQLObjectType,
+    OperationDefinitionNode,
+    get_named_type,
+)
+from graphql.execution.values import VariableValues, get_argument_values
+from sqlalchemy import (
+    ColumnElement,
+    DateTime,
+    FromClause,
+    Select,
+    Text,
+    bindparam,
+    func,
+    select,
+)
+from sqlalchemy import cast as sql_cast
+from sqlalchemy.dialects.postgresql import asyncpg
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.types import TypeEngine
+
+from cdp.errors import BadInput
+from cdp.keys import Viewer
+from cdp.keyset import DEFAULT_SIZE
+from cdp.workspace import Workspace
+from schema.edges import (
+    EDGE,
+    MAX_CHILDREN,
+    Branch,
+    Edge,
+    Embedded,
+    Leaf,
+    Loaded,
+    Many,
+    One,
+    Page,
+    Root,
+    Roots,
+    Row,
+    Scene,
+    Slice,
+    Value,
+)
+from schema.nodes import Nodes, found_nodes
+from schema.objects import (
+    EMPTY_LIST,
+    Columns,
+    constant,
+    is_row,
+    labelled,
+    pairs_object,
+    row_object,
+    whole_row,
+)
+from schema.pages import PlannedPage, number, own, plan_page
+from schema.selection import Selection
+
+CHILDREN_PRICE: Final = 3  # how many rows a list without pages mostly has
+
+_DIALECT: Final = asyncpg.dialect()  # type: ignore[no-untyped-call]
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """What one request brings to a statement that is compiled already."""
+
+    variables: VariableValues
+    as_of: datetime
+
+
+Getter = Callable[[Given], object]
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """An operation as one statement: a row of `data` (JSON in bytes) and `actual`, its cost."""
+
+    sql: str
+    getters: Sequence[Getter]
+    price: int
+
+    def arguments(self, given: Given) -> list[object]:
+        """The values of `$1`, `$2`, ... Raises BadInput for an id or a cursor that is none."""
+        return [get(given) for get in self.getters]
+
+
+def edge_of(graphql_field: GraphQLField) -> Edge | Nodes | None:
+    """The edge that a field of the schema declares; None for those of introspection."""
+    definition = graphql_field.extensions.get("strawberry-definition")
+    return (
+        None if definition is None else cast("Edge | Nodes | None", definition.metadata.get(EDGE))
+    )
+
+
+def plan(
+    selection: Selection,
+    operation: OperationDefinitionNode,
+    *,
+    workspace: Workspace,
+    viewer: Viewer,
+    is_walked: bool,
+) -> Statement:
+    """Plan an operation. `is_walked`: an executor will walk the answer, and wants its types.
+
+    Raises BadInput and Forbidden for arguments that cannot be taken.
+    """
+    as_of = bindparam("as_of", None, type_=DateTime(timezone=True))
+    planner = _Planner(selection, Scene(as_of, workspace, viewer), is_walked)
+    return planner.statement(operation)
+
+
+@dataclass(slots=True)
+class _Planner:
+    """One walk over one operation; collects on the way what requests will bring."""
+
+    selection: Selection
+    scene: Scene
+    is_walked: bool
+    getters: dict[str, Getter] = field(default_factory=dict)
+
+    def statement(self, operation: OperationDefinitionNode) -> Statement:
+        """The whole operation."""
+        query = self.selection.schema.query_type
+        assert query is not None
+        columns: Columns = {}
+        pages: list[tuple[FromClause, int]] = []
+        price = 0
+        for key, nodes in self.selection.fields(query, [operation]).items():
+            name = nodes[0].name.value
+            if name == "__typename":
+                columns[key] = constant(query.name)
+            elif not name.startswith("__"):
+                columns[key], cost, page = self._root_field(query.fields[name], nodes)
+                price += cost
+                pages += [] if page is None else [page]
+        # What a page did not find costs nothing in the end.
+        actual = number(price)
+        for rows, each in pages:
+            actual = actual - number(each) * rows.c.spared
+        data = func.convert_to(sql_cast(pairs_object(columns), Text), constant("UTF8"))
+        root = select(data.label("data"), actual.label("actual"))
+        return self._compiled(root.select_from(*(rows for rows, _ in pages)), price)
+
+    def _compiled(self, root: Select[Any], price: int) -> Statement:
+        compiled = root.compile(dialect=_DIALECT, compile_kwargs={"render_postcompile": True})
+        assert isinstance(compiled, SQLCompiler)
+        return Statement(
+            str(compiled),
+            [self._getter(compiled, name) for name in compiled.positiontup or ()],
+            price,
+        )
+
+    def _getter(self, compiled: SQLCompiler, name: str) -> Getter:
+        """What gives the value of a bound parameter: the request, or else the plan itself."""
+        if name == "as_of":
+            return lambda given: given.as_of
+        if name in self.getters:
+            return self.getters[name]
+        value = compiled.params[name]
+        process = compiled._bind_processors.get(name)  # noqa: SLF001  they have no public name
+        assert not isinstance(process, Sequence), "only tuples have several"
+        fixed = value if process is None else process(value)
+        return lambda _: fixed
+
+    def _root_field(
+        self, graphql_field: GraphQLField, nodes: list[FieldNode]
+    ) -> tuple[ColumnElement[Any], int, tuple[FromClause, int] | None]:
+        """Value and price; of a page also its rows, with the price of each."""
+        arguments = FieldArguments(self, graphql_field, nodes[0])
+        edge = edge_of(graphql_field)
+        match edge:
+            case Root(branch):
+                return *self._one(branch(self.scene, arguments), nodes), None
+            case Roots(branch):
+                return *self._many(branch(self.scene, arguments), nodes), None
+            case Nodes():
+                return *self._nodes(edge, arguments, nodes), None
+            case Page(slice_):
+                page, size = self._page(slice_(None, self.scene, arguments), graphql_field, nodes)
+                price = page.fixed_price + page.row_price * size
+                if page.rows is None:
+                    return select(page.value).scalar_subquery(), price, None
+                spared = number(size) - func.least(func.count(), number(size))
+                rows = (
+                    select(page.value.label("value"), spared.label("spared"))
+                    .select_from(page.rows)
+                    .subquery()
+                )
+                return rows.c.value, price, (rows, page.row_price)
+            case _:
+                raise AssertionError(f"{nodes[0].name.value} is no edge of the root")
+
+    def columns(self, type_name: str, row: Row, nodes: Iterable[FieldNode]) -> tuple[Columns, int]:
+        """The columns of an object made of a row, and its price."""
+        type_ = self.selection.schema.type_map[type_name]
+        assert isinstance(type_, GraphQLObjectType)
+        found: Columns = {}
+        price = 1
+        for key, group in self.selection.fields(type_, nodes).items():
+            name = group[0].name.value
+            if name == "__typename":
+                found[key] = constant(type_name)
+                continue
+            edge = edge_of(type_.fields[name])
+            if isinstance(edge, Loaded):
+                found[f"{name}:key"] = edge.key(row)
+                price += edge.price
+                continue
+            assert edge is not None, name
+            found[key], cost = self._field(edge, type_.fields[name], row, group)
+            price += cost
+        if self.is_walked:
+            found[":type"] = constant(type_name)
+        return found, price
+
+    def _field(
+        self, edge: Edge | Nodes, graphql_field: GraphQLField, row: Row, nodes: list[FieldNode]
+    ) -> tuple[ColumnElement[Any], int]:
+        """One field of a row: its value and its price."""
+        arguments = FieldArguments(self, graphql_field, nodes[0])
+        match edge:
+            case Leaf(value):
+                return value(row), 0
+            case Embedded():
+                columns, price = self.columns(get_named_type(graphql_field.type).name, row, nodes)
+                return row_object(columns), price
+            case One(branch):
+                return self._one(branch(row), nodes)
+            case Many(branch):
+                return self._many(branch(row, arguments), nodes)
+            case Page(slice_):
+                page, size = self._page(slice_(row, self.scene, arguments), graphql_field, nodes)
+                query = select(page.value)
+                if page.rows is not None:
+                    query = query.select_from(page.rows).correlate_except(page.rows)
+                return query.scalar_subquery(), page.fixed_price + page.row_price * size
+            case _:
+                raise AssertionError(f"{nodes[0].name.value} is no edge of a row")
+
+    def _one(self, branch: Branch, nodes: list[FieldNode]) -> tuple[ColumnElement[Any], int]:
+        columns, price = self.columns(branch.type_name, branch.row, nodes)
+        if not is_row(columns):
+            query = branch.query.add_columns(row_object(columns)).limit(number(1))
+            return own(query, branch).scalar_subquery(), price
+        row = own(branch.query.add_columns(*labelled(columns)).limit(number(1)), branch).subquery()
+        found = select(func.row_to_json(whole_row(row))).correlate_except(row)
+        return found.scalar_subquery(), price
+
+    def _many(self, branch: Branch, nodes: list[FieldNode]) -> tuple[ColumnElement[Any], int]:
+        columns, price = self.columns(branch.type_name, branch.row, nodes)
+        if not is_row(columns):
+            columns = {"item": pairs_object(columns)}
+        query = branch.query.add_columns(*labelled(columns)).limit(number(MAX_CHILDREN))
+        rows = own(query, branch).subquery()
+        item = rows.c.item if list(columns) == ["item"] else whole_row(rows)
+        found = select(func.coalesce(func.json_agg(item), EMPTY_LIST)).correlate_except(rows)
+        return found.scalar_subquery(), price * CHILDREN_PRICE
+
+    def _page(
+        self, slice_: Slice, graphql_field: GraphQLField, nodes: list[FieldNode]
+    ) -> tuple[PlannedPage, int]:
+        type_ = get_named_type(graphql_field.type)
+        assert isinstance(type_, GraphQLObjectType)
+        return plan_page(self.selection, type_, nodes, slice_, self.columns), slice_.size
+
+    def _nodes(
+        self, edge: Nodes, arguments: "FieldArguments", nodes: list[FieldNode]
+    ) -> tuple[ColumnElement[Any], int]:
+        return found_nodes(edge, self.scene, arguments, partial(self.columns, nodes=nodes))
+
+
+@dataclass(slots=True)
+class FieldArguments:
+    """The arguments of one field in one operation."""
+
+    planner: _Planner
+    graphql_field: GraphQLField
+    node: FieldNode
+
+    def now(self, name: str) -> Value:
+        """The value, which shapes the statement; None where it was not given."""
+        return self._values(self.planner.selection.variables).get(name)
+
+    def later(
+        self, name: str, sql_type: TypeEngine[Any], convert: Callable[[Any], object]
+    ) -> ColumnElement[Any] | None:
+        """A value that `convert` makes of the argument for each request; None if not given."""
+        if self.now(name) is None:
+            return None
+        key = f"later_{len(self.planner.getters)}"
+        self.planner.getters[key] = lambda given: convert(self._values(given.variables)[name])
+        return bindparam(key, None, type_=sql_type)
+
+    def page_size(self, name: str = "first") -> int:
+        """How many rows a page has, within what the viewer's role allows. Raises BadInput."""
+        most = self.planner.scene.viewer.most_first
+        size = self.now(name)
+        if size is None:
+            return min(DEFAULT_SIZE, most)
+        if not 0 <= size <= most:
+            raise BadInput(f"{name} is {size}.", todo=f"Ask for 0 to {most}.", path=name)
+        return int(size)
+
+    def _values(self, variables: VariableValues) -> Mapping[str, Any]:
+        return get_argument_values(self.graphql_field, self.node, variables)

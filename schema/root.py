@@ -1,0 +1,178 @@
+"""The schema: the root fields, composed of what the types declare."""
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+import strawberry
+from sqlalchemy import BigInteger, ColumnElement, FromClause, Text, any_, select
+from sqlalchemy.dialects.postgresql import ARRAY
+from strawberry.schema.config import StrawberryConfig
+
+from cdp import tables
+from cdp.errors import BadInput
+from cdp.filters import identified_by, spellings
+from schema.edges import (
+    Arguments,
+    Branch,
+    Page,
+    Root,
+    Roots,
+    Scene,
+    argument,
+    is_given,
+    planned,
+    row_of,
+)
+from schema.ids import row_id
+from schema.nodes import NUMBER, RECORD, Nodes, NodeType, number_parts, record_parts, shape
+from schema.scalars import SCALARS
+from schema.types.customer import (
+    CUSTOMERS_ARGUMENTS,
+    Customer,
+    CustomerConnection,
+    customers,
+)
+from schema.types.identity import SourceProfile, find_profile
+from schema.types.node import Node
+from schema.types.order import Order, find_order
+from schema.types.source import Source, find_source, sources
+from schema.types.timeline import ENTRY_TYPES
+
+
+def _survivor(scene: Scene, wanted: ColumnElement[int]) -> Branch:
+    """A customer by any id that was ever reserved: it leads to who the person is today."""
+    customer, profile = tables.customer.alias(), tables.source_profile.alias()
+    whose = (
+        select(profile.c.customer_id)
+        .where(profile.c.id == wanted)
+        .correlate_except(profile)
+        .scalar_subquery()
+    )
+    query = select().select_from(customer).where(customer.c.id == whose)
+    return Branch("Customer", row_of(customer, scene), query)
+
+
+def _find_customer(scene: Scene, wanted: FromClause) -> Branch:
+    customer, profile = tables.customer.alias(), tables.source_profile.alias()
+    query = (
+        select()
+        .select_from(customer, profile, wanted)
+        .where(profile.c.id == wanted.c.part_0, customer.c.id == profile.c.customer_id)
+    )
+    return Branch("Customer", row_of(customer, scene), query)
+
+
+def _customer(scene: Scene, arguments: Arguments) -> Branch:
+    number = arguments.later("id", BigInteger(), lambda text: row_id(text, "Customer"))
+    identifier = arguments.now("identifier")
+    if (number is None) == (identifier is None):
+        raise BadInput("customer takes one argument.", todo="Give either id or identifier.")
+    if number is not None:
+        return _survivor(scene, number)
+    return _bearer(scene, identifier["kind"], arguments)
+
+
+def _bearer(scene: Scene, kind: str, arguments: Arguments) -> Branch:
+    """Who bears an identifier: who bears it now before who once did, the latest to be seen first.
+
+    A number may have been somebody else's before; of two who share it one is told, always the same.
+    """
+    workspace = scene.workspace
+    identified_by(kind, None, workspace=workspace)  # refuses a kind that there is not
+
+    def stored(given: Mapping[str, str]) -> Sequence[str]:
+        return spellings(kind, given["value"], workspace=workspace)
+
+    values = arguments.later("identifier", ARRAY(Text()), stored)
+    assert values is not None, "the caller looked"
+    identifier, profile = tables.identifier.alias(), tables.source_profile.alias()
+    bearer = (
+        select(profile.c.customer_id)
+        .join(identifier, identifier.c.source_profile_id == profile.c.id)
+        .where(identifier.c.kind == kind, identifier.c.value == any_(values))
+        .order_by(
+            (identifier.c.is_current & profile.c.deleted_at.is_(None)).desc(),
+            identifier.c.last_seen_at.desc(),
+            profile.c.id,
+        )
+        .limit(1)
+        .scalar_subquery()
+    )
+    customer = tables.customer.alias()
+    query = select().select_from(customer).where(customer.c.id == bearer)
+    return Branch("Customer", row_of(customer, scene), query)
+
+
+NODE_TYPES: Final = {
+    node.name: node
+    for node in (
+        NodeType("Customer", NUMBER, number_parts, _find_customer),
+        NodeType("SourceProfile", NUMBER, number_parts, find_profile),
+        NodeType("Order", RECORD, record_parts, find_order),
+        NodeType("Source", NUMBER, number_parts, find_source),
+    )
+}
+
+
+@strawberry.input(description="An identifier as anybody may spell it.")
+class IdentifierInput:
+    """Finds a customer by what the person bears."""
+
+    kind: str = strawberry.field(
+        description="`email`, `phone`, `loyalty_card`, `anonymous_id`, `handle:NETWORK`,"
+        " `external:SOURCE`."
+    )
+    value: str = strawberry.field(
+        description="Normalised by the server: ` Ann@Example.com ` finds ann@example.com."
+    )
+
+
+@strawberry.type(description="Where every read begins.")
+class Query:
+    """The root fields."""
+
+    node: Node | None = planned(
+        Nodes(NODE_TYPES, "id", is_list=False),
+        "Anything that has a global id; null if it is gone.",
+        [argument("id", strawberry.ID, "The `id` that an answer gave.")],
+        {"id": shape},
+    )
+    nodes: list[Node | None] = planned(
+        Nodes(NODE_TYPES, "ids", is_list=True),
+        "Several at once, in the order of the ids; null in the place of one that is gone.",
+        [argument("ids", list[strawberry.ID], "At most 250.")],
+        {"ids": shape},
+    )
+    customer: Customer | None = planned(
+        Root(_customer),
+        "One customer, by id or by identifier: give one of the two. Null if there is none.",
+        [
+            argument("id", strawberry.ID | None, "The customer's id; a merged one will do."),
+            argument(
+                "identifier",
+                IdentifierInput | None,
+                "What the person bears, or bore: who bears it now comes first.",
+            ),
+        ],
+        {"id": is_given, "identifier": lambda given: given and given["kind"]},
+    )
+    customers: CustomerConnection = planned(
+        Page(customers), "All customers, filtered, sorted and in pages.", CUSTOMERS_ARGUMENTS
+    )
+    sources: list[Source] = planned(
+        Roots(sources), "The sources that are connected. Not for the role frontend."
+    )
+
+
+def build_schema() -> strawberry.Schema:
+    """The schema, with every type that only an interface leads to."""
+    return strawberry.Schema(
+        query=Query,
+        types=[Customer, SourceProfile, Order, Source, *ENTRY_TYPES],
+        config=StrawberryConfig(scalar_map=dict(SCALARS), disable_field_suggestions=True),
+    )
+
+
+def sdl() -> str:
+    """The schema as text; `schema.graphql` holds the same."""
+    return build_schema().as_str() + "\n"

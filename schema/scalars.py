@@ -1,0 +1,49 @@
+"""The scalars of the graph: moments, days, exact decimals and JSON, as text that loses nothing."""
+
+from collections.abc import Mapping
+from decimal import Decimal as PythonDecimal
+from typing import Final, NewType
+
+import strawberry
+from graphql import GraphQLError
+from strawberry.types.scalar import ScalarDefinition
+
+DateTime = NewType("DateTime", str)
+Date = NewType("Date", str)
+Decimal = NewType("Decimal", str)
+Json = NewType("Json", object)
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise GraphQLError("It is written as text.")
+    return value
+
+
+def _decimal(value: object) -> str:
+    if isinstance(value, bool) or not isinstance(value, (str, int, float)):
+        raise GraphQLError("It is a number, or a text that reads as one.")
+    try:
+        return str(PythonDecimal(str(value)))
+    except ArithmeticError:
+        raise GraphQLError("It is a number, or a text that reads as one.") from None
+
+
+SCALARS: Final[Mapping[object, ScalarDefinition]] = {
+    DateTime: strawberry.scalar(
+        name="DateTime",
+        description="A moment as ISO 8601 with its offset: `2026-01-31T12:00:00+00:00`. As input"
+        " also a day alone, which stands for its start in the workspace's time zone.",
+        parse_value=_text,
+    ),
+    Date: strawberry.scalar(
+        name="Date", description="A day as ISO 8601: `2026-01-31`.", parse_value=_text
+    ),
+    Decimal: strawberry.scalar(
+        name="Decimal",
+        description='An exact decimal number, given as text: `"129.90"`. Do not read money into'
+        " a float. As input also a number.",
+        parse_value=_decimal,
+    ),
+    Json: strawberry.scalar(name="JSON", description="Any JSON value, as it is."),
+}

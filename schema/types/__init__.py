@@ -1,0 +1,1 @@
+"""The types of the graph, one file each: fields that say what they are in SQL."""

@@ -1,0 +1,190 @@
+"""The unified person, and the list of all of them."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import strawberry
+from sqlalchemy import ColumnElement, literal_column
+from sqlalchemy.dialects.postgresql import JSONB
+
+from cdp import tables
+from cdp.attributes import ATTRIBUTES
+from cdp.filters import predicate
+from cdp.keyset import Order as Sort
+from cdp.keyset import read_ordering, read_page, write_cursor
+from cdp.query import count_customers, search, select_customers
+from schema.declare import Declared
+from schema.edges import (
+    Arguments,
+    Branch,
+    Embedded,
+    Leaf,
+    Page,
+    Row,
+    Scene,
+    Slice,
+    argument,
+    column,
+    planned,
+    row_of,
+)
+from schema.filters import filter_json
+from schema.ids import global_id
+from schema.scalars import Date, DateTime, Json
+from schema.traits import CustomerFilter, CustomerOrder, with_groups
+from schema.types.connection import FORWARD, LATE, connection
+from schema.types.identity import (
+    CLAIMS,
+    HISTORY,
+    IDENTIFIERS,
+    PROFILES,
+    AttributeClaim,
+    Identifier,
+    MergeEvent,
+    SourceProfile,
+)
+from schema.types.node import Node
+from schema.types.order import OrderConnection, customer_orders
+from schema.types.timeline import TIMELINE_ARGUMENTS, TimelineConnection, timeline
+
+_ATTRIBUTES = {attribute.name: attribute for attribute in ATTRIBUTES}
+
+
+def _attribute(name: str) -> Declared:
+    attribute = _ATTRIBUTES[name]
+    masked = " Personal: null for a role that is masked." if attribute.is_personal else ""
+    return column(name, f"{attribute.doc} Null where no source tells it.{masked}")
+
+
+def _others(row: Row) -> ColumnElement[Any]:
+    """A role that is masked sees none of them: any may be personal."""
+    empty = literal_column("'{}'::jsonb", JSONB)
+    return empty if row.scene.viewer.is_masked else row["attributes"]
+
+
+@strawberry.type(description="A postal address; all its parts come from the same source.")
+class Address:
+    """The composite `address` of a customer."""
+
+    street: str | None = _attribute("street")
+    city: str | None = _attribute("city")
+    region: str | None = _attribute("region")
+    postal_code: str | None = _attribute("postal_code")
+    country: str | None = _attribute("country")
+
+
+@with_groups
+class _Customer(Node):
+    id: strawberry.ID = planned(
+        Leaf(lambda row: global_id("Customer", row.table.c.id)),
+        "Opaque and lasting. The id of a customer who was merged leads to the survivor.",
+    )
+    name: str | None = _attribute("name")
+    first_name: str | None = _attribute("first_name")
+    last_name: str | None = _attribute("last_name")
+    email: str | None = _attribute("email")
+    phone: str | None = _attribute("phone")
+    birth_date: Date | None = _attribute("birth_date")
+    gender: str | None = _attribute("gender")
+    address: Address = planned(Embedded(), "Where the customer lives, as far as it is known.")
+    language: str | None = _attribute("language")
+    created_at: DateTime = column("created_at", "When any source first knew the customer.")
+    updated_at: DateTime = column("updated_at", "When the customer last changed here.")
+    attributes: Json = planned(
+        Leaf(_others),
+        "What sources tell beyond the fields above: name to value, the latest claim of each. Empty"
+        " for a role that is masked.",
+    )
+    provenance: list[AttributeClaim] = planned(
+        CLAIMS,
+        "Which source says what of one attribute, the winner first; at most 250 claims.",
+        [
+            argument(
+                "attribute",
+                str,
+                "Such as `email` or `firstName`; or of `attributes`, unless they are masked.",
+            )
+        ],
+    )
+    identifiers: list[Identifier] = planned(
+        IDENTIFIERS, "The identifiers by which the customer is recognised; at most 250."
+    )
+    source_profiles: list[SourceProfile] = planned(
+        PROFILES, "The persons of the sources who are this customer, oldest first; at most 250."
+    )
+    merge_history: list[MergeEvent] = planned(
+        HISTORY, "How the customer came together, latest first; at most 250 events."
+    )
+    orders: OrderConnection = planned(
+        Page(customer_orders), "Purchases, newest first.", FORWARD, LATE
+    )
+    timeline: TimelineConnection = planned(
+        Page(timeline), "Everything that happened, newest first.", TIMELINE_ARGUMENTS, LATE
+    )
+
+
+Customer: Declared = strawberry.type(
+    _Customer,
+    name="Customer",
+    description="One person, unified from every source that knows them.",
+)
+CustomerConnection: Declared = connection("Customer", Customer, "A page of customers.")
+
+CUSTOMERS_ARGUMENTS = (
+    *FORWARD,
+    argument("last", int | None, "How many rows at most, from the end of the list."),
+    argument("before", str | None, "The cursor before which the page ends."),
+    argument("filter", CustomerFilter | None, "Which customers; all of them unless told."),
+    argument(
+        "order_by",
+        list[CustomerOrder] | None,
+        "Sort fields, the first one first, at most 5. By id unless told.",
+    ),
+    argument(
+        "search",
+        str | None,
+        "Words of a name, each as it begins; or an email address, phone number or loyalty card.",
+    ),
+)
+
+
+def customers(_: Row | None, scene: Scene, arguments: Arguments) -> Slice:
+    """All customers, filtered, sorted, by pages of either direction."""
+    viewer = scene.viewer
+    row = row_of(tables.customer.alias(), scene)
+    filter_, text = filter_json(arguments.now("filter")), arguments.now("search")
+    where = _conditions(row, filter_, text)
+    ordering = read_ordering(
+        [Sort(each["field"].value, each["direction"]) for each in arguments.now("orderBy") or ()],
+        about=[filter_, text],
+        may_see_personal=viewer.may_see_personal,
+    )
+    page = read_page(
+        ordering,
+        **{name: arguments.now(name) for name in ("first", "after", "last", "before")},
+        most=viewer.most_first,
+    )
+    return Slice(
+        branches=[
+            Branch(
+                "Customer",
+                row,
+                select_customers([], row.scope, where=where, ordering=ordering, page=page),
+            )
+        ],
+        size=page.size,
+        order=lambda _: (),
+        cursor=lambda _: write_cursor(ordering, row.scope),
+        total=lambda: count_customers(row.scope, where=where).correlate(None).scalar_subquery(),
+        is_backward=page.is_backward,
+        is_inner=page.cursor is not None,
+    )
+
+
+def _conditions(row: Row, filter_: object, text: str | None) -> Sequence[ColumnElement[bool]]:
+    scene = row.scene
+    may_see = scene.viewer.may_see_personal
+    found = [predicate(filter_, row.scope, workspace=scene.workspace, may_see_personal=may_see)]
+    if text is not None:
+        found.append(search(text, row.scope, workspace=scene.workspace, may_see_personal=may_see))
+    return found

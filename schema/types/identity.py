@@ -1,0 +1,320 @@
+"""Who a customer is made of: identifiers, source profiles, claims, and the history of merges."""
+
+from typing import Annotated, Any, Final
+
+import strawberry
+from sqlalchemy import (
+    ColumnElement,
+    FromClause,
+    Text,
+    and_,
+    any_,
+    exists,
+    func,
+    literal,
+    null,
+    or_,
+    select,
+)
+from sqlalchemy import column as sql_column
+from sqlalchemy.dialects.postgresql import JSONB
+
+from cdp import tables
+from cdp.attributes import ATTRIBUTES, SURVIVORSHIP_RULE
+from cdp.errors import Forbidden
+from cdp.fields import camel_case
+from cdp.survivorship import claim_order
+from schema.declare import Declared, enumeration
+from schema.edges import Arguments, Branch, Leaf, Many, One, Row, Scene, column, planned, row_of
+from schema.ids import global_id
+from schema.scalars import DateTime, Json
+from schema.types.node import Node
+from schema.types.records import profiles_of, source_name, upper
+
+# Identifiers ----------------------------------------------------------------------------------
+
+
+def _identifiers(customer: Row, _: Arguments) -> Branch:
+    identifier, profile = tables.identifier.alias(), tables.source_profile.alias()
+    found = (
+        select(
+            identifier.c.kind,
+            identifier.c.value,
+            profile.c.source_id,
+            func.min(identifier.c.first_seen_at).label("first_seen_at"),
+            func.max(identifier.c.last_seen_at).label("last_seen_at"),
+            func.bool_or(identifier.c.is_current & profile.c.deleted_at.is_(None)).label(
+                "is_current"
+            ),
+        )
+        .join_from(profile, identifier, identifier.c.source_profile_id == profile.c.id)
+        .where(profile.c.customer_id == customer.table.c.id)
+        .group_by(identifier.c.kind, identifier.c.value, profile.c.source_id)
+        .correlate_except(identifier, profile)
+        .subquery()
+    )
+    query = select().select_from(found).order_by(found.c.kind, found.c.value, found.c.source_id)
+    return Branch("Identifier", Row(found, "identifier", customer.scene), query)
+
+
+def _is_blocked(row: Row) -> ColumnElement[bool]:
+    blocked = tables.blocked_value.alias()
+    return exists(
+        select(1)
+        .where(blocked.c.kind == row.table.c.kind, blocked.c.value == row.table.c.value)
+        .correlate_except(blocked)
+    )
+
+
+@strawberry.type(description="A typed, normalised value that points at a person.")
+class Identifier:
+    """One row per kind, value and source."""
+
+    kind: str = column(
+        "kind",
+        "`email`, `phone`, `loyalty_card`, `anonymous_id`, `handle:NETWORK`, `external:SOURCE`.",
+    )
+    value: str | None = column("value", "Normalised. Personal: null for a role that is masked.")
+    source: str = planned(Leaf(source_name), "The name of the source that says so.")
+    first_seen_at: DateTime = column("first_seen_at", "When we first learned it.")
+    last_seen_at: DateTime = column("last_seen_at", "When we last learned it.")
+    is_current: bool = column(
+        "is_current", "Whether the source still says so. An old one is still evidence."
+    )
+    is_blocked: bool = planned(
+        Leaf(_is_blocked), "Whether it joins nobody, because too many people share it."
+    )
+
+
+# Source profiles ------------------------------------------------------------------------------
+
+
+def _profiles(customer: Row, _: Arguments) -> Branch:
+    profile = tables.source_profile.alias()
+    query = (
+        select()
+        .select_from(profile)
+        .where(profile.c.customer_id == customer.table.c.id)
+        .order_by(profile.c.id)
+    )
+    return Branch("SourceProfile", row_of(profile, customer.scene), query)
+
+
+def _customer(row: Row) -> Branch:
+    customer = tables.customer.alias()
+    query = select().select_from(customer).where(customer.c.id == row.table.c.customer_id)
+    return Branch("Customer", row_of(customer, row.scene), query)
+
+
+_Customer = Annotated["Customer", strawberry.lazy("schema.types.customer")]  # type: ignore[name-defined]  # noqa: F821
+
+
+@strawberry.type(description="A person as one source tells it.")
+class SourceProfile(Node):
+    """A row of source_profile."""
+
+    id: strawberry.ID = planned(
+        Leaf(lambda row: global_id("SourceProfile", row.table.c.id)), "Opaque and lasting."
+    )
+    source: str = planned(Leaf(source_name), "The name of the source.")
+    stream: str = column(
+        "stream", "`customers`, or `contact` for a party that the source knows by an identifier."
+    )
+    key: str | None = column(
+        "key",
+        "The person's id in the source. Personal, for it may be an address or a handle: null for a"
+        " role that is masked.",
+    )
+    record: Json | None = column(
+        "payload", "The record as the source sent it. Personal: null for a role that is masked."
+    )
+    created_at: DateTime | None = column(
+        "created_at", "When the source first knew the person, if it tells."
+    )
+    first_stored_at: DateTime = column("first_stored_at", "When we first learned of the person.")
+    updated_at: DateTime | None = column(
+        "updated_at", "When the source changed the record last, if it tells."
+    )
+    deleted_at: DateTime | None = column(
+        "deleted_at", "When the source deleted it; null while it lives. Its orders stay."
+    )
+    customer: _Customer | None = planned(One(_customer), "The customer whom it is part of.")
+
+
+def find_profile(scene: Scene, wanted: FromClause) -> Branch:
+    """Source profiles by their number."""
+    profile = tables.source_profile.alias()
+    query = select().select_from(profile, wanted).where(profile.c.id == wanted.c.part_0)
+    return Branch("SourceProfile", row_of(profile, scene), query)
+
+
+# Claims ---------------------------------------------------------------------------------------
+
+_BY_NAME: Final = {
+    spelling: attribute
+    for attribute in ATTRIBUTES
+    for spelling in (attribute.name, camel_case(attribute.name))
+}
+_FULL_NAME: Final = "name"  # the one attribute that may be put together from two others
+
+
+def _claimed(profile: FromClause, name: str) -> ColumnElement[Any]:
+    if name == _FULL_NAME:
+        parts = func.concat_ws(" ", profile.c.first_name, profile.c.last_name)
+        return func.coalesce(profile.c.full_name, func.nullif(parts, ""))
+    return profile.c[name]
+
+
+def _claims(customer: Row, arguments: Arguments) -> Branch:
+    name = arguments.now("attribute")
+    profile = tables.source_profile.alias()
+    known = _BY_NAME.get(name)
+    if known is None and customer.scene.viewer.is_masked:
+        raise Forbidden(
+            "Only fixed attributes can be asked for by your role: another may be personal data.",
+            todo=f"There are: {', '.join(camel_case(each.name) for each in ATTRIBUTES)}.",
+        )
+    if known is None:
+        value: ColumnElement[Any] = profile.c.attributes[name]
+        is_claim = profile.c.attributes.has_key(name)
+        is_personal = True
+    else:
+        value = func.to_jsonb(_claimed(profile, known.name))
+        is_personal = known.is_personal
+        is_claim = or_(
+            *(
+                _claimed(profile, each.name).is_not(None)
+                for each in ATTRIBUTES
+                if each.composite == known.composite
+            )
+        )
+    mine = and_(
+        profile.c.customer_id == customer.table.c.id, profile.c.deleted_at.is_(None), is_claim
+    )
+    is_masked = is_personal and customer.scene.viewer.is_masked
+    claims = (
+        select(
+            profile,
+            (null() if is_masked else value).label("value"),
+            (func.row_number().over(order_by=claim_order(profile)) == 1).label("is_winner"),
+        )
+        .where(mine)
+        .correlate_except(profile)
+        .subquery()
+    )
+    query = select().select_from(claims).order_by(*claim_order(claims))
+    return Branch("AttributeClaim", Row(claims, "attribute_claim", customer.scene), query)
+
+
+def _claiming(row: Row) -> Branch:
+    profile = tables.source_profile.alias()
+    query = select().select_from(profile).where(profile.c.id == row.table.c.id)
+    return Branch("SourceProfile", row_of(profile, row.scene), query)
+
+
+@strawberry.type(
+    description="What one source says of one attribute. The parts of a name, and those of an"
+    " address, are claimed and win together."
+)
+class AttributeClaim:
+    """A source profile that claims an attribute, or a sibling in the same composite."""
+
+    value: Json | None = column("value", "What is claimed. Null where masked, if it is personal.")
+    source: str = planned(Leaf(source_name), "The name of the source that claims it.")
+    profile: SourceProfile = planned(One(_claiming), "The person as that source tells it.")
+    at: DateTime = planned(
+        Leaf(lambda row: func.coalesce(row["updated_at"], row["learned_at"])),
+        "When the source changed it, else when we learned it.",
+    )
+    rule: str = planned(
+        Leaf(lambda _: literal(SURVIVORSHIP_RULE, Text)),
+        "The rule that chooses. `latest`: the claim that its source changed last wins, then the"
+        " one that we learned last; an empty one never does.",
+    )
+    is_winner: bool = column("is_winner", "Whether this is the claim that the customer shows.")
+
+
+CLAIMS: Final = Many(_claims)
+IDENTIFIERS: Final = Many(_identifiers)
+PROFILES: Final = Many(_profiles)
+
+
+# The history of merges ------------------------------------------------------------------------
+
+MergeEventKind: Declared = enumeration(
+    "MergeEventKind",
+    "What an entry of the ledger tells.",
+    {"MERGED": "Two customers became one.", "SPLIT": "One customer became two."},
+)
+
+
+def _history(customer: Row, _: Arguments) -> Branch:
+    event = tables.merge_event.alias()
+    ids = profiles_of(customer)
+    query = (
+        select()
+        .select_from(event)
+        .where(or_(event.c.customer_id.in_(ids), event.c.from_customer_id.in_(ids)))
+        .order_by(event.c.at.desc(), event.c.id.desc())
+    )
+    return Branch("MergeEvent", row_of(event, customer.scene), query)
+
+
+def _evidence(event: Row, _: Arguments) -> Branch:
+    pieces = func.jsonb_to_recordset(event.table.c.evidence).table_valued(
+        sql_column("kind", Text),
+        sql_column("value", Text),
+        sql_column("profileIds", JSONB),
+    )
+    rows = pieces.render_derived(name="evidence", with_types=True)
+    query = select().select_from(rows).order_by(rows.c.kind, rows.c.value)
+    return Branch("MergeEvidence", Row(rows, "merge_evidence", event.scene), query)
+
+
+def _moved(event: Row, _: Arguments) -> Branch:
+    profile = tables.source_profile.alias()
+    query = (
+        select()
+        .select_from(profile)
+        .where(profile.c.id == any_(event.table.c.profile_ids))
+        .order_by(profile.c.id)
+    )
+    return Branch("SourceProfile", row_of(profile, event.scene), query)
+
+
+def _customer_id(name: str) -> Leaf:
+    return Leaf(lambda row: global_id("Customer", row.table.c[name]))
+
+
+@strawberry.type(description="A shared identifier that joined source profiles.")
+class MergeEvidence:
+    """One piece of what an automatic merge rests on."""
+
+    kind: str = column("kind", "The kind of the identifier, such as `email`.")
+    value: str | None = column("value", "Normalised. Personal: null for a role that is masked.")
+
+
+@strawberry.type(description="One entry of the ledger: who joined or parted, when, and why.")
+class MergeEvent:
+    """A row of merge_event."""
+
+    id: strawberry.ID = planned(
+        Leaf(lambda row: global_id("MergeEvent", row.table.c.id)), "Names the event in mutations."
+    )
+    at: DateTime = column("at", "When it happened.")
+    kind: MergeEventKind = planned(upper("kind"), "Whether they joined or parted.")
+    customer_id: strawberry.ID = planned(
+        _customer_id("customer_id"), "The customer whose the profiles are since then."
+    )
+    from_customer_id: strawberry.ID = planned(
+        _customer_id("from_customer_id"),
+        "The customer whose they were before. After a merge it leads to the survivor.",
+    )
+    profiles: list[SourceProfile] = planned(Many(_moved), "The source profiles that moved.")
+    evidence: list[MergeEvidence] = planned(Many(_evidence), "What they share, or no longer share.")
+    rule_version: int = column("rule_version", "The version of the rules that decided.")
+    actor: str = column("actor", "Who did it: `system`, or the name of a person or key.")
+    reason: str | None = column("reason", "Why, in words. Personal: null for a masked role.")
+
+
+HISTORY: Final = Many(_history)

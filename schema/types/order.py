@@ -1,0 +1,192 @@
+"""An order with its lines and refunds, in its own currency."""
+
+from typing import Annotated, Any
+
+import strawberry
+from sqlalchemy import ColumnElement, FromClause, func, select
+
+from cdp import tables
+from cdp.facts import given_back
+from cdp.rows import ORDER_STATUSES
+from schema.declare import Declared, enumeration
+from schema.edges import (
+    Arguments,
+    Branch,
+    Leaf,
+    Many,
+    One,
+    Row,
+    Scene,
+    Slice,
+    column,
+    planned,
+    row_of,
+)
+from schema.ids import Instant, Whole, cursor, exact, global_id
+from schema.scalars import DateTime, Decimal
+from schema.types.connection import connection
+from schema.types.node import Node
+from schema.types.records import beyond, is_alive, money, profiles_of, source_name, upper
+
+OrderStatus: Declared = enumeration(
+    "OrderStatus",
+    "How far an order has come. Spellings of the sources are translated to these; an unknown one"
+    " counts as COMPLETED. CANCELLED, FAILED, VOIDED, DRAFT and TEST orders are in no sum.",
+    {status.upper(): None for status in sorted(ORDER_STATUSES)},
+)
+
+
+def order_key(order: Row) -> tuple[ColumnElement[Any], ColumnElement[Any]]:
+    """What finds an order: the number of its source, and its key there."""
+    return order.table.c.source_id, order.table.c.key
+
+
+def _children(order: Row, table: FromClause) -> ColumnElement[bool]:
+    """The rows of a table that belong to an order and still exist."""
+    source_id, key = order_key(order)
+    return (
+        (table.c.source_id == source_id) & (table.c.order_key == key) & table.c.deleted_at.is_(None)
+    )
+
+
+def _lines(order: Row, _: Arguments) -> Branch:
+    line = tables.order_line.alias()
+    query = (
+        select()
+        .select_from(line)
+        .where(_children(order, line))
+        .order_by(func.length(line.c.line), line.c.line, line.c.key)
+    )
+    return Branch("OrderLine", row_of(line, order.scene), query)
+
+
+def _refunds(order: Row, _: Arguments) -> Branch:
+    refund = tables.refund.alias()
+    query = (
+        select()
+        .select_from(refund)
+        .where(_children(order, refund))
+        .order_by(refund.c.refunded_at, refund.c.key)
+    )
+    return Branch("Refund", row_of(refund, order.scene), query)
+
+
+def _refunded(order: Row) -> ColumnElement[Any]:
+    """What was given back by the time of the request, in the order's currency."""
+    return exact(given_back(order.table, order.scene.workspace, order.scene.as_of))
+
+
+def customer_of(row: Row) -> Branch:
+    """The customer to whom a row's source profile belongs."""
+    customer, profile = tables.customer.alias(), tables.source_profile.alias()
+    whose = (
+        select(profile.c.customer_id)
+        .where(profile.c.id == row.table.c.source_profile_id)
+        .correlate_except(profile)
+        .scalar_subquery()
+    )
+    query = select().select_from(customer).where(customer.c.id == whose)
+    return Branch("Customer", row_of(customer, row.scene), query)
+
+
+@strawberry.type(description="One position of an order.")
+class OrderLine:
+    """A row of order_line."""
+
+    title: str | None = column("title", "What was bought, as the source named it.")
+    sku: str | None = column("sku", "The stock-keeping unit.")
+    category: str | None = column("category", "The category, as the source tells it.")
+    product_id: str | None = column("product_id", "The product's key in the source.")
+    quantity: Decimal | None = planned(
+        money("quantity"), "How many, or how much of what is weighed."
+    )
+    unit_price: Decimal | None = planned(money("unit_price"), "Of one, in the order's currency.")
+    discount: Decimal | None = planned(
+        money("discount"), "Taken off the whole line, in the order's currency."
+    )
+
+
+@strawberry.type(description="Money given back on an order.")
+class Refund:
+    """A row of refund."""
+
+    key: str = column("key", "The refund's id in its source.")
+    refunded_at: DateTime | None = column("refunded_at", "When the money was given back.")
+    amount: Decimal | None = planned(money("amount"), "In the refund's currency.")
+    currency: str | None = column("currency", "ISO 4217.")
+    reason: str | None = column("reason", "As the source tells it. Personal: may be masked.")
+
+
+@strawberry.type(description="A purchase, in its own currency.")
+class Order(Node):
+    """A row of sales_order."""
+
+    id: strawberry.ID = planned(
+        Leaf(lambda row: global_id("Order", *order_key(row))), "Opaque and lasting."
+    )
+    source: str = planned(Leaf(source_name), "The name of the source that tells of it.")
+    key: str = column("key", "The order's id in its source.")
+    placed_at: DateTime = column("placed_at", "When it was placed.")
+    status: OrderStatus = planned(upper("status", "completed"), "How far it has come.")
+    channel: str | None = column("channel", "Where it was placed, such as `web` or a shop's name.")
+    currency: str = column("currency", "ISO 4217, of all amounts of the order.")
+    total: Decimal = planned(money("total"), "What was to be paid, before refunds.")
+    refunded: Decimal = planned(
+        Leaf(_refunded), "What was given back of it, at the rates of its day."
+    )
+    discount: Decimal | None = planned(money("discount"), "Taken off the order; in the total.")
+    tax: Decimal | None = planned(money("tax"), "In the total, where the source tells it.")
+    shipping: Decimal | None = planned(money("shipping"), "In the total, if the source tells it.")
+    updated_at: DateTime | None = column("updated_at", "When the source changed it last.")
+    lines: list[OrderLine] = planned(Many(_lines), "What was bought; at most 250.")
+    refunds: list[Refund] = planned(Many(_refunds), "What was given back; at most 250.")
+    customer: Annotated["Customer", strawberry.lazy("schema.types.customer")] | None = planned(  # type: ignore[name-defined]  # noqa: F821
+        One(customer_of), "Who bought; null for an order that names nobody."
+    )
+
+
+OrderConnection: Declared = connection("Order", Order, "A page of orders, newest first.")
+
+_TAG = "orders"
+_KEYS = (Instant, Whole, str)
+
+
+def customer_orders(customer: Row | None, scene: Scene, arguments: Arguments) -> Slice:
+    """A customer's orders, newest first."""
+    assert customer is not None
+    order = tables.sales_order.alias()
+    row = row_of(order, scene)
+    whole = (
+        select()
+        .select_from(order)
+        .where(
+            order.c.source_profile_id.in_(profiles_of(customer)),
+            is_alive(order, "placed_at", scene.as_of),
+        )
+    )
+    keys = (order.c.placed_at, order.c.source_id, order.c.key)
+    rest, is_inner = beyond(arguments, _TAG, _KEYS, keys)
+    page = whole.where(*rest).order_by(*(key.desc() for key in keys))
+    return Slice(
+        branches=[Branch("Order", row, page)],
+        size=arguments.page_size(),
+        order=lambda _: keys,
+        cursor=lambda _: cursor(_TAG, *keys),
+        total=lambda: whole.add_columns(func.count()).correlate_except(order).scalar_subquery(),
+        is_inner=is_inner,
+    )
+
+
+def find_order(scene: Scene, wanted: FromClause) -> Branch:
+    """Orders by source and key."""
+    order = tables.sales_order.alias()
+    query = (
+        select()
+        .select_from(order, wanted)
+        .where(
+            order.c.source_id == wanted.c.part_0,
+            order.c.key == wanted.c.part_1,
+            is_alive(order, "placed_at", scene.as_of),
+        )
+    )
+    return Branch("Order", row_of(order, scene), query)

@@ -1,0 +1,82 @@
+"""What records of every stream share in SQL: whose they are, whose source, what is alive."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
+
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    DateTime,
+    FromClause,
+    Select,
+    Text,
+    and_,
+    func,
+    select,
+    tuple_,
+)
+from sqlalchemy.types import TypeEngine
+
+from cdp import tables
+from schema.edges import Arguments, Leaf, Row
+from schema.ids import Instant, Whole, decode_cursor, exact
+
+
+def money(name: str) -> Leaf:
+    """A decimal column, as text."""
+    return Leaf(lambda row: exact(row[name]))
+
+
+def profiles_of(customer: Row) -> Select[Any]:
+    """The ids of a customer's source profiles."""
+    profile = tables.source_profile.alias()
+    query = select(profile.c.id).where(profile.c.customer_id == customer.table.c.id)
+    return query.correlate_except(profile)
+
+
+def is_alive(record: FromClause, occurred: str, as_of: ColumnElement[Any]) -> ColumnElement[bool]:
+    """The source still has the record, and it has happened."""
+    return and_(record.c.deleted_at.is_(None), record.c[occurred] <= as_of)
+
+
+def source_name(row: Row) -> ColumnElement[Any]:
+    """The name of the source that a row's `source_id` points at."""
+    source = tables.source.alias()
+    query = select(source.c.name).where(source.c.id == row.table.c.source_id)
+    return query.correlate_except(source).scalar_subquery()
+
+
+def upper(name: str, default: str | None = None) -> Leaf:
+    """A column of lower-case words as the value of an enum."""
+
+    def value(row: Row) -> ColumnElement[Any]:
+        word = row[name] if default is None else func.coalesce(row[name], default)
+        return func.upper(word, type_=Text)
+
+    return Leaf(value)
+
+
+def beyond(
+    arguments: Arguments,
+    tag: str,
+    types: Sequence[Any],
+    keys: Sequence[ColumnElement[Any]],
+) -> tuple[Sequence[ColumnElement[bool]], bool]:
+    """The condition of a list whose keys all fall: after the cursor, if there is one."""
+
+    def key(at: int) -> Callable[[str], object]:
+        return lambda text: decode_cursor(text, tag, types)[at]
+
+    values = [
+        arguments.later("after", _SQL_TYPES[type_], key(at)) for at, type_ in enumerate(types)
+    ]
+    if any(value is None for value in values):
+        return (), False
+    return (tuple_(*keys) < tuple_(*values),), True
+
+
+_SQL_TYPES: Final[Mapping[Any, TypeEngine[Any]]] = {
+    Instant: DateTime(timezone=True),
+    Whole: BigInteger(),
+    str: Text(),
+}

@@ -1,0 +1,243 @@
+"""GraphQL over HTTP: reads a request within its bounds, runs one statement, answers its bytes."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from time import perf_counter
+from typing import Any, Final
+
+import msgspec
+from graphql import ExecutionResult, GraphQLSchema, execute
+from starlette.types import Receive, Scope, Send
+
+from cdp.database import Database
+from cdp.errors import BadInput, Forbidden
+from cdp.keys import Viewer
+from cdp.workspace import Workspace
+from schema.context import new_context
+from schema.errors import STATUS, CostLimit, error_bodies, walk_error_bodies
+from schema.limits import EXECUTION_SECONDS, MAX_BODY_BYTES, require_text
+from schema.metrics import LATENCY, REQUESTS, STATEMENTS
+from schema.operation import Operation, Operations, Refused
+from schema.plan import Given, Statement
+
+JSON_TYPE: Final = "application/json"
+GRAPHQL_TYPE: Final = "application/graphql-response+json"
+
+GetViewer = Callable[[Scope], Awaitable[Viewer]]
+GetWorkspace = Callable[[], Awaitable[Workspace]]
+
+
+class GraphQLRequest(msgspec.Struct, frozen=True, rename="camel"):
+    """The body of a request; nothing is done with extensions."""
+
+    query: str
+    variables: dict[str, Any] | None = None
+    operation_name: str | None = None
+    extensions: dict[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What goes back: the body, and the status for a client that wants to be told by it."""
+
+    body: bytes
+    status: int = 200
+    outcome: str = "ok"
+
+
+@dataclass(slots=True)
+class _Cost:
+    """What an operation asks, took, and may take."""
+
+    requested: int
+    actual: int
+    limit: int
+
+    def extensions(self) -> bytes:
+        """As every answer carries it."""
+        return b',"extensions":{"cost":{"requested":%d,"actual":%d,"limit":%d}}}' % (
+            self.requested,
+            self.actual,
+            self.limit,
+        )
+
+
+class _Refusal(Exception):
+    """A request that is none: its status, whatever the client wants to be told by."""
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+        self.message = message
+
+
+class GraphQLView:
+    """The endpoint, as a bare ASGI callable for POST."""
+
+    def __init__(
+        self,
+        schema: GraphQLSchema,
+        database: Callable[[], Database],
+        viewer_of: GetViewer,
+        workspace: GetWorkspace,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._schema = schema
+        self._operations = Operations(schema)
+        self._database = database
+        self._viewer_of = viewer_of
+        self._workspace = workspace
+        self._now = now
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        headers: dict[bytes, bytes] = dict(scope["headers"])
+        media_type = JSON_TYPE
+        started = perf_counter()
+        try:
+            media_type = _accepted(headers.get(b"accept", b"*/*").decode("latin-1"))
+            body = await _read_body(receive)
+            started = perf_counter()
+            answer = await self._answer(scope, _read_request(headers, body))
+            status = answer.status if media_type == GRAPHQL_TYPE or answer.status == 401 else 200
+        except _Refusal as refusal:
+            answer = _refused([BadInput(refusal.message)], _Cost(0, 0, 0))
+            status = refusal.status
+        REQUESTS.labels(answer.outcome).inc()
+        LATENCY.observe(perf_counter() - started)
+        await _send(send, status, media_type, answer.body)
+
+    async def _answer(self, scope: Scope, request: GraphQLRequest) -> Answer:
+        cost = _Cost(0, 0, 0)
+        try:
+            viewer = await self._viewer_of(scope)
+            cost.limit = viewer.most_cost
+            async with asyncio.timeout(EXECUTION_SECONDS):
+                return await self._execute(request, viewer, cost)
+        except Refused as refused:
+            return _refused(refused.errors, cost)
+        except CostLimit as error:
+            cost.requested = error.requested
+            return _refused([error], cost)
+        except Exception as error:  # noqa: BLE001  masked, and logged under a number
+            return _refused([error], cost)
+
+    async def _execute(self, request: GraphQLRequest, viewer: Viewer, cost: _Cost) -> Answer:
+        given = request.variables or {}
+        operation = self._operations.read(request.query, request.operation_name)
+        variables = operation.variables(given)
+        as_of = self._now()
+        data: bytes = b"{}"
+        if operation.has_rows:
+            if not viewer.may_read_customers:
+                raise Forbidden(f"The role {viewer.role.value} does not read customers.")
+            statement = operation.statement(given, variables, viewer, await self._workspace())
+            cost.requested = statement.price
+            if statement.price > cost.limit:
+                raise CostLimit(statement.price, cost.limit)
+            data, cost.actual = await self._fetch(statement, Given(variables, as_of))
+        if operation.has_rows and not operation.is_walked:
+            return Answer(b'{"data":' + data + cost.extensions())
+        return await self._walk(operation, request, viewer, data, as_of, cost)
+
+    async def _fetch(self, statement: Statement, given: Given) -> tuple[bytes, int]:
+        STATEMENTS.inc()
+        row = await self._database().reader.fetchrow(statement.sql, *statement.arguments(given))
+        assert row is not None  # an operation is one row
+        return row["data"], row["actual"]
+
+    async def _walk(
+        self,
+        operation: Operation,
+        request: GraphQLRequest,
+        viewer: Viewer,
+        data: bytes,
+        as_of: datetime,
+        cost: _Cost,
+    ) -> Answer:
+        """Let an executor add what the statement lacks: introspection, and what is loaded."""
+        running = execute(
+            self._schema,
+            operation.document,
+            root_value=msgspec.json.decode(data),
+            context_value=new_context(viewer, as_of, self._database().reader),
+            variable_values=request.variables,
+            operation_name=request.operation_name,
+            hide_suggestions=True,
+        )
+        result = running if isinstance(running, ExecutionResult) else await running
+        body: dict[str, Any] = {"data": result.data}
+        if result.errors:
+            body = {"errors": walk_error_bodies(result.errors), **body}
+        encoded = msgspec.json.encode(body)
+        return Answer(encoded[:-1] + cost.extensions(), outcome="error" if result.errors else "ok")
+
+
+def _refused(errors: list[Any], cost: _Cost) -> Answer:
+    """An answer without data."""
+    bodies = error_bodies(errors)
+    code = bodies[0]["extensions"]["code"]
+    encoded = msgspec.json.encode({"errors": bodies})
+    return Answer(encoded[:-1] + cost.extensions(), STATUS.get(code, 400), code.lower())
+
+
+def _accepted(accept: str) -> str:
+    """The media type of the answer: what the client names first of the two that there are."""
+    ranges = [part.partition(";")[0].strip().lower() for part in accept.split(",")]
+    for given in ranges:
+        if given in (GRAPHQL_TYPE, JSON_TYPE):
+            return given
+        if given in ("*/*", "application/*"):
+            return JSON_TYPE
+    raise _Refusal(406, f"Accept {GRAPHQL_TYPE} or {JSON_TYPE}.")
+
+
+async def _read_body(receive: Receive) -> bytes:
+    """The body, refused as soon as it is too long, not when it has all come."""
+    chunks: list[bytes] = []
+    length = 0
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise _Refusal(400, "The request ended early.")
+        chunk = message.get("body", b"")
+        length += len(chunk)
+        if length > MAX_BODY_BYTES:
+            raise _Refusal(413, f"The body is longer than {MAX_BODY_BYTES} bytes.")
+        chunks.append(chunk)
+        if not message.get("more_body", False):
+            return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+
+
+def _read_request(headers: dict[bytes, bytes], body: bytes) -> GraphQLRequest:
+    content_type, _, parameters = headers.get(b"content-type", b"").decode("latin-1").partition(";")
+    if content_type.strip().lower() != JSON_TYPE:
+        raise _Refusal(415, f"Send {JSON_TYPE}.")
+    charset = parameters.strip().lower()
+    if charset.startswith("charset=") and charset[8:].strip('"') not in ("utf-8", "utf8"):
+        raise _Refusal(415, "Send UTF-8.")
+    try:
+        request = msgspec.json.decode(body, type=GraphQLRequest)
+        require_text(request.variables)
+    except (msgspec.MsgspecError, RecursionError, UnicodeError) as error:
+        raise _Refusal(400, f"The body is no GraphQL request: {error}.") from None
+    except BadInput as error:
+        raise _Refusal(400, error.message) from None
+    return request
+
+
+async def _send(send: Send, status: int, media_type: str, body: bytes) -> None:
+    await send(
+        {
+            "type": "http.response.start",
+            "status": status,
+            "headers": [
+                (b"content-type", f"{media_type}; charset=utf-8".encode()),
+                (b"content-length", b"%d" % len(body)),
+                (b"cache-control", b"no-store"),
+            ],
+        }
+    )
+    await send({"type": "http.response.body", "body": body})

@@ -1,0 +1,83 @@
+"""`cdp serve` as a process: it answers, says what is wrong in one sentence, and stops cleanly."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+
+START_SECONDS = 30
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@contextmanager
+def served(database_url: str, *options: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """A running server and its address."""
+    port = free_port()
+    command = [sys.executable, "-m", "cdp", "serve", "--port", str(port), *options]
+    process = subprocess.Popen(  # noqa: S603  our own command
+        command,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "CDP_DATABASE_URL": database_url},
+        cwd=Path(__file__).parents[2],
+    )
+    try:
+        url = f"http://127.0.0.1:{port}"
+        deadline = time.monotonic() + START_SECONDS
+        while True:
+            try:
+                assert httpx.get(f"{url}/readyz").status_code == 200
+                break
+            except httpx.TransportError:
+                assert process.poll() is None, process.communicate()[1]
+                assert time.monotonic() < deadline
+                time.sleep(0.1)
+        yield process, url
+    finally:
+        process.kill()
+        process.communicate()
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_server_answers_and_stops_when_it_is_told(database_url: str, workers: str) -> None:
+    with served(database_url, "--workers", workers) as (process, url):
+        answer = httpx.post(f"{url}/graphql", json={"query": "{ customers { totalCount } }"})
+        assert answer.json()["data"] == {"customers": {"totalCount": 0}}
+        process.send_signal(signal.SIGTERM)
+        _, told = process.communicate(timeout=START_SECONDS)
+    assert process.returncode == 0
+    assert "only this machine is answered" in told
+    assert "Traceback" not in told
+
+
+def test_port_in_use_is_one_sentence(database_url: str) -> None:
+    with socket.socket() as holder:
+        holder.bind(("127.0.0.1", 0))
+        holder.listen()
+        port = str(holder.getsockname()[1])
+        result = subprocess.run(  # noqa: S603  our own command
+            [sys.executable, "-m", "cdp", "serve", "--port", port, "--database-url", database_url],
+            capture_output=True,
+            text=True,
+            timeout=START_SECONDS,
+            check=False,
+            cwd=Path(__file__).parents[2],
+        )
+    assert result.returncode == 1
+    assert result.stderr == (
+        f"Error: Port {port} of 127.0.0.1 is in use."
+        " Name another with --port, or stop what holds it.\n"
+    )
