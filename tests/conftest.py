@@ -4,7 +4,7 @@ import asyncio
 import os
 import secrets
 from collections.abc import AsyncIterator, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import asyncpg
@@ -16,6 +16,8 @@ from cdp.database import Database, open_database
 from cdp.postgres import embedded
 from migrations import upgrade
 
+TEST_HOME = Path(__file__).resolve().parents[1] / ".cdp" / "tests"
+
 
 @pytest.fixture(scope="session")
 def anyio_backend() -> str:
@@ -23,14 +25,14 @@ def anyio_backend() -> str:
 
 
 @pytest.fixture(scope="session")
-def server_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A PostgreSQL for this run: CDP_TEST_DATABASE_URL, else an embedded one shared by workers."""
+def server_url() -> Iterator[str]:
+    """A PostgreSQL for this run: CDP_TEST_DATABASE_URL, else an embedded one shared by workers.
+
+    Its home stays in the checkout, so that the next run finds it made.
+    """
     with ExitStack() as stack:
         given = os.environ.get("CDP_TEST_DATABASE_URL")
-        # Workers of one run share the parent of their own base folders, and so one server.
-        base = tmp_path_factory.getbasetemp()
-        home = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "postgres"
-        yield given or stack.enter_context(embedded(home))
+        yield given or stack.enter_context(embedded(TEST_HOME))
 
 
 async def _administer(server_url: str, statement: str) -> None:
@@ -63,13 +65,26 @@ def template(server_url: str) -> Iterator[str]:
     asyncio.run(_administer(server_url, f'DROP DATABASE "{name}" WITH (FORCE)'))
 
 
-@pytest.fixture
-def database_url(server_url: str, template: str) -> Iterator[str]:
-    """The URL of a fresh migrated database of the test's own, for what commits."""
+@contextmanager
+def _fresh(server_url: str, template: str) -> Iterator[str]:
     name = f"{template}_{secrets.token_hex(4)}"
     asyncio.run(_administer(server_url, f'CREATE DATABASE "{name}" TEMPLATE "{template}"'))
     yield _sibling(server_url, name)
     asyncio.run(_administer(server_url, f'DROP DATABASE "{name}" WITH (FORCE)'))
+
+
+@pytest.fixture
+def database_url(server_url: str, template: str) -> Iterator[str]:
+    """The URL of a fresh migrated database of the test's own, for what commits."""
+    with _fresh(server_url, template) as url:
+        yield url
+
+
+@pytest.fixture
+def second_database_url(server_url: str, template: str) -> Iterator[str]:
+    """Another one, to compare with the first."""
+    with _fresh(server_url, template) as url:
+        yield url
 
 
 @pytest.fixture(scope="session")
@@ -94,6 +109,13 @@ async def connection(worker_database: Database) -> AsyncIterator[AsyncConnection
 async def database(database_url: str) -> AsyncIterator[Database]:
     """A fresh migrated database of the test's own, open."""
     async with open_database(database_url) as opened:
+        yield opened
+
+
+@pytest.fixture
+async def second_database(second_database_url: str) -> AsyncIterator[Database]:
+    """Another fresh migrated database, open."""
+    async with open_database(second_database_url) as opened:
         yield opened
 
 

@@ -45,7 +45,7 @@ async def list_(session: Session) -> None:
 
 
 @key.command("revoke")
-@click.argument("key_id", metavar="ID", type=int)
+@click.argument("key_id", metavar="ID", type=click.IntRange(1, 2**31 - 1))
 @runs
 async def revoke(session: Session, key_id: int) -> None:
     """Close a key for good."""

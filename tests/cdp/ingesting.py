@@ -85,7 +85,7 @@ async def customers(connection: AsyncConnection) -> Sequence[RowMapping]:
 async def facts_by_members(
     connection: AsyncConnection,
 ) -> dict[frozenset[str], Mapping[str, object]]:
-    """The facts and attributes of each customer, by its source profiles; ids and clocks left out."""
+    """Facts and attributes of each customer, by its source profiles; no ids, no clocks."""
     profile, source = tables.source_profile, tables.source
     found: dict[int, set[str]] = {}
     for customer_id, name, stream, key in await connection.execute(

@@ -5,17 +5,18 @@ from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 
 import pytest
-from sqlalchemy import RowMapping, literal, select, true
+from sqlalchemy import RowMapping, func, literal, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cdp import tables
 from cdp.customers import rebuild
 from cdp.database import Database
-from cdp.facts import customer_facts, day_of, purchase_days
+from cdp.delivery import Deleted
+from cdp.facts import customer_facts, day_of, given_back, purchase_days
 from cdp.refresh import refresh_due
-from cdp.tables import FACT_COLUMNS, customer, purchase_day, sales_order
+from cdp.tables import FACT_COLUMNS, customer, purchase_day, sales_order, source_profile
 from cdp.workspace import Workspace
-from tests.cdp.ingesting import WORKSPACE, customers, facts_by_members, take, take_mixed
+from tests.cdp.ingesting import WORKSPACE, customers, drop, facts_by_members, take, take_mixed
 
 pytestmark = pytest.mark.anyio
 
@@ -34,14 +35,18 @@ def an_order(key: str, **columns: object) -> tuple[str, Row]:
 
 
 def a_refund(
-    key: str, order: str, amount: str, at: str = "2024-06-05T10:00:00Z"
+    key: str,
+    order: str,
+    amount: str,
+    at: str = "2024-06-05T10:00:00Z",
+    currency: str = "EUR",
 ) -> tuple[str, Row]:
     return "refunds", {
         "id": key,
         "order_id": order,
         "refunded_at": at,
         "amount": amount,
-        "currency": "EUR",
+        "currency": currency,
     }
 
 
@@ -95,7 +100,8 @@ async def test_money_is_converted_at_the_rate_of_the_orders_day_or_of_the_week_b
         ("exchange_rates", {"on": on, "currency": "USD", "base": "EUR", "rate": rate})
         for on, rate in (("2024-05-20", "0.5"), ("2024-05-28", "0.8"), ("2024-06-02", "0.9"))
     ]
-    row = await fold(connection, *rates, an_order("a", currency="USD"), a_refund("r", "a", "10"))
+    refund = a_refund("r", "a", "10", currency="USD")
+    row = await fold(connection, *rates, an_order("a", currency="USD"), refund)
     assert (row["gross_spend"], row["refunded"]) == (Decimal("40.00"), Decimal("8.00"))
 
 
@@ -111,9 +117,137 @@ async def test_an_order_without_a_rate_is_counted_left_out_of_money_and_told(
     assert (later["unpriced_count"], later["gross_spend"]) == (0, 75)
 
 
+def a_rate(on: str, currency: str, rate: str, **columns: object) -> tuple[str, Row]:
+    return "exchange_rates", {
+        "on": on, "currency": currency, "base": "EUR", "rate": rate, **columns,
+    }  # fmt: skip
+
+
+async def test_a_refund_in_another_currency_counts_at_the_rates_of_the_orders_day(
+    connection: AsyncConnection,
+) -> None:
+    row = await fold(
+        connection,
+        a_rate("2024-06-01", "JPY", "0.01"),
+        a_rate("2024-06-01", "USD", "0.8"),
+        a_rate("2024-06-05", "JPY", "0.9"),
+        an_order("a", total="100"),
+        an_order("b", total="100", currency="USD"),
+        a_refund("r", "a", "1600", currency="JPY"),
+        a_refund("s", "b", "800", currency="JPY"),
+    )
+    assert (row["gross_spend"], row["refunded"]) == (180, 24)
+    query = select(sales_order.c.key, given_back(sales_order, WORKSPACE, func.now()))
+    rows = await connection.execute(query.order_by(sales_order.c.key))
+    assert rows.all() == [("a", 16), ("b", 10)]
+
+
+async def test_a_refund_without_a_rate_is_left_out_and_told_until_its_rate_comes(
+    connection: AsyncConnection,
+) -> None:
+    refunds = a_refund("r", "a", "1600", currency="JPY"), a_refund("s", "a", "5")
+    row = await fold(connection, an_order("a"), *refunds)
+    assert (row["refunded"], row["unpriced_count"]) == (5, 1)
+    row = await fold(connection, a_rate("2024-05-31", "JPY", "0.01"))
+    assert (row["refunded"], row["unpriced_count"]) == (21, 0)
+
+
+async def test_what_was_given_back_on_an_order_is_one_rule_for_facts_and_readers(
+    connection: AsyncConnection,
+) -> None:
+    await fold(
+        connection,
+        an_order("whole", status="refunded", updated_at="2024-06-10T10:00:00Z"),
+        an_order("later"),
+        a_refund("r", "later", "7", at="2024-06-10T10:00:00Z"),
+    )
+    for moment, amount in ((datetime(2024, 6, 5, tzinfo=UTC), 0), (datetime.now(UTC), 57)):
+        query = select(given_back(sales_order, WORKSPACE, literal(moment))).select_from(sales_order)
+        assert sum((await connection.scalars(query)).all()) == amount
+
+
+async def test_a_rate_that_is_deleted_or_changed_folds_its_days_anew(
+    connection: AsyncConnection,
+) -> None:
+    dated = {"updated_at": "2024-06-01T10:00:00Z"}
+    row = await fold(connection, a_rate("2024-06-01", "USD", "0.5"), an_order("a", currency="USD"))
+    assert row["gross_spend"] == 25
+    row = await fold(connection, a_rate("2024-06-01", "USD", "0.8", **dated))
+    assert row["gross_spend"] == 40
+    await drop(
+        connection,
+        Deleted("exchange_rates", "2024-06-01:USD:EUR", datetime(2024, 7, 1, tzinfo=UTC)),
+    )
+    [row] = await customers(connection)
+    assert (row["gross_spend"], row["unpriced_count"]) == (0, 1)
+
+
+async def test_of_two_sources_rates_for_a_day_the_first_sources_holds(
+    connection: AsyncConnection,
+) -> None:
+    for source, rate in (("bank", "0.5"), ("shop", "0.8"), ("agency", "0.9")):
+        row = a_rate("2024-06-01", "USD", rate)
+        await take_mixed(connection, [row], source=source)
+    folded = await fold(connection, an_order("a", currency="USD"))
+    assert folded["gross_spend"] == 25
+
+
+async def test_a_product_whose_category_stays_folds_no_order_anew(
+    connection: AsyncConnection,
+) -> None:
+    line = {"quantity": 1, "unit_price": "9", "product_id": "tea"}
+    tea = {"id": "tea", "category": "Tea", "price": "9"}
+    await fold(connection, ("products", tea), an_order("a", lines=[line]))
+    await connection.execute(purchase_day.update().values(gross_spend=1))
+    await take(connection, "products", [{**tea, "price": "10"}])
+    assert await connection.scalar(select(purchase_day.c.gross_spend)) == 1
+    await take(connection, "products", [{**tea, "category": "Drinks"}])
+    assert await connection.scalar(select(purchase_day.c.gross_spend)) == 50
+
+
+async def test_a_line_whose_keys_hold_colons_folds_its_own_order(
+    connection: AsyncConnection,
+) -> None:
+    line = {"order_id": "gid:a", "line": "gid:7", "quantity": 1, "unit_price": "9"}
+    await fold(connection, an_order("gid:a"), ("order_lines", {**line, "category": "Tea"}))
+    row = await fold(connection, ("order_lines", {**line, "category": "Cups"}))
+    assert row["favourite_category"] == "Cups"
+    await drop(
+        connection, Deleted("order_lines", "gid%3Aa:gid%3A7", datetime(2024, 7, 1, tzinfo=UTC))
+    )
+    [row] = await customers(connection)
+    assert row["favourite_category"] is None
+
+
+async def test_a_line_with_a_record_of_its_own_stands_whichever_comes_first(
+    connection: AsyncConnection,
+) -> None:
+    inside = {"line": "1", "quantity": 1, "unit_price": "5", "category": "Inside"}
+    own = {**inside, "order_id": "a", "category": "Own"}
+    row = await fold(connection, ("order_lines", own))
+    row = await fold(connection, an_order("a", lines=[inside, {**inside, "line": "2"}]))
+    names = await connection.scalars(select(tables.order_line.c.category).order_by("line"))
+    assert names.all() == ["Own", "Inside"]
+    await fold(connection, an_order("b", lines=[inside]))
+    await fold(connection, ("order_lines", {**own, "order_id": "b"}))
+    again = {"updated_at": "2024-06-02T10:00:00Z"}
+    row = await fold(connection, an_order("b", lines=[inside], **again))
+    assert row["favourite_category"] == "Own"
+
+
 async def test_a_day_is_the_workspaces_day(connection: AsyncConnection) -> None:
     row = await fold(connection, an_order("a", placed_at="2024-06-01T22:30:00Z"))
     assert row["first_order_on"] == date(2024, 6, 2)
+
+
+async def test_an_order_counts_where_clocks_turn_back_over_midnight(
+    connection: AsyncConnection,
+) -> None:
+    azores = Workspace(currency="EUR", region="PT", timezone="Atlantic/Azores")
+    rows = [("customers", {"id": "1"}), an_order("a", placed_at="2024-10-27T00:30:00Z")]
+    await take_mixed(connection, rows, workspace=azores)
+    [row] = await customers(connection)
+    assert (row["order_count"], row["first_order_on"]) == (1, date(2024, 10, 27))
 
 
 async def test_two_orders_of_one_day_are_one_purchase_day(connection: AsyncConnection) -> None:
@@ -200,10 +334,12 @@ async def test_facts_of_a_past_moment_know_nothing_of_what_came_later(
     days = select(purchase_day.c.source_profile_id, purchase_day.c.on).subquery()
     moment = literal(datetime(2024, 7, 1, tzinfo=UTC))
     past = purchase_days(days, WORKSPACE, moment).subquery()
-    facts = customer_facts(customer, past).lateral()
-    rows = await connection.execute(select(facts).select_from(customer.join(facts, true())))
+    theirs = select(source_profile.c.customer_id, past).join(
+        past, past.c.source_profile_id == source_profile.c.id
+    )
+    rows = await connection.execute(customer_facts(customer, theirs.subquery()))
     row = rows.mappings().one()
-    assert set(row) == {column.name for column in FACT_COLUMNS}
+    assert set(row) == {"id", *(column.name for column in FACT_COLUMNS)}
     assert (row["order_count"], row["gross_spend"], row["refunded"]) == (1, 50, 0)
     assert row["last_order_on"] == date(2024, 6, 1)
 

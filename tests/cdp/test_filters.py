@@ -315,6 +315,17 @@ async def test_an_identifier_finds_who_ever_carried_it(connection: AsyncConnecti
     assert await found(connection, {"not": {"identifier": {"kind": "email"}}}) == {"Bob"}
 
 
+@pytest.mark.parametrize("key", ["0", "test", "x" * 400, " padded "])
+async def test_own_key_of_a_source_is_found_as_it_is_written(
+    connection: AsyncConnection, key: str
+) -> None:
+    ann = await a_customer(connection, first_name="Ann")
+    await an_identifier(connection, ann, "external:shop", key)
+    given = {"kind": "external:shop", "value": key}
+    assert await found(connection, {"identifier": given}) == {"Ann"}
+    assert await found(connection, {"identifier": {**given, "value": f"{key}!"}}) == set()
+
+
 async def test_identified_by_tells_customers_not_profiles(connection: AsyncConnection) -> None:
     ann = await a_customer(connection)
     other = await a_profile(connection, ann, source="till")

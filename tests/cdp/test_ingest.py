@@ -8,8 +8,10 @@ from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cdp import tables
-from cdp.delivery import Checkpoint, Deleted
+from cdp.database import Database
+from cdp.delivery import Batch, Checkpoint, Deleted, receive
 from cdp.errors import Fenced
+from cdp.ingest import apply
 from tests.cdp.ingesting import WORKSPACE, a_source, customers, drop, partition, take, take_mixed
 
 pytestmark = pytest.mark.anyio
@@ -119,9 +121,35 @@ async def test_a_delete_that_comes_before_its_record_still_deletes(
     connection: AsyncConnection,
 ) -> None:
     await drop(connection, Deleted("customers", "1", datetime(2024, 7, 1, tzinfo=UTC)))
-    assert (await take(connection, "customers", [ANN])).stale == 1
+    assert (await take(connection, "customers", [ANN])).changed == 1
     [row] = await customers(connection)
     assert row["name"] is None
+    assert (await take(connection, "customers", [ANN])).unchanged == 1
+
+
+async def test_a_record_without_moments_revives_when_it_is_told_again(
+    connection: AsyncConnection,
+) -> None:
+    bare = {name: value for name, value in ANN.items() if name != "updated_at"}
+    await take(connection, "customers", [bare])
+    await drop(connection, Deleted("customers", "1", datetime(2024, 7, 1, tzinfo=UTC)))
+    assert (await take(connection, "customers", [bare])).changed == 1
+    [row] = await customers(connection)
+    assert row["name"] == "Ann Doe"
+    kept = await connection.execute(select(tables.record_version.c.deleted_at))
+    assert datetime(2024, 7, 1, tzinfo=UTC) in {row[0] for row in kept}
+
+
+async def test_a_version_between_two_of_the_same_content_does_not_win(
+    connection: AsyncConnection,
+) -> None:
+    bare = {name: value for name, value in ANN.items() if name != "updated_at"}
+    for number, city in ((1, "Bath"), (3, "Bath"), (2, "York")):
+        delivery = receive("customers", {**bare, "city": city}, vendor_version=number)
+        batch = Batch(await a_source(connection), [delivery])
+        await apply(connection, batch, WORKSPACE)
+    [row] = await customers(connection)
+    assert row["city"] == "Bath"
 
 
 async def test_a_deleted_order_leaves_the_sums(connection: AsyncConnection) -> None:
@@ -164,6 +192,27 @@ async def test_a_customer_keeps_the_id_of_its_earliest_profile(connection: Async
     events = (await connection.execute(select(tables.merge_event))).mappings().all()
     assert {event["customer_id"] for event in events} == {row["id"]}
     assert all(event["evidence"] for event in events)
+
+
+async def test_many_records_of_one_person_in_one_source_are_one_customer(
+    connection: AsyncConnection,
+) -> None:
+    same = {"email": "ann@example.com", "first_name": "Ann", "last_name": "Doe"}
+    await take(connection, "customers", [{**same, "id": f"s{n}"} for n in range(40)])
+    assert len(await partition(connection)) == 1
+
+
+async def test_a_contact_shows_the_same_address_whatever_came_first(
+    connection: AsyncConnection,
+) -> None:
+    guest = {**ORDER, "customer_id": None, "loyalty_card": "C9"}
+    told = [{**guest, "email": "b@example.com"}, {**guest, "id": "o2", "email": "a@example.com"}]
+    for one in told:
+        await take(connection, "orders", [one])
+    for one in reversed(told):
+        await take(connection, "orders", [one], source="till")
+    emails = await connection.execute(select(tables.source_profile.c.email))
+    assert {row[0] for row in emails} == {"a@example.com"}
 
 
 async def test_placeholders_join_nobody_and_make_no_contact(connection: AsyncConnection) -> None:
@@ -215,5 +264,19 @@ async def test_an_unknown_order_status_counts_and_is_told(connection: AsyncConne
     assert row["order_count"] == 1
 
 
-async def test_the_workspace_of_these_tests_is_not_the_default() -> None:
-    assert WORKSPACE.timezone != "UTC"
+async def test_a_batch_is_stored_whole_or_not_at_all(database: Database) -> None:
+    async with database.transaction() as connection:
+        source_id = await a_source(connection)
+    batch = Batch(source_id, [receive("customers", ANN), receive("orders", ORDER)])
+
+    async def fail_after_applying() -> None:
+        async with database.transaction() as connection:
+            await apply(connection, batch, WORKSPACE)
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        await fail_after_applying()
+    async with database.transaction() as connection:
+        assert await partition(connection) == set()
+        assert await _count(connection, tables.sales_order) == 0
+        assert await customers(connection) == []

@@ -1,4 +1,4 @@
-"""Migrations: up from empty gives exactly the tables that the code declares; a newer one is refused."""
+"""Migrations: up from empty gives the tables that the code declares; a newer one is refused."""
 
 import pytest
 from alembic.autogenerate import compare_metadata

@@ -1,0 +1,108 @@
+"""`cdp serve`: GraphQL over HTTP, until it is interrupted."""
+
+import asyncio
+import errno
+import os
+import signal
+import socket
+import sys
+from contextlib import ExitStack, suppress
+from dataclasses import replace
+from typing import Final
+
+import click
+import uvicorn
+from uvicorn.supervisors import Multiprocess
+
+from cdp.cli.session import Session
+from cdp.errors import CdpError
+from cdp.keys import any_key_exists
+from cdp.postgres import embedded
+from cdp.server import configuration
+from cdp.settings import Settings, read_settings
+
+MOST_WORKERS: Final = 64
+BACKLOG: Final = 2_048
+
+
+@click.command("serve")
+@click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
+@click.option("--port", type=click.IntRange(0, 65_535), default=8000, show_default=True)
+@click.option(
+    "--workers", type=click.IntRange(1, MOST_WORKERS), default=1, show_default=True,
+    help="Processes that answer; about one a core.",
+)  # fmt: skip
+@click.option(
+    "--database-url", metavar="URL", help="PostgreSQL to use (default: CDP_DATABASE_URL)."
+)
+def serve(host: str, port: int, workers: int, database_url: str | None) -> None:
+    """Serve the customer graph: POST /graphql, and GraphiQL in a browser."""
+    try:
+        settings = read_settings()
+        if database_url is not None:
+            settings = replace(settings, database_url=database_url)
+        with ExitStack() as stack, suppress(KeyboardInterrupt):
+            listener = stack.enter_context(listen(host, port))
+            # Held until the end, so that workers that come and go find the server running.
+            url = settings.database_url or stack.enter_context(embedded(settings.home))
+            has_keys = asyncio.run(_prepare(settings))
+            _tell(listener, host, has_keys=has_keys)
+            signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+            _run(listener, host, workers, url)
+    except CdpError as error:
+        raise click.ClickException(str(error)) from error
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A socket that is bound already. Raises CdpError, in one sentence, where that cannot be."""
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        listener = socket.socket(family, kind, protocol)
+    except OSError as error:
+        raise CdpError("BAD_ADDRESS", f"{host} is no address: {error}.") from error
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind(address)
+        listener.listen(BACKLOG)
+    except OSError as error:
+        listener.close()
+        reason = {errno.EADDRINUSE: "is in use", errno.EACCES: "may not be listened on"}
+        raise CdpError(
+            "PORT_IN_USE",
+            f"Port {port} of {host} {reason.get(error.errno or 0, str(error))}.",
+            todo="Name another with --port, or stop what holds it.",
+        ) from error
+    listener.set_inheritable(True)
+    return listener
+
+
+async def _prepare(settings: Settings) -> bool:
+    """Bring the database up before anybody connects; tell whether a key was ever made."""
+    async with (
+        Session(settings, is_json=False).database() as database,
+        database.read_only() as connection,
+    ):
+        return await any_key_exists(connection)
+
+
+def _tell(listener: socket.socket, host: str, *, has_keys: bool) -> None:
+    name = f"[{host}]" if ":" in host else host
+    click.echo(f"GraphQL: http://{name}:{listener.getsockname()[1]}/graphql", err=True)
+    if not has_keys:
+        click.echo(
+            "No key is configured: only this machine is answered. Make one with cdp key create.",
+            err=True,
+        )
+
+
+def _run(listener: socket.socket, host: str, workers: int, url: str) -> None:
+    """Serve until a signal; each worker reads the environment and opens its own database."""
+    os.environ["CDP_DATABASE_URL"] = url
+    port = listener.getsockname()[1]
+    config = configuration("cdp.server:application", host=host, port=port, workers=workers)
+    if workers == 1:
+        uvicorn.Server(config).run(sockets=[listener])
+    else:
+        Multiprocess(config, sockets=[listener]).run()

@@ -1,0 +1,152 @@
+"""`cdp sync`: pull from the sources, once or again and again."""
+
+import asyncio
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Final
+
+import click
+from rich.console import Console
+from rich.progress import Progress as Bars
+from rich.progress import SpinnerColumn, TaskID, TextColumn
+
+from cdp.cli.session import Session, runs
+from cdp.database import Database
+from cdp.errors import CdpError
+from cdp.sources import SourceRow, get_source, list_sources
+from cdp.workspace import Workspace
+from connectors.registry import build
+from connectors.runner import Progress, RunReport, refuse, sync
+
+WATCH_SECONDS: Final = 60  # between two rounds of --watch: well within every vendor's limits
+
+Watch = Callable[[Progress], None]
+
+
+@click.command("sync")
+@click.argument("names", metavar="[NAME]...", nargs=-1)
+@click.option("--full", is_flag=True, help="Read everything again, from the start.")
+@click.option("--watch", is_flag=True, help="Go on until interrupted.")
+@runs
+async def sync_command(
+    session: Session, names: tuple[str, ...], *, full: bool, watch: bool
+) -> None:
+    """Pull from the sources named, or from all; each run ends ok, partial or failed."""
+    async with session.database() as database:
+        while True:
+            workspace = await session.workspace(database)
+            rows = await _rows(database, names)
+            with _progress(session.console) as on_progress:
+                reports = [
+                    await _read(database, row, workspace, on_progress, full=full) for row in rows
+                ]
+            for report in reports:
+                session.show(_described(report), _line(report))
+            if not rows:
+                session.show({"runs": 0}, "No sources. Add one with cdp source add.")
+            if not watch:
+                break
+            full = False
+            await asyncio.sleep(WATCH_SECONDS)
+    if any(report.status == "failed" for report in reports):
+        raise click.exceptions.Exit(1)
+
+
+async def _rows(database: Database, names: tuple[str, ...]) -> list[SourceRow]:
+    async with database.read_only() as connection:
+        if not names:
+            return await list_sources(connection)
+        return [await get_source(connection, name) for name in names]
+
+
+async def _read(
+    database: Database, row: SourceRow, workspace: Workspace, on_progress: Watch, *, full: bool
+) -> RunReport:
+    """One run. A source that cannot even be built is a failed run, and the others go on."""
+    try:
+        source = build(row)
+    except CdpError as error:
+        return await refuse(database, row, str(error))
+    try:
+        return await sync(
+            database,
+            row,
+            source,
+            workspace,
+            full=full,
+            has_budget=row.connector != "file",  # a file's bad rows never hold up the others
+            on_progress=on_progress,
+        )
+    finally:
+        await source.close()
+
+
+@contextmanager
+def _progress(console: Console) -> Iterator[Watch]:
+    """A moving line per source on a terminal, else one plain line per stream and per wait."""
+    if not console.is_terminal:
+        yield _Plain(console)
+        return
+    with Bars(
+        SpinnerColumn(),
+        TextColumn("{task.fields[source]}  {task.fields[stream]}"),
+        TextColumn("{task.completed:,.0f} records  {task.fields[waiting]}"),
+        console=console,
+    ) as bars:
+        yield _Moving(bars)
+
+
+class _Moving:
+    """One line per source, kept up to date."""
+
+    def __init__(self, bars: Bars) -> None:
+        self._bars = bars
+        self._tasks: dict[str, TaskID] = {}
+
+    def __call__(self, step: Progress) -> None:
+        if step.source not in self._tasks:
+            self._tasks[step.source] = self._bars.add_task(
+                "", total=None, source=step.source, stream="", waiting=""
+            )
+        self._bars.update(
+            self._tasks[step.source],
+            completed=step.records,
+            stream=step.stream,
+            waiting=step.waiting,
+        )
+
+
+class _Plain:
+    """A line when a stream begins, and one for each wait."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._at = ("", "")
+
+    def __call__(self, step: Progress) -> None:
+        at = (step.source, step.stream)
+        if at != self._at or step.waiting:
+            line = f"{step.source} {step.stream}: {step.records} records {step.waiting}".rstrip()
+            self._console.print(line, soft_wrap=True, markup=False)
+        self._at = at
+
+
+def _described(report: RunReport) -> dict[str, object]:
+    return {
+        "source": report.source,
+        "status": report.status,
+        "records": dict(report.records),
+        "counts": dict(report.counts),
+        "notes": dict(report.notes),
+        "seconds": round(report.seconds, 3),
+        "error": report.error,
+    }
+
+
+def _line(report: RunReport) -> str:
+    counts = ", ".join(f"{count} {name}" for name, count in report.counts.items() if count)
+    read = f"{sum(report.records.values())} records in {report.seconds:.1f} s"
+    line = f"{report.source}: {report.status}, {read}" + (f" ({counts})" if counts else "")
+    notes = [f"  {note}: {count}" for note, count in report.notes.items()]
+    error = [f"  {report.error}"] if report.error else []
+    return "\n".join([line, *notes, *error])

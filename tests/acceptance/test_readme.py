@@ -1,0 +1,104 @@
+"""The README tells the truth: its commands run, and its queries are answered as it says.
+
+A fenced block of `sh` is run line by line, unless its info string says `norun`. A block of
+`graphql demo` is asked of the sample business, and the block of `json demo` after it has the shape
+of the answer: its values change from day to day, since the business ends today.
+"""
+
+import asyncio
+import re
+import shlex
+from collections.abc import Iterator
+from itertools import pairwise
+from typing import NamedTuple
+
+import httpx
+import msgspec
+import pytest
+
+from tests.acceptance.databases import Databases
+from tests.acceptance.running import ROOT, asked, cdp, served
+
+BLOCK = re.compile(r"^```(\w+)([^\n]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+PEOPLE = 300
+
+
+class Block(NamedTuple):
+    """A fenced block: its language, what else its info string says, and its text."""
+
+    language: str
+    words: tuple[str, ...]
+    text: str
+
+
+def blocks() -> list[Block]:
+    """Every fenced block of the README that has a language."""
+    text = (ROOT / "README.md").read_text()
+    return [Block(found[1], tuple(found[2].split()), found[3]) for found in BLOCK.finditer(text)]
+
+
+def commands() -> list[str]:
+    """The commands that can be run here and now."""
+    return [
+        line.partition("  #")[0].strip()
+        for block in blocks()
+        if block.language in ("sh", "console") and "norun" not in block.words
+        for line in block.text.splitlines()
+        if line.strip() and not line.startswith("#")
+    ]
+
+
+def questions() -> list[tuple[str, str]]:
+    """Each query of the README with its answer."""
+    return [
+        (question.text, answer.text)
+        for question, answer in pairwise(blocks())
+        if (question.language, answer.language) == ("graphql", "json") and "demo" in question.words
+    ]
+
+
+def shape(value: object) -> object:
+    """What kind of answer it is: names, lists of one kind, and the kind of each value."""
+    if isinstance(value, dict):
+        return {name: shape(part) for name, part in value.items()}
+    if isinstance(value, list):
+        assert value, "an empty list shows nothing"
+        return [shape(value[0])]
+    if isinstance(value, str) and re.fullmatch(r"-?\d+\.\d+", value):
+        return "money"
+    return type(value).__name__
+
+
+@pytest.fixture(scope="module")
+def demo(server_url: str, template: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A database with the sample business in it."""
+    databases = Databases(server_url, template, [])
+    url = asyncio.run(databases.fresh())
+    home = tmp_path_factory.mktemp("home")
+    made = ("demo", "--no-serve", "--customers", str(PEOPLE))
+    said = cdp(*made, CDP_DATABASE_URL=url, CDP_HOME=home)
+    assert said.code == 0, said.err
+    yield url
+    asyncio.run(databases.drop())
+
+
+def test_readme_shows_commands_and_questions() -> None:
+    assert commands()
+    assert questions()
+
+
+@pytest.mark.parametrize("command", commands())
+def test_command_of_the_readme_runs(command: str, demo: str) -> None:
+    program, *arguments = shlex.split(command)
+    assert program == "cdp", "mark the block norun, or write it as a command of cdp"
+    said = asked(*arguments, CDP_DATABASE_URL=demo)
+    assert said.code == 0, said.err
+
+
+def test_answers_of_the_readme_are_those_of_the_demo(demo: str) -> None:
+    with served(CDP_DATABASE_URL=demo) as url:
+        for question, answer in questions():
+            got = httpx.post(f"{url}/graphql", json={"query": question}, trust_env=False).json()
+            assert "errors" not in got, got["errors"]
+            wanted = msgspec.json.decode(answer)
+            assert shape(got["data"]) == shape(wanted.get("data", wanted))

@@ -1,0 +1,87 @@
+"""A dead letter is taken whole, once, and keeps count of what was tried."""
+
+from dataclasses import replace
+
+import msgspec
+import pytest
+from sqlalchemy import func, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from cdp.deadletters import DeadLetter, get_letters, list_letters, retry_letters
+from cdp.delivery import Batch, Delivery, Refused, receive
+from cdp.errors import NotFound
+from cdp.ingest import apply
+from cdp.sources import SourceRow, add_source
+from cdp.tables import source_profile
+from cdp.workspace import Workspace
+
+pytestmark = pytest.mark.anyio
+
+
+def as_they_are(letter: DeadLetter) -> list[Delivery]:
+    row = letter.payload if isinstance(letter.payload, dict) else {}
+    return [receive(letter.stream, row, place=letter.place)]
+
+
+async def a_source(connection: AsyncConnection, name: str = "crm") -> SourceRow:
+    return await add_source(connection, name, "file", {})
+
+
+async def bury(connection: AsyncConnection, source: SourceRow, *rows: object) -> list[DeadLetter]:
+    refused = [
+        Refused("customers", None, "Too early.", "id", msgspec.json.encode(row), f"line {number}")
+        for number, row in enumerate(rows, 1)
+    ]
+    await apply(connection, Batch(source.id, refused), Workspace())
+    return await list_letters(connection, source_name=source.name, limit=10)
+
+
+async def profile_count(connection: AsyncConnection) -> int:
+    counted = await connection.execute(select(func.count()).select_from(source_profile))
+    return int(counted.scalar_one())
+
+
+async def test_letter_that_reads_now_is_taken_and_resolved(connection: AsyncConnection) -> None:
+    letters = await bury(connection, await a_source(connection), {"id": "1"}, {"name": "x"})
+    outcome = await retry_letters(connection, letters, Workspace(), as_they_are)
+    assert outcome.taken == 1
+    assert list(outcome.refused) == [letters[1].id]
+    assert await profile_count(connection) == 1
+    taken, refused = await get_letters(connection, [letter.id for letter in letters])
+    assert (taken.attempts, taken.resolved_at is None) == (2, False)
+    assert (refused.attempts, refused.resolved_at) == (2, None)
+
+
+async def test_resolved_letter_is_left_as_it_is(connection: AsyncConnection) -> None:
+    letters = await bury(connection, await a_source(connection), {"id": "1"})
+    await retry_letters(connection, letters, Workspace(), as_they_are)
+    again = await get_letters(connection, [letters[0].id])
+    assert (await retry_letters(connection, again, Workspace(), as_they_are)).taken == 0
+    assert await list_letters(connection, limit=10) == []
+    assert len(await list_letters(connection, limit=10, is_resolved_too=True)) == 1
+
+
+async def test_letter_is_taken_whole_or_not_at_all(connection: AsyncConnection) -> None:
+    letters = await bury(connection, await a_source(connection), {"id": "1"})
+
+    def half(letter: DeadLetter) -> list[Delivery]:
+        return [*as_they_are(letter), *as_they_are(replace(letter, payload={"id": "a\0b"}))]
+
+    outcome = await retry_letters(connection, letters, Workspace(), half)
+    assert outcome.taken == 0
+    assert "NUL" in outcome.refused[letters[0].id]
+    assert await profile_count(connection) == 0
+
+
+async def test_letters_are_found_by_source_stream_and_page(connection: AsyncConnection) -> None:
+    await bury(connection, await a_source(connection, "other"), {"id": "1"})
+    letters = await bury(connection, await a_source(connection), {"id": "1"}, {"id": "2"})
+    assert [letter.source for letter in letters] == ["crm", "crm"]
+    assert await list_letters(connection, stream="orders", limit=10) == []
+    rest = await list_letters(connection, source_name="crm", after_id=letters[0].id, limit=1)
+    assert rest == letters[1:]
+
+
+async def test_id_that_is_none_is_refused(connection: AsyncConnection) -> None:
+    with pytest.raises(NotFound, match="no dead letter 99"):
+        await get_letters(connection, [99])

@@ -1,0 +1,145 @@
+"""The edge: what cannot be stored is refused with its reason, and what is meant is understood."""
+
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from decimal import Decimal
+
+import pytest
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from cdp.delivery import Batch, Deleted, Received, Refused, receive
+from cdp.ingest import apply
+from cdp.records import CustomerRecord, OrderRecord, line_key, split_line_key
+from cdp.tables import dead_letter
+from tests.cdp.ingesting import WORKSPACE, a_source, drop
+
+pytestmark = pytest.mark.anyio
+
+Row = Mapping[str, object]
+
+ORDER = {"id": "o", "placed_at": "2024-06-01T10:00:00Z", "currency": "EUR", "total": "50"}
+LINE = {"quantity": 1, "unit_price": "5"}
+ENTRY = {"id": "e", "kind": "earn", "points": 5, "occurred_at": "2024-06-01T10:00:00Z"}
+REFUND = {
+    "id": "r", "order_id": "o", "refunded_at": "2024-06-01T10:00:00Z", "amount": "5",
+    "currency": "EUR",
+}  # fmt: skip
+RATE = {"on": "2024-06-01", "currency": "USD", "base": "EUR", "rate": "0.9"}
+
+POISON: list[tuple[str, Row, str]] = [
+    ("customers", {"id": "a\0b"}, ""),
+    ("customers", {"id": "a\ud800b"}, ""),
+    ("customers", {"id": "1", "emails": 5, "odd\0name": "a\udc00"}, "emails"),
+    ("loyalty_entries", {**ENTRY, "points": 10**30}, "points"),
+    ("loyalty_entries", {**ENTRY, "points": -(10**16)}, "points"),
+    ("orders", {**ORDER, "total": "1E-20000"}, "total"),
+    ("orders", {**ORDER, "total": "0E-20000"}, "total"),
+    ("orders", {**ORDER, "total": "0E+20000"}, "total"),
+    ("orders", {**ORDER, "total": "1." + "1" * 20_000}, "total"),
+    ("orders", {**ORDER, "total": "1E+15"}, "total"),
+    ("orders", {**ORDER, "total": "NaN"}, "total"),
+    ("orders", {**ORDER, "total": "sNaN"}, "total"),
+    ("orders", {**ORDER, "total": "-Infinity"}, "total"),
+    ("orders", {**ORDER, "lines": [{**LINE, "quantity": "1E-99"}]}, "lines[0].quantity"),
+    ("order_lines", {**LINE, "order_id": "\U0001f600" * 512, "line": "\U0001f680" * 512}, "line"),
+    ("orders", {**ORDER, "id": ":" * 512, "lines": [{**LINE, "line": ":" * 512}]}, "lines[0].line"),
+    ("refunds", {**REFUND, "amount": "-0.01"}, "amount"),
+    ("exchange_rates", {**RATE, "rate": "0"}, "rate"),
+    ("exchange_rates", {**RATE, "rate": "-1"}, "rate"),
+]
+
+
+async def test_poison_is_refused_and_its_page_is_stored(connection: AsyncConnection) -> None:
+    good = receive("orders", ORDER)
+    deliveries = [receive(stream, row, place="a\udcff\0b") for stream, row, _ in POISON]
+    assert [one.path for one in deliveries if isinstance(one, Refused)] == [
+        path for _, _, path in POISON
+    ]
+    batch = Batch(await a_source(connection), [good, *deliveries])
+    applied = await apply(connection, batch, WORKSPACE)
+    assert (applied.new, applied.refused) == (1, len(POISON))
+    letters = await connection.execute(
+        select(dead_letter.c.key, dead_letter.c.place).order_by(dead_letter.c.id).limit(2)
+    )
+    assert letters.all() == [(r"a\x00b", r"a\udcff\x00b"), (r"a\ud800b", r"a\udcff\x00b")]
+
+
+@pytest.mark.parametrize(
+    "payload", [b'{"id": "\xff"}', b"{'id': 1}", b"", b'{"id": NaN}', b'"\x00"', b"[" * 5000]
+)
+async def test_a_payload_that_is_no_json_is_refused_and_shown(
+    connection: AsyncConnection, payload: bytes
+) -> None:
+    refused = receive("orders", ORDER, payload=payload)
+    assert isinstance(refused, Refused)
+    assert json.loads(refused.payload) == payload.decode("utf-8", "backslashreplace")
+    deliveries = [refused, Refused("orders", None, "Too early.", "", payload, "elsewhere")]
+    applied = await apply(connection, Batch(await a_source(connection), deliveries), WORKSPACE)
+    assert applied.refused == 2
+
+
+async def test_a_version_beyond_64_bits_is_refused() -> None:
+    assert isinstance(receive("orders", ORDER, vendor_version=2**70), Refused)
+    assert isinstance(receive("orders", ORDER, vendor_version=2**63 - 1), Received)
+
+
+async def test_a_record_nested_too_deeply_is_refused() -> None:
+    nested: object = "a\0b"
+    for _ in range(900):
+        nested = [nested]
+    assert isinstance(receive("orders", {**ORDER, "deep": nested}), Refused)
+
+
+async def test_the_most_exact_amounts_are_taken_as_they_are(connection: AsyncConnection) -> None:
+    amounts = ["999999999999999." + "9" * 30, "-0.01", "1E+14", "0." + "0" * 29 + "1", "0"]
+    rows = [{**ORDER, "id": amount, "total": amount} for amount in amounts]
+    deliveries = [receive("orders", row) for row in rows]
+    applied = await apply(connection, Batch(await a_source(connection), deliveries), WORKSPACE)
+    assert applied.new == len(amounts)
+
+
+async def test_whole_numbers_are_text_wherever_text_is_wanted() -> None:
+    taken = receive("orders", {**ORDER, "id": 7, "lines": [{**LINE, "line": 1, "product_id": 55}]})
+    assert isinstance(taken, Received)
+    assert isinstance(taken.record, OrderRecord)
+    [line] = taken.record.lines or []
+    assert (taken.record.id, line.line, line.product_id) == ("7", "1", "55")
+    assert line.quantity == Decimal(1)
+    person = {
+        "id": 1, "emails": [1], "phones": [447700900000], "tags": [3, "b"],
+        "external_ids": {"crm": 5}, "handles": {"x": 6},
+    }  # fmt: skip
+    taken = receive("customers", person)
+    assert isinstance(taken, Received)
+    assert isinstance(taken.record, CustomerRecord)
+    assert (taken.record.phones, taken.record.tags) == (["447700900000"], ["3", "b"])
+    assert (taken.record.external_ids, taken.record.handles) == ({"crm": "5"}, {"x": "6"})
+    for row in ({"id": True}, {"id": 10**2000}, {"id": "1", "tags": [False]}):
+        assert isinstance(receive("customers", row), Refused)
+
+
+@pytest.mark.parametrize("names", [("1", "1"), ("2", None), (2, "2")])
+async def test_an_order_with_two_lines_of_one_name_is_refused(names: tuple[object, object]) -> None:
+    lines = [{**LINE, **({} if name is None else {"line": name})} for name in names]
+    refused = receive("orders", {**ORDER, "lines": lines})
+    assert isinstance(refused, Refused)
+    assert repr(str(names[0])) in refused.reason
+    assert refused.path == "lines[1]"
+
+
+@pytest.mark.parametrize(
+    ("order_id", "line"), [("a:1", "2"), ("a", "1:2"), ("%3A", ":"), ("%253A", "%"), ("a", "b")]
+)
+async def test_the_key_of_a_line_tells_its_order_and_its_name(order_id: str, line: str) -> None:
+    assert split_line_key(line_key(order_id, line)) == (order_id, line)
+    assert line_key("a:1", "2") != line_key("a", "1:2")
+
+
+async def test_a_line_deleted_before_it_was_seen_is_known_by_its_keys(
+    connection: AsyncConnection,
+) -> None:
+    key = line_key("gid:a", "gid:7")
+    gone = Deleted("order_lines", key, datetime(2024, 7, 1, tzinfo=UTC))
+    assert (await drop(connection, gone)).new == 1

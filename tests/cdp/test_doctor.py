@@ -1,0 +1,167 @@
+"""`cdp doctor` tells what is well and what is not, and changes nothing."""
+
+import asyncio
+import json
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import pytest
+from click.testing import CliRunner, Result
+
+from cdp.__main__ import main
+
+Checks = dict[str, dict[str, Any]]
+
+
+def run(database_url: str, *arguments: str, **environment: str) -> Result:
+    command = [*arguments, "--database-url", database_url]
+    return CliRunner().invoke(main, command, env=environment)
+
+
+def examine(database_url: str, **environment: str) -> tuple[int, str, Checks]:
+    """Exit code, worst state, and the checks by name."""
+    result = run(database_url, "doctor", "--json", **environment)
+    told = json.loads(result.stdout)
+    return result.exit_code, told["state"], {check["name"]: check for check in told["checks"]}
+
+
+def execute(database_url: str, *statements: str) -> None:
+    async def all_of_them() -> None:
+        connection = await asyncpg.connect(database_url)
+        try:
+            for statement in statements:
+                await connection.execute(statement)
+        finally:
+            await connection.close()
+
+    asyncio.run(all_of_them())
+
+
+def load(database_url: str, folder: Path, stream: str, *records: dict[str, object]) -> None:
+    path = folder / f"{stream}.jsonl"
+    path.write_text("\n".join(json.dumps(record) for record in records), encoding="utf-8")
+    result = run(database_url, "import", str(path), "--source", "shop", "--stream", stream)
+    assert result.exit_code == 0, result.output
+
+
+def an_order(**said: object) -> dict[str, object]:
+    order = {"id": "o1", "placed_at": "2026-01-05T10:00:00Z", "currency": "EUR", "total": "5.00"}
+    return order | said
+
+
+def test_fresh_database_is_well(database_url: str) -> None:
+    code, worst, checks = examine(database_url)
+    assert (code, worst) == (0, "ok")
+    assert {check["state"] for check in checks.values()} == {"ok"}
+    result = run(database_url, "doctor")
+    assert result.stdout.splitlines()[-1] == "All is well."
+
+
+def test_database_that_does_not_answer_is_the_one_problem_that_is_told() -> None:
+    code, worst, checks = examine("postgresql://nobody:hidden@127.0.0.1:1/none")
+    assert (code, worst, list(checks)) == (1, "problem", ["database"])
+    assert checks["database"]["todo"]
+    assert "hidden" not in str(checks)
+
+
+@pytest.mark.parametrize(
+    ("statement", "state", "todo"),
+    [
+        ("UPDATE alembic_version SET version_num = 'tomorrow'", "problem", "newer release"),
+        ("DELETE FROM alembic_version", "warning", "cdp migrate"),
+    ],
+)
+def test_database_of_another_release_is_told_and_read_no_further(
+    database_url: str, statement: str, state: str, todo: str
+) -> None:
+    execute(database_url, statement)
+    code, worst, checks = examine(database_url)
+    assert list(checks) == ["database", "migrations"]
+    assert (code, worst) == (int(state == "problem"), state)
+    assert todo in checks["migrations"]["todo"]
+
+
+def test_what_the_records_lack_is_told(database_url: str, tmp_path: Path) -> None:
+    tomorrow = (datetime.now(UTC) + timedelta(days=1)).isoformat()
+    orders: list[dict[str, object]] = [
+        an_order(id="waits", customer_id="nobody-yet"),
+        an_order(id="unpriced", email="ann@example.com", currency="JPY"),
+        an_order(id="future", email="ann@example.com", placed_at=tomorrow),
+        {"id": "no-total"},
+    ]
+    load(database_url, tmp_path, "orders", *orders)
+    execute(database_url, "UPDATE purchase_day SET next_change_at = now() - interval '1 day'")
+    code, worst, checks = examine(database_url)
+    assert (code, worst) == (0, "warning")
+    assert "1 of shop" in checks["dead letters"]["finding"]
+    assert "1 of shop" in checks["waiting records"]["finding"]
+    assert checks["prices"]["state"] == "warning"
+    assert checks["facts"]["state"] == "warning"
+    assert checks["source shop"]["state"] == "ok"
+
+
+def test_sources_are_judged_by_settings_last_run_and_age(database_url: str) -> None:
+    def add(name: str, key: str) -> None:
+        settings = ["--set", "shop=example", "--set", f"access_token={key}"]
+        assert (
+            run(database_url, "source", "add", name, "--connector", "shopify", *settings).exit_code
+            == 0
+        )
+
+    for name in ("fresh", "late", "failed", "stuck", "never"):
+        add(name, "env:DOCTOR_TEST_KEY")
+    add("keyless", "env:DOCTOR_TEST_NO_SUCH_KEY")
+    execute(
+        database_url,
+        """INSERT INTO sync_run (source_id, started_at, status, error)
+           SELECT source.id, now() - given.age, given.status, given.error
+           FROM (VALUES ('fresh', interval '1 hour', 'ok', NULL),
+                        ('late', interval '3 days', 'partial', NULL),
+                        ('failed', interval '1 hour', 'failed', 'It answered 401.'),
+                        ('stuck', interval '2 days', 'running', NULL))
+                AS given (name, age, status, error)
+           JOIN source USING (name)""",
+    )
+    code, worst, checks = examine(database_url, DOCTOR_TEST_KEY="k")
+    assert (code, worst) == (1, "problem")
+    assert {name: checks[f"source {name}"]["state"] for name in
+            ("fresh", "late", "failed", "stuck", "never", "keyless")} == {
+        "fresh": "ok",
+        "late": "warning",
+        "failed": "problem",
+        "stuck": "warning",
+        "never": "warning",
+        "keyless": "problem",
+    }  # fmt: skip
+    assert "It answered 401." in checks["source failed"]["finding"]
+    assert "DOCTOR_TEST_NO_SUCH_KEY" in checks["source keyless"]["finding"]
+
+
+def test_index_that_is_gone_or_invalid_is_named(database_url: str) -> None:
+    execute(database_url, "DROP INDEX ix_customer_search")
+    code, _, checks = examine(database_url)
+    assert code == 1
+    assert "ix_customer_search" in checks["indexes"]["finding"]
+    execute(
+        database_url,
+        "UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'ix_purchase_day_due'::regclass",
+    )
+    _, _, checks = examine(database_url)
+    assert "REINDEX INDEX CONCURRENTLY ix_purchase_day_due;" in checks["indexes"]["todo"]
+
+
+def test_keys_are_counted_and_none_in_use_is_told(database_url: str) -> None:
+    assert run(database_url, "key", "create", "--role", "admin").exit_code == 0
+    _, worst, checks = examine(database_url)
+    assert (worst, checks["keys"]["finding"]) == ("ok", "In use: 1 admin.")
+    assert run(database_url, "key", "revoke", "1").exit_code == 0
+    _, worst, checks = examine(database_url)
+    assert (worst, checks["keys"]["state"]) == ("warning", "warning")
+
+
+def test_setting_of_the_environment_that_means_nothing_is_told(database_url: str) -> None:
+    code, _, checks = examine(database_url, CDP_TIMEZONE="Nowhere/At_All")
+    assert code == 1
+    assert "Nowhere/At_All" in checks["workspace"]["finding"]

@@ -1,0 +1,78 @@
+"""Normal forms of identifiers and names."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cdp.identity.normalise import (
+    _is_e164,
+    _parse_phone,
+    fold,
+    name_keys,
+    normalise,
+    normalise_phone,
+)
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "normal"),
+    [
+        ("email", " Ann@Example.COM ", "ann@example.com"),
+        ("email", "ann@example", None),
+        ("email", "two words@example.com", None),
+        ("phone", "020 7946 0123", "+442079460123"),
+        ("phone", "+1 (201) 555-0123", "+12015550123"),
+        ("phone", "12", None),
+        ("loyalty_card", "ab 12-34", "AB1234"),
+        ("handle:bluesky", "@Ann.Example.com", "ann.example.com"),
+        ("external:shop", " 42 ", "42"),
+    ],
+)
+def test_one_value_is_spelled_once(kind: str, value: str, normal: str | None) -> None:
+    assert normalise(kind, value, "GB") == normal
+
+
+@pytest.mark.parametrize(
+    ("kind", "value"),
+    [
+        ("email", "noemail@example.com"),
+        ("email", "No-Reply@example.com"),
+        ("email", "test@example.com"),
+        ("phone", "000-000-0000"),
+        ("phone", "+1 555 555 5555"),
+        ("external:shop", "0"),
+        ("external:shop", "undefined"),
+        ("loyalty_card", "N/A"),
+        ("anonymous_id", "[object Object]"),
+    ],
+)
+def test_what_is_written_where_nothing_is_known_points_at_nobody(kind: str, value: str) -> None:
+    assert normalise(kind, value, "US") is None
+
+
+@given(st.from_regex(r"\+[1-9][0-9]{5,14}", fullmatch=True))
+def test_a_number_taken_for_normal_is_what_parsing_would_give(text: str) -> None:
+    if _is_e164(text):
+        assert _parse_phone(text, "GB") == text
+    assert normalise_phone(text, "GB") == _parse_phone(text, "GB")
+
+
+@pytest.mark.parametrize(
+    ("first", "last", "full", "keys"),
+    [
+        ("Dr. Zoë", "Müller-Lüdenscheidt", None, ("zoe", "muller ludenscheidt")),
+        (None, None, "Doe, Ann", ("ann", "doe")),
+        (None, None, "Mrs Ann Mary Doe", ("ann mary", "doe")),
+        (None, None, "Ann", ("ann", "")),
+        (None, None, None, ("", "")),
+    ],
+)
+def test_names_are_folded_for_comparison(
+    first: str | None, last: str | None, full: str | None, keys: tuple[str, str]
+) -> None:
+    assert name_keys(first, last, full) == keys
+
+
+@given(st.text())
+def test_folding_twice_changes_nothing_more(text: str) -> None:
+    assert fold(fold(text)) == fold(text)

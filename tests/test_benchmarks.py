@@ -1,0 +1,68 @@
+"""Each benchmark runs, at a size that measures nothing, and tells its figures line by line."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from benchmarks.__main__ import BENCHMARKS
+from benchmarks.people import write_customers, write_orders
+
+ROOT = Path(__file__).resolve().parents[1]
+TINY = "0.0005"
+TIMEOUT_SECONDS = 120
+
+
+def figures(server_url: str, name: str) -> dict[str, float]:
+    done = subprocess.run(  # noqa: S603 (our own command)
+        [sys.executable, "-m", "benchmarks", name, "--scale", TINY],
+        cwd=ROOT,
+        env=os.environ | {"CDP_DATABASE_URL": server_url},
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT_SECONDS,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    assert all(list(line) == ["name", "value", "unit"] for line in lines)
+    assert all(isinstance(line["value"], float) and line["unit"] for line in lines)
+    told = {line["name"]: line["value"] for line in lines}
+    assert len(told) == len(lines)
+    return told
+
+
+EXPECTED = {
+    "ingest": {"customers_rate", "customers_share_of_copy", "customers_again_rate",
+               "customers_again_rows_written", "orders_rate", "orders_lines_rate"},
+    "memory": {"import_250k_peak_memory", "import_1m_peak_memory", "import_memory_growth"},
+    "demo": {"demo_first", "demo_again", "demo_precision", "demo_recall"},
+    "reads": {"statements_per_read", "read_customer_rate", "read_customers_share_of_sql"},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", BENCHMARKS)
+def test_benchmark_tells_its_figures(server_url: str, name: str) -> None:
+    told = figures(server_url, name)
+    assert told.keys() >= EXPECTED[name]
+    if name == "ingest":
+        assert told["customers_again_rows_written"] == 0
+    if name == "reads":
+        assert told["statements_per_read"] == 1
+
+
+def test_a_third_of_the_people_are_told_twice_and_orders_name_them(tmp_path: Path) -> None:
+    write_customers(tmp_path / "c", 300)
+    write_orders(tmp_path / "o", 50, 300)
+    people = [json.loads(line) for line in (tmp_path / "c").read_text().splitlines()]
+    addresses = {person["email"].lower() for person in people if "email" in person}
+    assert len({person["id"] for person in people}) == 300
+    assert len(addresses) == 200
+    orders = [json.loads(line) for line in (tmp_path / "o").read_text().splitlines()]
+    assert {order["customer_id"] for order in orders} <= {person["id"] for person in people}
+    for order in orders:
+        lines = sum(float(line["quantity"]) * float(line["unit_price"]) for line in order["lines"])
+        assert float(order["total"]) == pytest.approx(lines)
