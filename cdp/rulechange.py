@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final
 
 from sqlalchemy import ARRAY, BigInteger, any_, delete, func, literal, select
@@ -12,7 +12,7 @@ from cdp import tables
 from cdp.database import driver as driver_of
 from cdp.errors import CdpError
 from cdp.identity.ledger import Cause
-from cdp.identity.resolve import Move, Resolution, peek
+from cdp.identity.resolve import Move, peek
 from cdp.identity.rules import (
     Document,
     read_document,
@@ -20,11 +20,10 @@ from cdp.identity.rules import (
     rules_text,
     write_rules,
 )
-from cdp.remap import fold, moment_of, profile_batches, write_map
+from cdp.remap import REMAP_BATCH, Tally, every_profile, moment_of, remap_all
 from cdp.values import ProfileId
 from cdp.workspace import take_turn
 
-MOVES_SHOWN: Final = 200  # a person reads no more; the counts are of all
 TOKEN_LETTERS: Final = 16  # of a digest, in hexadecimal: no two changes are taken for one
 
 
@@ -45,32 +44,6 @@ class Difference:
     names: Mapping[ProfileId, str]
 
 
-@dataclass(slots=True)
-class _Tally:
-    """A change of the map while it is worked out, batch by batch."""
-
-    customers_before: int
-    seen: set[ProfileId] = field(default_factory=set)
-    moves: list[Move] = field(default_factory=list)
-    joined: int = 0
-    parted: int = 0
-    more_customers: int = 0
-    moved: list[tuple[int, int]] = field(default_factory=list)
-
-    def add(self, resolution: Resolution) -> None:
-        """Count one batch."""
-        self.seen.update(resolution.customer_of)
-        before, after = set(resolution.before.values()), set(resolution.customer_of.values())
-        self.more_customers += len(after) - len(before)
-        for move in resolution.moves:
-            if move.kind == "split":
-                self.parted += 1
-            else:
-                self.joined += 1
-            self.moved += [(one, move.customer_id) for one in move.profile_ids]
-        self.moves += resolution.moves[: MOVES_SHOWN - len(self.moves)]
-
-
 async def try_rules(connection: AsyncConnection, document: Document) -> Difference:
     """What the map would be under this document; nothing is written and nobody waits.
 
@@ -78,12 +51,13 @@ async def try_rules(connection: AsyncConnection, document: Document) -> Differen
     """
     driver = await driver_of(connection)
     version, _, model_version = await read_document(driver)
-    rules = rules_of(version + 1, document, model_version)
-    tally = _Tally(await _count_customers(connection))
-    for batch in await profile_batches(connection):
+    rules, tally = rules_of(version + 1, document, model_version), Tally()
+    everybody = await every_profile(connection)
+    for start in range(0, len(everybody), REMAP_BATCH):
+        batch = everybody[start : start + REMAP_BATCH]
         rest = [one for one in batch if one not in tally.seen]
         tally.add(await peek(driver, rest, rules))
-    return await _difference(connection, document, tally)
+    return await _difference(connection, document, tally, await _count_customers(connection))
 
 
 async def apply_rules(
@@ -106,17 +80,14 @@ async def apply_rules(
     _, _, former_model = await read_document(driver)
     model = model_version or former_model
     version = await write_rules(driver, document, model_version=model, actor=actor, reason=reason)
-    rules, tally = rules_of(version, document, model), _Tally(await _count_customers(connection))
+    rules, before = rules_of(version, document, model), await _count_customers(connection)
     # Blocks and questions are those of the former rules: all are found anew.
     await connection.execute(delete(tables.blocked_value))
     await connection.execute(delete(tables.match_review))
-    at = await moment_of(connection)
-    for batch in await profile_batches(connection):
-        rest = [one for one in batch if one not in tally.seen]
-        remap = await write_map(connection, rest, rules, Cause(actor, reason), at)
-        await fold(connection, remap)
-        tally.add(remap.resolution)
-    difference = await _difference(connection, document, tally)
+    everybody = await every_profile(connection)
+    cause, at = Cause(actor, reason), await moment_of(connection)
+    tally = await remap_all(connection, everybody, rules, cause, at)
+    difference = await _difference(connection, document, tally, before)
     if token is not None and token != difference.token:
         raise CdpError(
             "CHANGED",
@@ -126,14 +97,16 @@ async def apply_rules(
     return difference
 
 
-async def _difference(connection: AsyncConnection, document: Document, tally: _Tally) -> Difference:
+async def _difference(
+    connection: AsyncConnection, document: Document, tally: Tally, customers_before: int
+) -> Difference:
     digest = hashlib.sha256(rules_text(document).encode())
     for profile_id, customer_id in sorted(tally.moved):
         digest.update(b"%d %d\n" % (profile_id, customer_id))
     return Difference(
         token=digest.hexdigest()[:TOKEN_LETTERS],
-        customers_before=tally.customers_before,
-        customers_after=tally.customers_before + tally.more_customers,
+        customers_before=customers_before,
+        customers_after=customers_before + tally.more_customers,
         joined=tally.joined,
         parted=tally.parted,
         moves=tally.moves,
