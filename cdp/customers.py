@@ -24,6 +24,8 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from cdp.database import by_index
+from cdp.database import driver as driver_of
 from cdp.errors import CdpError
 from cdp.facts import customer_facts, days_of, order_day, purchase_days
 from cdp.survivorship import attributes_of
@@ -154,33 +156,17 @@ async def refresh_attributes(
     if not customers:
         return
     given = {"ids": list(customers)}
-    await _walk_indexes(connection, only=True)
-    await connection.execute(_forget_customers(), given)
-    await connection.execute(_fold_attributes(), given)
-    await _walk_indexes(connection, only=False)
+    async with by_index(await driver_of(connection)):
+        await connection.execute(_forget_customers(), given)
+        await connection.execute(_fold_attributes(), given)
 
 
 async def refresh_facts(connection: AsyncConnection, customers: Collection[CustomerId]) -> None:
     """Fold the given customers' days anew, into rows that are there already."""
     if not customers:
         return
-    await _walk_indexes(connection, only=True)
-    await connection.execute(_fold_facts(), {"ids": list(customers)})
-    await _walk_indexes(connection, only=False)
-
-
-async def _walk_indexes(connection: AsyncConnection, *, only: bool) -> None:
-    """Have the planner go from the given ids by index alone, join by join, or as it likes again.
-
-    A young table has no statistics, and a plan that reads it whole for every customer is a
-    thousand times slower than the index walk that is right for a batch at any size.
-    """
-    way, together = ("off", "1") if only else ("on", "8")
-    await connection.exec_driver_sql(
-        "SELECT set_config('enable_seqscan', $1, true), set_config('enable_hashjoin', $1, true),"
-        " set_config('enable_mergejoin', $1, true), set_config('join_collapse_limit', $2, true)",
-        (way, together),
-    )
+    async with by_index(await driver_of(connection)):
+        await connection.execute(_fold_facts(), {"ids": list(customers)})
 
 
 async def rebuild(connection: AsyncConnection, workspace: Workspace) -> int:

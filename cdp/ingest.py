@@ -239,7 +239,7 @@ class _Writer:
                 self._touched.add_orders(changes, owners)
         await copy_rows(self._driver, STREAM_TABLES[stream], columns, rows)
         if stream == "orders":
-            await self._write_lines(current)
+            await self._write_lines(changes)
 
     async def _owners(
         self, versions: Sequence[Version], people: People
@@ -261,11 +261,11 @@ class _Writer:
         said = contact_identifiers(record, self._origin.region)
         return people.owners[CONTACT, contact_key(said[0])] if said else None
 
-    async def _write_lines(self, orders: Sequence[Version]) -> None:
+    async def _write_lines(self, changes: Changes) -> None:
         """The lines that stand inside orders take the place of those of the versions before."""
         lines: dict[str, tuple[Any, ...]] = {}
         telling = []
-        for version in orders:
+        for version in changes.current:
             if isinstance(version.record, OrderRecord):
                 status, is_known = order_status(version.record.status)
                 if not is_known:
@@ -278,7 +278,9 @@ class _Writer:
                             self._origin.source_id, version.key, name, line, self._origin.learned_at
                         )
                         lines[row[1]] = row
-        await self._drop_lines("order_key", telling)
+        # An order that is seen for the first time has no version before.
+        known = {version.key for version, _ in changes.changed}
+        await self._drop_lines("order_key", [key for key in telling if key in known])
         for key in await self._own_lines(telling):
             lines.pop(key, None)
         await copy_rows(self._driver, order_line, EMBEDDED_LINE_COLUMNS, list(lines.values()))
@@ -288,8 +290,9 @@ class _Writer:
         if not orders:
             return ()
         rows = await self._driver.fetch(
-            "SELECT t.key FROM unnest($2::text[]) AS k(key) JOIN order_line t"
-            " ON t.source_id = $1 AND t.order_key = k.key AND t.digest <> ''",
+            "SELECT t.key FROM unnest($2::text[]) AS k(key) CROSS JOIN LATERAL (SELECT key"
+            " FROM order_line WHERE source_id = $1 AND order_key = k.key AND digest <> ''"
+            " OFFSET 0) t",
             self._origin.source_id,
             list(orders),
         )
@@ -299,8 +302,9 @@ class _Writer:
         """Lines known only through a former version of their order."""
         if keys:
             await self._driver.execute(
-                f"DELETE FROM order_line t USING unnest($2::text[]) AS k(key)"  # noqa: S608  # names are our own constants
-                f" WHERE t.source_id = $1 AND t.{column} = k.key AND t.digest = ''",
+                f"DELETE FROM order_line WHERE ctid = ANY (ARRAY(SELECT t.ctid"  # noqa: S608  # names are our own constants
+                f" FROM unnest($2::text[]) AS k(key) CROSS JOIN LATERAL (SELECT ctid FROM order_line"
+                f" WHERE source_id = $1 AND {column} = k.key AND digest = '' OFFSET 0) t))",
                 self._origin.source_id,
                 list(keys),
             )

@@ -332,8 +332,8 @@ async def find_profiles(
     if not keys:
         return {}
     rows = await driver.fetch(
-        "SELECT p.key, p.id FROM unnest($3::text[]) AS k(key) JOIN source_profile p"
-        " ON p.source_id = $1 AND p.stream = $2 AND p.key = k.key",
+        "SELECT p.key, p.id FROM unnest($3::text[]) AS k(key) CROSS JOIN LATERAL (SELECT key, id"
+        " FROM source_profile WHERE source_id = $1 AND stream = $2 AND key = k.key OFFSET 0) p",
         source_id,
         stream,
         list(keys),

@@ -74,9 +74,12 @@ def too_shared(identifier: Identifier, holders: Collection[Evidence], rules: Rul
     """
     if len(holders) > rules.most_holders:
         return True
+    most_persons = rules.of(identifier.kind).most_persons
+    if len(holders) <= most_persons:
+        return False
     names = {(h.person.given, h.person.family) for h in holders if h.person.is_named}
     nameless = sum(1 for h in holders if not h.person.is_named and not h.is_contact)
-    return len(names) + nameless > rules.of(identifier.kind).most_persons
+    return len(names) + nameless > most_persons
 
 
 def tying(one: Evidence, rules: Rules) -> Collection[Identifier]:

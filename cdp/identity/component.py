@@ -115,13 +115,13 @@ async def _sharing(
     unread = {value for value, reason in blocked.items() if reason not in reads}
     component.blocked |= unread
     own = _by_value(profiles.values(), rules)
+    shared = {value for value, who in own.items() if len(who) > 1}
     found: dict[ProfileId, Evidence] = {}
-    for value in values - unread:
+    for value in values & shared.union(holders) - unread:
         others = holders.get(value, {})
-        if not others and len(own[value]) == 1:
-            continue
+        everyone = {**others, **{one.profile_id: one for one in own[value]}}
         was = None if component.judges_anew else blocked.get(value)
-        if _judge(component, value, {**others, **own[value]}, was, rules):
+        if _judge(component, value, everyone, was, rules):
             found.update(others)
     return found
 
@@ -159,7 +159,13 @@ def _of_small_components(
     so that only those need to be followed.
     """
     by_value = _by_value(component.evidence.values(), rules)
-    hanging = Components({value: list(who) for value, who in by_value.items() if len(who) > 1})
+    hanging = Components(
+        {
+            value: [one.profile_id for one in who]
+            for value, who in by_value.items()
+            if len(who) > 1
+        }
+    )
     large = {
         one
         for _, members in hanging.each(rules)
@@ -169,7 +175,8 @@ def _of_small_components(
     return {
         value
         for value in values
-        if rules.of(value.kind).strength is Strength.UNIQUE or large.isdisjoint(by_value[value])
+        if rules.of(value.kind).strength is Strength.UNIQUE
+        or large.isdisjoint(one.profile_id for one in by_value[value])
     }
 
 
@@ -264,18 +271,21 @@ async def _sharers(
     """
     if not values:
         return {}, {}
+    # In the index's order, so that a page of it is looked up once for all values that it holds.
+    wanted = sorted(values)
     rows = await driver.fetch(
         "WITH k AS (SELECT * FROM unnest($1::text[], $2::text[]) AS k(kind, value))"  # noqa: S608  # our own constant
         f" SELECT i.kind, i.value, NULL AS reason, {_PROFILE} FROM k"
-        " JOIN identifier i USING (kind, value)"
+        " CROSS JOIN LATERAL (SELECT * FROM identifier"
+        " WHERE kind = k.kind AND value = k.value OFFSET 0) i"
         " JOIN source_profile p ON p.id = i.source_profile_id JOIN source s ON s.id = p.source_id"
         " LEFT JOIN blocked_value b ON b.kind = i.kind AND b.value = i.value"
         " WHERE b.reason IS NULL OR b.reason = ANY($3::text[])"
         " UNION ALL SELECT b.kind, b.value, b.reason,"
         " NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL FROM k JOIN blocked_value b"
         " USING (kind, value)",
-        [one.kind for one in values],
-        [one.value for one in values],
+        [one.kind for one in wanted],
+        [one.value for one in wanted],
         list(reads_blocked),
     )
     seen: dict[ProfileId, Evidence] = {}
@@ -310,11 +320,9 @@ async def _tied(
     return await read_profiles(driver, missing) if missing else {}
 
 
-def _by_value(
-    evidence: Iterable[Evidence], rules: Rules
-) -> dict[Identifier, dict[ProfileId, Evidence]]:
-    found: dict[Identifier, dict[ProfileId, Evidence]] = defaultdict(dict)
+def _by_value(evidence: Iterable[Evidence], rules: Rules) -> dict[Identifier, list[Evidence]]:
+    found: dict[Identifier, list[Evidence]] = defaultdict(list)
     for one in evidence:
         for value in tying(one, rules):
-            found[value][one.profile_id] = one
+            found[value].append(one)
     return found
