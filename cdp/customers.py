@@ -28,7 +28,7 @@ from cdp.database import by_index
 from cdp.database import driver as driver_of
 from cdp.errors import CdpError
 from cdp.facts import customer_facts, days_of, order_day, purchase_days
-from cdp.survivorship import attributes_of
+from cdp.survivorship import attributes_alone, attributes_of
 from cdp.tables import FACT_COLUMNS, customer, purchase_day, sales_order, source_profile
 from cdp.values import CustomerId, ProfileId
 from cdp.workspace import Workspace
@@ -87,6 +87,12 @@ def _fold_attributes() -> Insert:
         index_elements=["id"],
         set_={name: insertion.excluded[name] for name in names if name != "id"},
     )
+
+
+@cache
+def _add_alone() -> Insert:
+    rows = attributes_alone(_given())
+    return insert(customer).from_select([column.name for column in rows.selected_columns], rows)
 
 
 @cache
@@ -155,10 +161,18 @@ async def refresh_attributes(
     """Fold the given customers' profiles anew; a customer that has none any more goes."""
     if not customers:
         return
-    given = {"ids": list(customers)}
+    given = {"ids": sorted(customers)}
     async with by_index(await driver_of(connection)):
         await connection.execute(_forget_customers(), given)
         await connection.execute(_fold_attributes(), given)
+
+
+async def add_alone(connection: AsyncConnection, customers: Collection[CustomerId]) -> None:
+    """Store customers who are new and have one live profile each, their own; without any fact."""
+    if not customers:
+        return
+    async with by_index(await driver_of(connection)):
+        await connection.execute(_add_alone(), {"ids": sorted(customers)})
 
 
 async def refresh_facts(connection: AsyncConnection, customers: Collection[CustomerId]) -> None:
@@ -166,7 +180,7 @@ async def refresh_facts(connection: AsyncConnection, customers: Collection[Custo
     if not customers:
         return
     async with by_index(await driver_of(connection)):
-        await connection.execute(_fold_facts(), {"ids": list(customers)})
+        await connection.execute(_fold_facts(), {"ids": sorted(customers)})
 
 
 async def rebuild(connection: AsyncConnection, workspace: Workspace) -> int:

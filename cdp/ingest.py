@@ -14,6 +14,7 @@ import msgspec
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cdp.customers import (
+    add_alone,
     customers_of,
     lock_customers,
     refresh_attributes,
@@ -302,8 +303,9 @@ class _Writer:
         """Lines known only through a former version of their order."""
         if keys:
             await self._driver.execute(
-                f"DELETE FROM order_line WHERE ctid = ANY (ARRAY(SELECT t.ctid"  # noqa: S608  # names are our own constants
-                f" FROM unnest($2::text[]) AS k(key) CROSS JOIN LATERAL (SELECT ctid FROM order_line"
+                "DELETE FROM order_line WHERE ctid = ANY (ARRAY(SELECT t.ctid"  # noqa: S608  # names are our own constants
+                " FROM unnest($2::text[]) AS k(key) CROSS JOIN LATERAL"
+                " (SELECT ctid FROM order_line"
                 f" WHERE source_id = $1 AND {column} = k.key AND digest = '' OFFSET 0) t))",
                 self._origin.source_id,
                 list(keys),
@@ -316,8 +318,9 @@ class _Writer:
         # customer of theirs alone is not there yet for others to change.
         stored = people.touched - people.fresh | people.moved
         profiles = {profile_id for profile_id, _ in days}
-        described = people.customers | people.left_customers
+        described = (people.customers | people.left_customers) - people.alone
         locked = await lock_customers(self._connection, profiles | stored, described)
+        await add_alone(self._connection, people.alone)
         await refresh_attributes(self._connection, described)
         await refresh_days(self._connection, days, self._workspace)
         counted = locked
