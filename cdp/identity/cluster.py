@@ -107,14 +107,8 @@ def partition(
     may not become one, each side joins within itself, and whoever would fit two such sides joins
     neither: it is left to a review.
     """
-    profiles = sorted(evidence, key=lambda one: one.rank)
-    holders: dict[Identifier, list[ProfileId]] = defaultdict(list)
-    for one in profiles:
-        for identifier in tying(one, rules):
-            if identifier not in blocked and not rules.blocks(identifier):
-                holders[identifier].append(one.profile_id)
-    known = {one.profile_id: one for one in profiles}
-    shared = {identifier: who for identifier, who in holders.items() if len(who) > 1}
+    known = {one.profile_id: one for one in evidence}
+    shared = _shared(known.values(), rules, blocked)
     pairs = [one for one in ties.pairs if one.left in known and one.right in known]
     components = Components(shared)
     for decision in ties.decisions:
@@ -130,9 +124,27 @@ def partition(
     return Partition(
         [*alone, *builder.customers()],
         builder.joins,
-        [*builder.reviews(), *_overgrown(profiles, rules)],
+        [*builder.reviews(), *_overgrown(known.values(), rules)],
         [*shared, *(pair.name for pair in pairs)],
     )
+
+
+def _shared(
+    profiles: Iterable[Evidence], rules: Rules, blocked: Collection[Identifier]
+) -> dict[Identifier, list[ProfileId]]:
+    """Who carries each value that ties more than one, by rank."""
+    first: dict[Identifier, Evidence] = {}
+    holders: dict[Identifier, list[Evidence]] = {}
+    for one in profiles:
+        for identifier in tying(one, rules):
+            known = first.setdefault(identifier, one)
+            if known is not one:
+                holders.setdefault(identifier, [known]).append(one)
+    return {
+        identifier: [one.profile_id for one in sorted(who, key=lambda one: one.rank)]
+        for identifier, who in holders.items()
+        if identifier not in blocked and not rules.blocks(identifier)
+    }
 
 
 def _overgrown(profiles: Iterable[Evidence], rules: Rules) -> Iterator[Review]:
@@ -306,6 +318,9 @@ class _Builder:
             for same in alike(groups):
                 self._unite(identifier, same, who)
             groups = self._groups_of(who)
+        if len(groups) == 2 and self._fit(groups[0], groups[1], rule):
+            self._make_one(identifier, groups, who)
+            return
         torn = self._join_fitting(
             identifier, groups, who, lambda one, other: self._fit(one, other, rule)
         )
@@ -360,8 +375,18 @@ class _Builder:
         limited: bool = True,
     ) -> None:
         """Make one of groups that fit each other; none of them where all together would not."""
-        if len(groups) < 2 or (limited and not within_limits(groups, self._rules)):
-            return
+        if len(groups) > 1 and (not limited or within_limits(groups, self._rules)):
+            self._make_one(identifier, groups, who, weight=weight)
+
+    def _make_one(
+        self,
+        identifier: Identifier,
+        groups: Sequence[Group],
+        who: Sequence[ProfileId],
+        *,
+        weight: float | None = None,
+    ) -> None:
+        """Make one of groups of which it is known that nothing forbids it."""
         whole, *others = groups
         for group in others:
             for one in group.members:

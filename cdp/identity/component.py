@@ -107,7 +107,7 @@ async def _sharing(
     values = {v for one in profiles.values() for v in tying(one, rules)} - component.values
     # Every value is locked, also one that joins nobody: a person's decision may yet tie them.
     component.values |= values
-    values = {value for value in values if not rules.blocks(value)}
+    values = rules.unblocked(values)
     if len(component.evidence) > READ_AT_MOST * rules.most_profiles_per_component:
         values = _of_small_components(component, values, rules)
     reads = (PERSONS, HOLDERS) if component.judges_anew else (PERSONS,) if is_subject else ()
