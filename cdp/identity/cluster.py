@@ -438,7 +438,8 @@ class _Builder:
         small, large = sorted((left, right), key=lambda group: len(group.members))
         for one in small.members:
             for other, pair in self._pairs.get(one, {}).items():
-                if self._group[other] is large:
+                # Whom only light pairs tie is in no group.
+                if self._group.get(other) is large:
                     yield pair
 
     def _best_between(self, left: Group, right: Group) -> Pair | None:

@@ -160,11 +160,7 @@ def _of_small_components(
     """
     by_value = _by_value(component.evidence.values(), rules)
     hanging = Components(
-        {
-            value: [one.profile_id for one in who]
-            for value, who in by_value.items()
-            if len(who) > 1
-        }
+        {value: [one.profile_id for one in who] for value, who in by_value.items() if len(who) > 1}
     )
     large = {
         one

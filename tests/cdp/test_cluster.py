@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cdp.identity.cluster import Partition, partition, too_shared
-from cdp.identity.evidence import Evidence, Identifier
+from cdp.identity.evidence import Evidence, Identifier, Pair, Ties
 from cdp.identity.names import Person, may_be_one
 from cdp.identity.rules import DEFAULT_RULES as RULES
 from cdp.values import ProfileId
@@ -102,6 +102,15 @@ def test_three_who_fit_in_pairs_but_not_together_stay_apart() -> None:
         ((1,), (2,)),
     }
     assert all("too many" in review.reason for review in result.reviews)
+
+
+def test_a_pair_that_is_too_light_to_be_asked_about_ties_nobody() -> None:
+    people = [a_profile(n, "ann", "doe") for n in (1, 2, 3)]
+    heavy = Pair(ProfileId(1), ProfileId(2), 12.0, 0.99)
+    light = Pair(ProfileId(1), ProfileId(3), -1.0, 0.01)
+    result = partition(people, RULES, ties=Ties(pairs=(heavy, light)))
+    assert groups(result) == {frozenset({1, 2}), frozenset({3})}
+    assert not result.reviews
 
 
 def test_a_loyalty_card_joins_whatever_the_names_say() -> None:
