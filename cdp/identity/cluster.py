@@ -1,6 +1,6 @@
 """The partition: a pure function of the evidence and the rules, blind to order and to time."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
@@ -190,6 +190,14 @@ class Components:
         for identifiers, _ in found.values():
             identifiers.sort(key=lambda i: (rules.of(i.kind).strength, i.kind, i.value))
         return found.values()
+
+    def larger_than(self, most: int) -> set[ProfileId]:
+        """Everyone in a component of more than so many profiles."""
+        if len(self._parent) <= most:
+            return set()
+        roots = {one: self._root(one) for one in self._parent}
+        sizes = Counter(roots.values())
+        return {one for one, root in roots.items() if sizes[root] > most}
 
     def _root(self, one: ProfileId) -> ProfileId:
         parent = self._parent

@@ -46,6 +46,10 @@ class Component:
     decisions: dict[int, Decision] = field(default_factory=dict)
     pairs: dict[Identifier, Pair] = field(default_factory=dict)
     lapsed: set[Identifier] = field(default_factory=set)
+    hanging: Components = field(default_factory=lambda: Components({}))
+    """Which of them share a value, blocked or not."""
+    carrier_of: dict[Identifier, ProfileId] = field(default_factory=dict)
+    """The first of those who carry each value."""
     has_ties: bool = False
     judges_anew: bool = False
     """Whether stored blocks are passed over: for rules that may block other values."""
@@ -104,7 +108,9 @@ async def _sharing(
 
     Of a subject's values it is counted again whether too many share them.
     """
-    values = {v for one in profiles.values() for v in tying(one, rules)} - component.values
+    own = _by_value(profiles.values(), rules)
+    _hang_together(component, own)
+    values = own.keys() - component.values
     # Every value is locked, also one that joins nobody: a person's decision may yet tie them.
     component.values |= values
     values = rules.unblocked(values)
@@ -114,7 +120,6 @@ async def _sharing(
     holders, blocked = await _sharers(driver, values, reads)
     unread = {value for value, reason in blocked.items() if reason not in reads}
     component.blocked |= unread
-    own = _by_value(profiles.values(), rules)
     shared = {value for value, who in own.items() if len(who) > 1}
     found: dict[ProfileId, Evidence] = {}
     for value in values & shared.union(holders) - unread:
@@ -150,6 +155,14 @@ def _judge(
     return True
 
 
+def _hang_together(component: Component, own: Mapping[Identifier, Sequence[Evidence]]) -> None:
+    """Tie those who are new here to those with whom they share a value."""
+    for value, who in own.items():
+        first = component.carrier_of.setdefault(value, who[0].profile_id)
+        if len(who) > 1 or first != who[0].profile_id:
+            component.hanging.tie((first, *(one.profile_id for one in who)))
+
+
 def _of_small_components(
     component: Component, values: set[Identifier], rules: Rules
 ) -> set[Identifier]:
@@ -158,16 +171,10 @@ def _of_small_components(
     A component that is known to be larger than the rules allow joins by unique identifiers alone,
     so that only those need to be followed.
     """
+    large = component.hanging.larger_than(rules.most_profiles_per_component)
+    if not large:
+        return values
     by_value = _by_value(component.evidence.values(), rules)
-    hanging = Components(
-        {value: [one.profile_id for one in who] for value, who in by_value.items() if len(who) > 1}
-    )
-    large = {
-        one
-        for _, members in hanging.each(rules)
-        if len(members) > rules.most_profiles_per_component
-        for one in members
-    }
     return {
         value
         for value in values
