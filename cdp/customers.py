@@ -24,10 +24,18 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from cdp.activity import customer_activity
 from cdp.errors import CdpError
 from cdp.facts import customer_facts, days_of, order_day, purchase_days
 from cdp.survivorship import attributes_of
-from cdp.tables import FACT_COLUMNS, customer, purchase_day, sales_order, source_profile
+from cdp.tables import (
+    ACTIVITY_COLUMNS,
+    FACT_COLUMNS,
+    customer,
+    purchase_day,
+    sales_order,
+    source_profile,
+)
 from cdp.values import CustomerId, ProfileId
 from cdp.workspace import Workspace
 
@@ -96,6 +104,16 @@ def _fold_facts() -> Update:
         update(customer)
         .where(customer.c.id == facts.c.id)
         .values({**values, "updated_at": func.now()})
+    )
+
+
+@cache
+def _fold_activity(workspace: Workspace) -> Update:
+    activity = customer_activity(_given(), workspace, func.now()).subquery("activity")
+    return (
+        update(customer)
+        .where(customer.c.id == activity.c.id)
+        .values({fact.name: activity.c[fact.name] for fact in ACTIVITY_COLUMNS})
     )
 
 
@@ -169,6 +187,17 @@ async def refresh_facts(connection: AsyncConnection, customers: Collection[Custo
     await _walk_indexes(connection, only=False)
 
 
+async def refresh_activity(
+    connection: AsyncConnection, customers: Collection[CustomerId], workspace: Workspace
+) -> None:
+    """Fold what the given customers do beside buying anew, into rows that are there already."""
+    if not customers:
+        return
+    await _walk_indexes(connection, only=True)
+    await connection.execute(_fold_activity(workspace), {"ids": list(customers)})
+    await _walk_indexes(connection, only=False)
+
+
 async def _walk_indexes(connection: AsyncConnection, *, only: bool) -> None:
     """Have the planner go from the given ids by index alone, join by join, or as it likes again.
 
@@ -211,4 +240,5 @@ async def rebuild(connection: AsyncConnection, workspace: Workspace) -> int:
         await refresh_days(connection, [(row[0], row[1]) for row in days], workspace)
         await refresh_attributes(connection, customers)
         await refresh_facts(connection, customers)
+        await refresh_activity(connection, customers, workspace)
         first, count = customers[-1], count + len(customers)

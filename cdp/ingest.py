@@ -13,9 +13,11 @@ from typing import Any, Final
 import msgspec
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from cdp.activity import ACTIVITY_STREAMS
 from cdp.customers import (
     customers_of,
     lock_customers,
+    refresh_activity,
     refresh_attributes,
     refresh_days,
     refresh_facts,
@@ -237,6 +239,8 @@ class _Writer:
             rows = [(*row, owner) for row, owner in zip(rows, owners, strict=True)]
             if stream == "orders":
                 self._touched.add_orders(changes, owners)
+            if stream in ACTIVITY_STREAMS:
+                self._touched.add_activity(changes, owners)
         await copy_rows(self._driver, STREAM_TABLES[stream], columns, rows)
         if stream == "orders":
             await self._write_lines(current)
@@ -311,7 +315,8 @@ class _Writer:
         # Profiles that came with this batch have no days yet but those counted here, and a
         # customer of theirs alone is not there yet for others to change.
         stored = people.touched - people.fresh | people.moved
-        profiles = {profile_id for profile_id, _ in days}
+        active = self._touched.active
+        profiles = {profile_id for profile_id, _ in days} | active
         described = people.customers | people.left_customers
         locked = await lock_customers(self._connection, profiles | stored, described)
         await refresh_attributes(self._connection, described)
@@ -320,3 +325,5 @@ class _Writer:
         if stored:
             counted = await customers_of(self._connection, profiles | people.moved)
         await refresh_facts(self._connection, counted | people.left_customers)
+        engaged = await customers_of(self._connection, active | people.moved)
+        await refresh_activity(self._connection, engaged | people.left_customers, self._workspace)
