@@ -5,8 +5,8 @@ from cdp.traits.feedback import FEEDBACK
 from cdp.traits.lifecycle import LIFECYCLE
 from cdp.traits.purchases import PURCHASES
 from cdp.traits.rfm import RFM
-from cdp.traits.service import SERVICE
 from cdp.traits.subscription import SUBSCRIPTION
+from cdp.traits.support import SERVICE
 from cdp.traits.trait import Group
 
 CATALOG: tuple[Group, ...] = (
