@@ -24,12 +24,20 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from cdp.activity import customer_activity
 from cdp.database import by_index
 from cdp.database import driver as driver_of
 from cdp.errors import CdpError
 from cdp.facts import customer_facts, days_of, order_day, purchase_days
 from cdp.survivorship import attributes_alone, attributes_of
-from cdp.tables import FACT_COLUMNS, customer, purchase_day, sales_order, source_profile
+from cdp.tables import (
+    ACTIVITY_COLUMNS,
+    FACT_COLUMNS,
+    customer,
+    purchase_day,
+    sales_order,
+    source_profile,
+)
 from cdp.values import CustomerId, ProfileId
 from cdp.workspace import Workspace
 
@@ -104,6 +112,16 @@ def _fold_facts() -> Update:
         update(customer)
         .where(customer.c.id == facts.c.id)
         .values({**values, "updated_at": func.now()})
+    )
+
+
+@cache
+def _fold_activity(workspace: Workspace) -> Update:
+    activity = customer_activity(_given(), workspace, func.now()).subquery("activity")
+    return (
+        update(customer)
+        .where(customer.c.id == activity.c.id)
+        .values({fact.name: activity.c[fact.name] for fact in ACTIVITY_COLUMNS})
     )
 
 
@@ -183,6 +201,16 @@ async def refresh_facts(connection: AsyncConnection, customers: Collection[Custo
         await connection.execute(_fold_facts(), {"ids": sorted(customers)})
 
 
+async def refresh_activity(
+    connection: AsyncConnection, customers: Collection[CustomerId], workspace: Workspace
+) -> None:
+    """Fold what the given customers do beside buying anew, into rows that are there already."""
+    if not customers:
+        return
+    async with by_index(await driver_of(connection)):
+        await connection.execute(_fold_activity(workspace), {"ids": sorted(customers)})
+
+
 async def rebuild(connection: AsyncConnection, workspace: Workspace) -> int:
     """Fold every day and every customer anew; returns the number of customers.
 
@@ -211,4 +239,5 @@ async def rebuild(connection: AsyncConnection, workspace: Workspace) -> int:
         await refresh_days(connection, [(row[0], row[1]) for row in days], workspace)
         await refresh_attributes(connection, customers)
         await refresh_facts(connection, customers)
+        await refresh_activity(connection, customers, workspace)
         first, count = customers[-1], count + len(customers)

@@ -13,10 +13,12 @@ from typing import Any, Final
 import msgspec
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from cdp.activity import ACTIVITY_STREAMS
 from cdp.customers import (
     add_alone,
     customers_of,
     lock_customers,
+    refresh_activity,
     refresh_attributes,
     refresh_days,
     refresh_facts,
@@ -238,6 +240,8 @@ class _Writer:
             rows = [(*row, owner) for row, owner in zip(rows, owners, strict=True)]
             if stream == "orders":
                 self._touched.add_orders(changes, owners)
+            if stream in ACTIVITY_STREAMS:
+                self._touched.add_activity(changes, owners)
         await copy_rows(self._driver, STREAM_TABLES[stream], columns, rows)
         if stream == "orders":
             await self._write_lines(changes)
@@ -317,13 +321,15 @@ class _Writer:
         # Profiles that came with this batch have no days yet but those counted here, and a
         # customer of theirs alone is not there yet for others to change.
         stored = people.touched - people.fresh | people.moved
-        profiles = {profile_id for profile_id, _ in days}
+        buying, active = {profile_id for profile_id, _ in days}, self._touched.active
         described = (people.customers | people.left_customers) - people.alone
-        locked = await lock_customers(self._connection, profiles | stored, described)
+        locked = await lock_customers(self._connection, buying | active | stored, described)
         await add_alone(self._connection, people.alone)
         await refresh_attributes(self._connection, described)
         await refresh_days(self._connection, days, self._workspace)
         counted = locked
-        if stored:
-            counted = await customers_of(self._connection, profiles | people.moved)
+        if stored or active:
+            counted = await customers_of(self._connection, buying | people.moved)
         await refresh_facts(self._connection, counted | people.left_customers)
+        engaged = await customers_of(self._connection, active | people.moved)
+        await refresh_activity(self._connection, engaged | people.left_customers, self._workspace)

@@ -23,7 +23,7 @@ _PERSONAL_ATTRIBUTES: Final = frozenset(each.name for each in ATTRIBUTES if each
 OPEN: Mapping[str, frozenset[str]] = {
     "customer": _OPEN_ATTRIBUTES
     | {"id", "profile_count", "created_at", "updated_at"}
-    | {each.name for each in tables.FACT_COLUMNS},
+    | {each.name for each in (*tables.FACT_COLUMNS, *tables.ACTIVITY_COLUMNS)},
     "source_profile": _RECORD
     | _OPEN_ATTRIBUTES
     | {"id", "customer_id", "stream", "created_at", "first_stored_at"},
