@@ -228,6 +228,13 @@ source_profile = Table(
     Column("first_stored_at", Instant, nullable=False),
     Column("given_key", Text, nullable=False, comment="First names, normalised for comparison."),
     Column("family_key", Text, nullable=False, comment="Last name, normalised for comparison."),
+    Column(
+        "compared_digest",
+        LargeBinary,
+        nullable=False,
+        server_default="",
+        comment="Of what linkage compares; a scored pair lapses when it changes.",
+    ),
     UniqueConstraint("source_id", "stream", "key"),
     comment="A person as one source tells it. Its id is the customer id that it reserves.",
 )

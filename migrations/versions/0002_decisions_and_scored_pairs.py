@@ -15,6 +15,16 @@ def upgrade() -> None:
     _create_evidence()
     _create_reviews()
     op.add_column(
+        "source_profile",
+        sa.Column(
+            "compared_digest",
+            sa.LargeBinary(),
+            server_default="",
+            nullable=False,
+            comment="Of what linkage compares; a scored pair lapses when it changes.",
+        ),
+    )
+    op.add_column(
         "merge_event",
         sa.Column(
             "other_ids",
