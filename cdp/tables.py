@@ -525,6 +525,8 @@ match_review = Table(
     Column("opened_at", Instant, nullable=False),
     UniqueConstraint("kind", "value", "left_id", "right_id"),
     Index(None, "priority", "id"),
+    Index(None, "left_id"),
+    Index(None, "right_id"),
     comment="Evidence that joined not all whom it ties: two sides, for a person to decide.",
 )
 

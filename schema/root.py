@@ -32,9 +32,19 @@ from schema.types.customer import (
     CustomerConnection,
     customers,
 )
+from schema.types.decision import find_decision
 from schema.types.identity import SourceProfile, find_profile
+from schema.types.ledger import find_event
 from schema.types.node import Node
 from schema.types.order import Order, find_order
+from schema.types.review import (
+    REVIEWS,
+    REVIEWS_ARGUMENTS,
+    REVIEWS_LATE,
+    MatchReviewConnection,
+    find_review,
+)
+from schema.types.rules import RULES, IdentityRules
 from schema.types.source import Source, find_source, sources
 from schema.types.timeline import ENTRY_TYPES
 
@@ -110,6 +120,9 @@ NODE_TYPES: Final = {
         NodeType("SourceProfile", NUMBER, number_parts, find_profile),
         NodeType("Order", RECORD, record_parts, find_order),
         NodeType("Source", NUMBER, number_parts, find_source),
+        NodeType("MergeEvent", NUMBER, number_parts, find_event),
+        NodeType("IdentityDecision", NUMBER, number_parts, find_decision),
+        NodeType("MatchReview", NUMBER, number_parts, find_review),
     )
 }
 
@@ -161,6 +174,16 @@ class Query:
     )
     sources: list[Source] = planned(
         Roots(sources), "The sources that are connected. Not for the role frontend."
+    )
+    match_reviews: MatchReviewConnection = planned(
+        REVIEWS,
+        "The review queue: who may be one person, and nobody knows. First comes whose answer"
+        " teaches most, then the older. Not for the role frontend.",
+        REVIEWS_ARGUMENTS,
+        REVIEWS_LATE,
+    )
+    identity_rules: IdentityRules = planned(
+        RULES, "The rules by which source profiles become customers. Not for the role frontend."
     )
 
 

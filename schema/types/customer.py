@@ -33,18 +33,19 @@ from schema.ids import global_id
 from schema.scalars import Date, DateTime, Json
 from schema.traits import CustomerFilter, CustomerOrder, with_groups
 from schema.types.connection import FORWARD, LATE, connection
+from schema.types.decision import DECISIONS, IdentityDecision
 from schema.types.identity import (
     CLAIMS,
-    HISTORY,
     IDENTIFIERS,
     PROFILES,
     AttributeClaim,
     Identifier,
-    MergeEvent,
     SourceProfile,
 )
+from schema.types.ledger import HISTORY, MergeEvent
 from schema.types.node import Node
 from schema.types.order import OrderConnection, customer_orders
+from schema.types.review import CUSTOMER_REVIEWS, MatchReview
 from schema.types.timeline import TIMELINE_ARGUMENTS, TimelineConnection, timeline
 
 _ATTRIBUTES = {attribute.name: attribute for attribute in ATTRIBUTES}
@@ -114,6 +115,16 @@ class _Customer(Node):
     )
     merge_history: list[MergeEvent] = planned(
         HISTORY, "How the customer came together, latest first; at most 250 events."
+    )
+    decisions: list[IdentityDecision] = planned(
+        DECISIONS,
+        "What people decided about its source profiles, latest first, also what was taken back; at"
+        " most 250.",
+    )
+    match_reviews: list[MatchReview] = planned(
+        CUSTOMER_REVIEWS,
+        "The open questions whether somebody else is the same person; at most 250. Not for the role"
+        " frontend.",
     )
     orders: OrderConnection = planned(
         Page(customer_orders), "Purchases, newest first.", FORWARD, LATE
