@@ -44,6 +44,10 @@ class Resolution:
     """The map for every profile of the touched components, and how it differs from before."""
 
     customer_of: dict[ProfileId, CustomerId] = field(default_factory=dict)
+    before: Mapping[ProfileId, CustomerId] = field(default_factory=dict)
+    """The map as it was, for those that are stored."""
+    joins: Sequence[Join] = ()
+    """All evidence that joins them, whether or not anybody moves."""
     moves: list[Move] = field(default_factory=list)
     reviews: Sequence[Review] = ()
     values: Sequence[Identifier] = ()
@@ -128,6 +132,8 @@ async def _lock(driver: Driver, stripes: set[int]) -> None:
 def _compare(result: Partition, component: Component) -> Resolution:
     """The new map, and what moves against the old one."""
     resolution = Resolution(
+        before=component.customer_of,
+        joins=result.joins,
         reviews=result.reviews,
         values=[*result.weighed, *component.newly_blocked, *component.lapsed],
         blocked=component.newly_blocked,
