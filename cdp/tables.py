@@ -552,6 +552,11 @@ merge_event = Table(
     Column("reason", Text, nullable=False),
     Column("decision_id", ForeignKey("identity_decision.id"), comment="Null: by the rules alone."),
     Column("undoes_event_id", ForeignKey("merge_event.id"), comment="Null: it undoes none."),
+    Index(
+        "ix_merge_event_undoes_event_id",
+        "undoes_event_id",
+        postgresql_where=text("undoes_event_id IS NOT NULL"),
+    ),
     comment="The ledger: every change of the map from source profile to customer.",
 )
 

@@ -46,6 +46,12 @@ def upgrade() -> None:
             "undoes_event_id", sa.BigInteger(), nullable=True, comment="Null: it undoes none."
         ),
     )
+    op.create_index(
+        "ix_merge_event_undoes_event_id",
+        "merge_event",
+        ["undoes_event_id"],
+        postgresql_where=sa.text("undoes_event_id IS NOT NULL"),
+    )
     op.create_foreign_key(
         op.f("fk_merge_event_decision_id"),
         "merge_event",

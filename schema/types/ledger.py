@@ -12,7 +12,6 @@ from sqlalchemy import (
     any_,
     case,
     cast,
-    exists,
     func,
     or_,
     select,
@@ -21,9 +20,11 @@ from sqlalchemy import column as sql_column
 from sqlalchemy.dialects.postgresql import JSONB
 
 from cdp import tables
+from cdp.identity.ledger import is_undone
 from schema.declare import Declared, enumeration
 from schema.edges import Arguments, Branch, Leaf, Many, One, Row, Scene, column, planned, row_of
 from schema.ids import global_id
+from schema.objects import numbers
 from schema.scalars import DateTime
 from schema.types.decision import IdentityDecision
 from schema.types.identity import SourceProfile, profiles_among
@@ -62,9 +63,8 @@ def _value(evidence: Row) -> ColumnElement[Any]:
 
 def _tied(evidence: Row, _: Arguments) -> Branch:
     profile = tables.source_profile.alias()
-    ids = func.jsonb_array_elements_text(evidence.table.c.profileIds).table_valued("id")
-    among = select(cast(ids.c.id, BigInteger)).correlate_except(ids)
-    return profiles_among(profile.c.id.in_(among), profile, evidence.scene)
+    tied = profile.c.id.in_(numbers(evidence.table.c.profileIds))
+    return profiles_among(tied, profile, evidence.scene)
 
 
 def _deciding(evidence: Row) -> Branch:
@@ -131,12 +131,6 @@ def _undone(event: Row) -> Branch:
     return Branch("MergeEvent", row_of(earlier, event.scene), query)
 
 
-def _is_undone(event: Row) -> ColumnElement[bool]:
-    later = tables.merge_event.alias()
-    undoing = select(1).where(later.c.undoes_event_id == event.table.c.id)
-    return exists(undoing.correlate_except(later))
-
-
 def _customer_id(name: str) -> Leaf:
     return Leaf(lambda row: global_id("Customer", row.table.c[name]))
 
@@ -176,7 +170,10 @@ class MergeEvent(Node):
     undoes: _MergeEvent | None = planned(
         One(_undone), "The earlier event that this one undoes; null where it undoes none."
     )
-    is_undone: bool = planned(Leaf(_is_undone), "Whether a later event undid this one.")
+    is_undone: bool = planned(
+        Leaf(lambda row: is_undone(row.table)),
+        "Whether it was taken back: by a later event, or with the decision that made it.",
+    )
     rule_version: int = column("rule_version", "The version of `identityRules` that decided.")
     actor: str = column("actor", "Who did it: `system`, the name of an API key, `local` or `cli`.")
     reason: str | None = column("reason", "Why, in words. Personal: null for a masked role.")

@@ -69,10 +69,14 @@ class WhoIsWho:
             "others": lambda _: self._profiles(row["other_ids"]),
             "decision": lambda _: decision_id and self.decision(self.decided[decision_id]),
             "undoes": lambda _: undone and self.event(self.events[undone]),
-            "isUndone": any(
-                each["undoes_event_id"] == row["id"] for each in self.rows["merge_event"]
-            ),
+            "isUndone": self._is_undone(row),
         }
+
+    def _is_undone(self, row: RowMapping) -> bool:
+        decision = self.decided.get(row["decision_id"])
+        if row["undoes_event_id"] is None and decision and decision["retracted_at"]:
+            return True
+        return any(each["undoes_event_id"] == row["id"] for each in self.rows["merge_event"])
 
     def _evidence(self, piece: Node) -> Node:
         is_decision = piece["kind"] == "decision"
