@@ -54,6 +54,10 @@ OPEN: Mapping[str, frozenset[str]] = {
         {"version", "document", "model_version", "applied_at", "actor", "reason"}
     ),
     "kind_rule": frozenset({"kind", "rule"}),
+    "payload": frozenset({"notes"}),
+    "user_error": frozenset({"code", "message", "path"}),
+    "identity_change": frozenset({"kind"}),
+    "trait_change": frozenset({"name"}),
     "sales_order": _OWNED
     | {"key", "placed_at", "currency", "total", "discount", "tax", "shipping", "status", "channel"},
     "order_line": _RECORD

@@ -24,6 +24,10 @@ from schema.edges import (
     row_of,
 )
 from schema.ids import row_id
+from schema.mutations.decide import DECIDE, DecideMatchPayload
+from schema.mutations.merge import MERGE, MergeCustomersPayload
+from schema.mutations.split import SPLIT, SplitCustomerPayload
+from schema.mutations.undo import UNDO, UndoMergePayload
 from schema.nodes import NUMBER, RECORD, Nodes, NodeType, number_parts, record_parts, shape
 from schema.scalars import SCALARS
 from schema.types.customer import (
@@ -187,10 +191,27 @@ class Query:
     )
 
 
+@strawberry.type(
+    description="Where every change begins; for the roles steward and admin. The fields of one"
+    " operation run one after another, each in a transaction of its own: one that is refused or"
+    " fails leaves nothing. What a caller can expect to go wrong stands in the payload's `errors`."
+    " Any other error makes the whole answer null and ends the operation: its `path` names the"
+    " field, and the fields before that one are kept."
+)
+class Mutation:
+    """The root fields that write."""
+
+    merge_customers: MergeCustomersPayload = MERGE
+    split_customer: SplitCustomerPayload = SPLIT
+    undo_merge: UndoMergePayload = UNDO
+    decide_match: DecideMatchPayload = DECIDE
+
+
 def build_schema() -> strawberry.Schema:
     """The schema, with every type that only an interface leads to."""
     return strawberry.Schema(
         query=Query,
+        mutation=Mutation,
         types=[Customer, SourceProfile, Order, Source, *ENTRY_TYPES],
         config=StrawberryConfig(scalar_map=dict(SCALARS), disable_field_suggestions=True),
     )

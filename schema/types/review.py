@@ -9,6 +9,7 @@ from sqlalchemy import (
     Double,
     FromClause,
     Select,
+    Subquery,
     Text,
     and_,
     any_,
@@ -42,6 +43,7 @@ from schema.edges import (
     row_of,
 )
 from schema.ids import Whole, cursor, decode_cursor, global_id
+from schema.objects import items
 from schema.scalars import DateTime
 from schema.types.connection import FORWARD, LATE, connection
 from schema.types.identity import SourceProfile, profiles_among
@@ -116,21 +118,9 @@ def _of_pair(review: Row, name: str) -> ColumnElement[Any]:
     return found.correlate_except(pair).scalar_subquery()
 
 
-def _parts(review: Row) -> FromClause:
+def _parts(review: Row) -> Subquery:
     """The comparisons of the scored pair, in the order in which the model made them."""
-    elements = func.jsonb_array_elements(_of_pair(review, "parts"))
-    parts = elements.table_valued("part", with_ordinality="position").render_derived(name="parts")
-    part = cast(parts.c.part, tables.match_pair.c.parts.type)
-    return (
-        select(
-            parts.c.position,
-            part["name"].astext.label("name"),
-            part["level"].astext.label("level"),
-            cast(part["weight"].astext, Double).label("weight"),
-        )
-        .correlate_except(parts)
-        .subquery()
-    )
+    return items(_of_pair(review, "parts"), {"name": Text(), "level": Text(), "weight": Double()})
 
 
 def _comparisons(review: Row, _: Arguments) -> Branch:

@@ -356,12 +356,23 @@ async def _leave_reviews(connection: AsyncConnection, ann: list[int]) -> None:
 
 
 async def open_business(connection: AsyncConnection) -> None:
-    """Ingest all of it, and leave one record that could not be taken."""
+    """All of it, with work of sources and of people on it."""
+    await ingest_business(connection)
+    await work_on_sources(connection)
+    await decide_some(connection)
+
+
+async def ingest_business(connection: AsyncConnection) -> None:
+    """What the sources tell, and nothing else."""
     for name, streams in SOURCES.items():
         for stream, rows in streams.items():
             await take(connection, stream, [_said(row) for row in rows], source=name)
     deleted_at = NOW - timedelta(days=1)
     await drop(connection, Deleted("customers", "s3", deleted_at))
+
+
+async def work_on_sources(connection: AsyncConnection) -> None:
+    """Runs that went well and badly, a place to resume, and a record that could not be taken."""
     shop = await a_source(connection, "shop")
     await connection.execute(
         tables.dead_letter.insert().values(
@@ -387,7 +398,6 @@ async def open_business(connection: AsyncConnection) -> None:
     await connection.execute(
         tables.checkpoint.insert().values(source_id=shop, stream="orders", cursor="page-4")
     )
-    await decide_some(connection)
 
 
 def _said(row: Row) -> Row:
