@@ -8,7 +8,6 @@ from sqlalchemy import ColumnElement, literal_column
 from sqlalchemy.dialects.postgresql import JSONB
 
 from cdp import tables
-from cdp.attributes import ATTRIBUTES
 from cdp.filters import predicate
 from cdp.keyset import Order as Sort
 from cdp.keyset import read_ordering, read_page, write_cursor
@@ -32,6 +31,7 @@ from schema.filters import filter_json
 from schema.ids import global_id
 from schema.scalars import Date, DateTime, Json
 from schema.traits import CustomerFilter, CustomerOrder, with_groups
+from schema.types.attributes import Address, attribute
 from schema.types.connection import FORWARD, LATE, connection
 from schema.types.decision import DECISIONS, IdentityDecision
 from schema.types.identity import (
@@ -48,30 +48,11 @@ from schema.types.order import OrderConnection, customer_orders
 from schema.types.review import CUSTOMER_REVIEWS, MatchReview
 from schema.types.timeline import TIMELINE_ARGUMENTS, TimelineConnection, timeline
 
-_ATTRIBUTES = {attribute.name: attribute for attribute in ATTRIBUTES}
-
-
-def _attribute(name: str) -> Declared:
-    attribute = _ATTRIBUTES[name]
-    masked = " Personal: null for a role that is masked." if attribute.is_personal else ""
-    return column(name, f"{attribute.doc} Null where no source tells it.{masked}")
-
 
 def _others(row: Row) -> ColumnElement[Any]:
     """A role that is masked sees none of them: any may be personal."""
     empty = literal_column("'{}'::jsonb", JSONB)
     return empty if row.scene.viewer.is_masked else row["attributes"]
-
-
-@strawberry.type(description="A postal address; all its parts come from the same source.")
-class Address:
-    """The composite `address` of a customer."""
-
-    street: str | None = _attribute("street")
-    city: str | None = _attribute("city")
-    region: str | None = _attribute("region")
-    postal_code: str | None = _attribute("postal_code")
-    country: str | None = _attribute("country")
 
 
 @with_groups
@@ -80,15 +61,15 @@ class _Customer(Node):
         Leaf(lambda row: global_id("Customer", row.table.c.id)),
         "Opaque and lasting. The id of a customer who was merged leads to the survivor.",
     )
-    name: str | None = _attribute("name")
-    first_name: str | None = _attribute("first_name")
-    last_name: str | None = _attribute("last_name")
-    email: str | None = _attribute("email")
-    phone: str | None = _attribute("phone")
-    birth_date: Date | None = _attribute("birth_date")
-    gender: str | None = _attribute("gender")
+    name: str | None = attribute("name")
+    first_name: str | None = attribute("first_name")
+    last_name: str | None = attribute("last_name")
+    email: str | None = attribute("email")
+    phone: str | None = attribute("phone")
+    birth_date: Date | None = attribute("birth_date")
+    gender: str | None = attribute("gender")
     address: Address = planned(Embedded(), "Where the customer lives, as far as it is known.")
-    language: str | None = _attribute("language")
+    language: str | None = attribute("language")
     created_at: DateTime = column("created_at", "When any source first knew the customer.")
     updated_at: DateTime = column("updated_at", "When the customer last changed here.")
     attributes: Json = planned(

@@ -1,5 +1,6 @@
 """Who a customer is made of: identifiers, source profiles, claims, and the history of merges."""
 
+from collections.abc import Callable
 from typing import Annotated, Any, Final
 
 import strawberry
@@ -21,9 +22,22 @@ from cdp.attributes import ATTRIBUTES, SURVIVORSHIP_RULE
 from cdp.errors import Forbidden
 from cdp.fields import camel_case
 from cdp.survivorship import claim_order
-from schema.edges import Arguments, Branch, Leaf, Many, One, Row, Scene, column, planned, row_of
+from schema.edges import (
+    Arguments,
+    Branch,
+    Embedded,
+    Leaf,
+    Many,
+    One,
+    Row,
+    Scene,
+    column,
+    planned,
+    row_of,
+)
 from schema.ids import global_id
-from schema.scalars import DateTime, Json
+from schema.scalars import Date, DateTime, Json
+from schema.types.attributes import Address, attribute
 from schema.types.node import Node
 from schema.types.records import source_name
 
@@ -96,6 +110,11 @@ def _profiles(customer: Row, _: Arguments) -> Branch:
     return Branch("SourceProfile", row_of(profile, customer.scene), query)
 
 
+def _full_name(column_of: Callable[[str], ColumnElement[Any]]) -> ColumnElement[Any]:
+    parts = func.concat_ws(" ", column_of("first_name"), column_of("last_name"))
+    return func.coalesce(column_of("full_name"), func.nullif(parts, ""))
+
+
 def _customer(row: Row) -> Branch:
     customer = tables.customer.alias()
     query = select().select_from(customer).where(customer.c.id == row.table.c.customer_id)
@@ -121,6 +140,14 @@ class SourceProfile(Node):
         "The person's id in the source. Personal, for it may be an address or a handle: null for a"
         " role that is masked.",
     )
+    name: str | None = planned(
+        Leaf(lambda row: _full_name(row.__getitem__)),
+        "The full name as the source tells it. Personal: null for a masked role.",
+    )
+    email: str | None = attribute("email")
+    phone: str | None = attribute("phone")
+    birth_date: Date | None = attribute("birth_date")
+    address: Address = planned(Embedded(), "The address as the source tells it.")
     record: Json | None = column(
         "payload", "The record as the source sent it. Personal: null for a role that is masked."
     )
@@ -161,10 +188,7 @@ _FULL_NAME: Final = "name"  # the one attribute that may be put together from tw
 
 
 def _claimed(profile: FromClause, name: str) -> ColumnElement[Any]:
-    if name == _FULL_NAME:
-        parts = func.concat_ws(" ", profile.c.first_name, profile.c.last_name)
-        return func.coalesce(profile.c.full_name, func.nullif(parts, ""))
-    return profile.c[name]
+    return _full_name(profile.c.__getitem__) if name == _FULL_NAME else profile.c[name]
 
 
 def _claims(customer: Row, arguments: Arguments) -> Branch:

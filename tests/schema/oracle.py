@@ -174,10 +174,6 @@ class Oracle:
         return None
 
     def _customer(self, row: RowMapping) -> Node:
-        address = {
-            camel_case(name): row[name]
-            for name in ("street", "city", "region", "postal_code", "country")
-        }
         profiles = [
             each for each in self.rows["source_profile"] if each["customer_id"] == row["id"]
         ]
@@ -186,7 +182,7 @@ class Oracle:
             **plain(row),
             "__typename": "Customer",
             "id": gid("Customer", row["id"]),
-            "address": address,
+            "address": _address(row),
             **self.traits[row["id"]],
             "identifiers": lambda _: self._identifiers(ids),
             "sourceProfiles": lambda _: [self._profile(each) for each in _by(profiles, "id")],
@@ -228,6 +224,10 @@ class Oracle:
             "id": gid("SourceProfile", row["id"]),
             "source": self.names[row["source_id"]],
             "record": row["payload"],
+            "name": row["full_name"]
+            or " ".join(filter(None, (row["first_name"], row["last_name"])))
+            or None,
+            "address": _address(row),
             "customer": lambda _: self._by_id(row["customer_id"]),
         }
 
@@ -357,6 +357,11 @@ class Oracle:
             if (row["source_id"], row["key"]) == (int(source), key):
                 return self._order(row)
         return None
+
+
+def _address(row: RowMapping) -> Node:
+    names = ("street", "city", "region", "postal_code", "country")
+    return {camel_case(name): row[name] for name in names}
 
 
 def _by(rows: Sequence[RowMapping], name: str) -> list[RowMapping]:
