@@ -33,6 +33,9 @@ MAX_REASON: Final = 500  # characters
 MAX_CUSTOMERS: Final = 100  # that are merged at once; nobody has looked at more
 MAX_PROFILES: Final = 10_000  # that one decision speaks of; more are no person
 
+NO_REASON: Final = "No reason was given."
+"""The reason of those decisions that explain themselves: an undo, an answer to a review."""
+
 _UNTIED: Final = "Decided before it was recorded whom they joined: split the customer instead."
 
 

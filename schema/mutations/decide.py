@@ -6,13 +6,11 @@ from typing import Final
 import strawberry
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from cdp.stewardship import decide
+from cdp.stewardship import NO_REASON, decide
 from schema.deeds import Caller, Deed, Outcome, deed
 from schema.edges import Value
 from schema.ids import row_id
 from schema.mutations.decision import COLUMNS, DRY_RUN, DecisionPayload, author, outcome
-
-NO_REASON: Final = "Decided in the review queue."
 
 
 @strawberry.input(description="An answer to a question of the review queue.")

@@ -6,13 +6,11 @@ from typing import Final
 import strawberry
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from cdp.stewardship import undo
+from cdp.stewardship import NO_REASON, undo
 from schema.deeds import Caller, Deed, Outcome, deed
 from schema.edges import Value
 from schema.ids import row_id
 from schema.mutations.decision import COLUMNS, DRY_RUN, DecisionPayload, author, outcome
-
-NO_REASON: Final = "It was undone without a word."
 
 
 @strawberry.input(description="An entry of the ledger that should not be.")

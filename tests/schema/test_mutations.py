@@ -207,7 +207,7 @@ async def test_undo_takes_back_a_decision_as_if_it_had_never_been(graph: Graph) 
     assert {each["id"] for each in undone["customers"]} == {ann, bob}
     (event,) = undone["mergeEvents"]
     assert event["undoes"] == {"id": event_id}
-    assert event["reason"] == "It was undone without a word."
+    assert event["reason"] == "No reason was given."
     assert undone["decision"]["retractedAt"] is not None
     query = "query ($id: ID!) { node(id: $id) { ... on MergeEvent { isUndone } } }"
     assert (await graph.read(query, id=event_id))["node"] == {"isUndone": True}
