@@ -546,6 +546,8 @@ match_review = Table(
     Column("opened_at", Instant, nullable=False),
     UniqueConstraint("kind", "value", "left_id", "right_id"),
     Index(None, "priority", "id"),
+    Index(None, "left_id"),
+    Index(None, "right_id"),
     comment="Evidence that joined not all whom it ties: two sides, for a person to decide.",
 )
 
@@ -571,6 +573,11 @@ merge_event = Table(
     Column("reason", Text, nullable=False),
     Column("decision_id", ForeignKey("identity_decision.id"), comment="Null: by the rules alone."),
     Column("undoes_event_id", ForeignKey("merge_event.id"), comment="Null: it undoes none."),
+    Index(
+        "ix_merge_event_undoes_event_id",
+        "undoes_event_id",
+        postgresql_where=text("undoes_event_id IS NOT NULL"),
+    ),
     comment="The ledger: every change of the map from source profile to customer.",
 )
 
