@@ -6,6 +6,7 @@ from sqlalchemy import func, select
 
 from cdp.customers import ProfileDay, lock_customers, refresh_days, refresh_facts
 from cdp.database import Database
+from cdp.loyalty.clock import refresh_points
 from cdp.tables import purchase_day
 from cdp.values import ProfileId
 from cdp.workspace import Workspace
@@ -14,8 +15,9 @@ DUE_BATCH: Final = 5_000  # days folded in one transaction
 
 
 async def refresh_due(database: Database, workspace: Workspace) -> int:
-    """Fold the days whose `next_change_at` has passed; returns how many there were.
+    """Fold what the clock made due; returns how many days and customers that were.
 
+    These are days with orders, and customers with points or a tier, whose next change has passed.
     An order dated tomorrow counts from tomorrow, a refund announced for Friday from Friday.
     """
     folded = 0
@@ -33,4 +35,4 @@ async def refresh_due(database: Database, workspace: Workspace) -> int:
             await refresh_facts(connection, customers)
         folded += len(due)
         if len(due) < DUE_BATCH:
-            return folded
+            return folded + await refresh_points(database)

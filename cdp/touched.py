@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Iterable
 from datetime import date, datetime
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from sqlalchemy import ARRAY, Date, Text, and_, any_, column, exists, func, literal, select
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from cdp.customers import ProfileDay
 from cdp.facts import RATE_VALID_DAYS, day_of, order_day
 from cdp.records import ExchangeRateRecord, OrderRecord, split_line_key
-from cdp.tables import PERSON_TABLES, order_line, refund, sales_order
+from cdp.tables import PERSON_TABLES, STREAM_TABLES, order_line, refund, sales_order
 from cdp.values import ProfileId, SourceId
 from cdp.versions import Changes, Driver
 from cdp.workspace import Workspace
@@ -21,9 +21,13 @@ COMPARED_COLUMNS = {
     "order_lines": ("order_key",),
     "products": ("category",),
     "exchange_rates": ("on", "currency", "base"),
+    "loyalty_entries": ("source_profile_id", "order_id"),
+    "subscriptions": ("source_profile_id",),
 }
 """What of a stored version tells which days it touched before it changed."""
 
+BELONGING_STREAMS: Final = ("loyalty_entries", "subscriptions")
+"""Streams that say how a person belongs to a programme: their owners are folded anew."""
 
 Rate: TypeAlias = tuple[date | None, str | None, str | None]
 """The day of an exchange rate, its currency and its base; null of a delete without a record."""
@@ -39,6 +43,7 @@ class Touched:
         self._source_id = source_id
         self._workspace = workspace
         self.days: set[ProfileDay] = set()
+        self.profiles: set[ProfileId] = set()
 
     def add(self, profile_id: ProfileId | None, placed_at: datetime | None) -> None:
         """The day of one order; nothing where nobody or no moment is known."""
@@ -53,6 +58,11 @@ class Touched:
         for _, stored in (*changes.changed, *changes.deleted):
             self.add(stored.row["source_profile_id"], stored.row["placed_at"])
 
+    def add_people(self, changes: Changes, owners: Iterable[ProfileId | None]) -> None:
+        """Whose the records of the batch are now, and whose they were before."""
+        said = [old.row["source_profile_id"] for _, old in (*changes.changed, *changes.deleted)]
+        self.profiles.update(one for one in (*owners, *said) if one is not None)
+
     async def add_dependents(self, stream: str, changes: Changes) -> None:
         """Orders that a refund, a line, a product or a rate of the batch speaks of."""
         stored = [old for _, old in (*changes.changed, *changes.deleted)]
@@ -66,6 +76,10 @@ class Touched:
                 # A delete may come before its record, and take a line of its order's away.
                 keys |= {split_line_key(one.key)[0] for one in changes.fresh}
                 await self._add_orders_of(keys | {old.row["order_key"] for old in stored})
+            case "loyalty_entries":
+                # An order that its source's own programme speaks of earns nothing here.
+                keys = {getattr(one, "order_id", None) for one in records}
+                await self._add_orders_of(keys | {old.row["order_id"] for old in stored})
             case "products":
                 was = {old.row["key"]: old.row["category"] for old in stored}
                 await self._add_products(
@@ -139,6 +153,9 @@ def _rate_of(record: ExchangeRateRecord) -> Rate:
     return record.on, record.currency.upper(), record.base.upper()
 
 
+_BELONGING_TABLES: Final = tuple(STREAM_TABLES[stream].name for stream in BELONGING_STREAMS)
+
+
 async def adopt_waiting(
     driver: Driver, source_id: SourceId, owners: dict[str, ProfileId], touched: Touched
 ) -> None:
@@ -162,3 +179,5 @@ async def adopt_waiting(
         )
         for one in adopted:
             touched.add(one["id"], one["placed_at"])
+        if name in _BELONGING_TABLES:
+            touched.profiles.update(one["id"] for one in adopted)
