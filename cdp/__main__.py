@@ -15,6 +15,7 @@ COMMANDS: Final = {
     "config": "cdp.cli.config:config",
     "connector": "cdp.cli.connector:connector",
     "export": "cdp.cli.export:export",
+    "loyalty": "cdp.cli.loyalty:loyalty",
     "deadletter": "cdp.cli.deadletter:deadletter",
     "key": "cdp.cli.key:key",
     "schema": "cdp.cli.schema:schema",

@@ -2,7 +2,8 @@
 
 import math
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -164,7 +165,9 @@ class History:
         """Everything that happens, in order."""
         for source in SOURCES:
             for person in PEOPLE:
-                await self._tell(source, "customers", {"id": person, "updated_at": self._moment().isoformat()})
+                await self._tell(
+                    source, "customers", {"id": person, "updated_at": self._moment().isoformat()}
+                )
         for name, given in events:
             await getattr(self, f"_{name}")(**given)
             self.seen[name] += 1
@@ -239,7 +242,7 @@ class History:
         row = await self._row(customer_id)
         spendable = row["loyalty_points"] or 0
         act = an_act(key)
-        try:
+        with refusable("INSUFFICIENT_POINTS") as refused:
             match kind:
                 case "redeem":
                     await redeem_points(self.connection, customer_id, act, points=points)
@@ -252,8 +255,7 @@ class History:
                     await adjust_points(self.connection, customer_id, points, act)
                 case _:
                     await adjust_points(self.connection, customer_id, -points, act)
-        except CdpError as refusal:
-            assert refusal.code == "INSUFFICIENT_POINTS", refusal
+        if refused:
             assert kind not in {"earn", "adjust"}
             assert spendable < points, "what there is can be spent"
             return
@@ -277,12 +279,9 @@ class History:
         key = self.acts[which % len(self.acts)]
         act = an_act(f"{kind}-{len(self.acts)}-{key}")
         done = {"capture": capture_hold, "release": release_hold, "reverse": reverse}[kind]
-        try:
+        with refusable("CLOSED", "BAD_REQUEST") as refused:
             await done(self.connection, key, act)
-        except CdpError as refusal:
-            assert refusal.code in {"CLOSED", "BAD_REQUEST"}, refusal
-            return
-        if kind == "capture":
+        if kind == "capture" and not refused:
             self.acts.append(act.key)
 
     async def _map(self, *, kind: str, which: int) -> None:
@@ -290,7 +289,7 @@ class History:
         author = Author("test", "A history says so.")
         customers = await self._customers()
         customer_id = CustomerId(customers[which % len(customers)])
-        try:
+        with refusable("BAD_REQUEST", "NOT_FOUND"):
             if kind == "merge":
                 pair = [customer_id, CustomerId(customers[(which + 1) % len(customers)])]
                 await merge_customers(self.connection, pair, author, WORKSPACE)
@@ -311,8 +310,6 @@ class History:
                 if ids:
                     event_id = ids[which % len(ids)]
                     await undo(self.connection, event_id, author, WORKSPACE)
-        except CdpError as refusal:
-            assert refusal.code in {"BAD_REQUEST", "NOT_FOUND"}, refusal
         assert await self._entries() == before, "merges and splits move no point"
 
     # What must hold -------------------------------------------------------------------------
@@ -325,7 +322,7 @@ class History:
         await self._check_facts()
 
     async def check_again(self) -> None:
-        """Delivering all of it again, rebuilding, and the clock at the same moment change nothing."""
+        """A replay, a rebuild, and the clock at the same moment change nothing."""
         await run_clock(self.connection)
         entries, facts = await self._entries(), await self._facts()
         for source in SOURCES:
@@ -360,10 +357,12 @@ class History:
         same = " AND ".join(f"l.{name} = s.{name}" for name in ACCOUNT_NAMES)
         for claim, query in {
             "a transaction sums to zero": (
-                f"SELECT 1 FROM points_entry GROUP BY transaction_id HAVING sum({total}) <> 0"
+                "SELECT 1 FROM points_entry GROUP BY transaction_id"  # noqa: S608  # our own names
+                f" HAVING sum({total}) <> 0"
             ),
             "a lot is the sum of its entries": (
-                f"SELECT 1 FROM (SELECT lot_id, {sums} FROM points_entry GROUP BY lot_id) s"
+                f"SELECT 1 FROM (SELECT lot_id, {sums}"  # noqa: S608  # our own names
+                " FROM points_entry GROUP BY lot_id) s"
                 f" FULL JOIN points_lot l ON l.id = s.lot_id WHERE ({same}) IS NOT TRUE"
             ),
             "no lot is below zero": (
@@ -464,5 +463,17 @@ class History:
             assert moved == self.acted[kind], f"every {kind} moved what it said"
 
 
-def _sums(rows: Any) -> dict[tuple[int, int], int]:
+@contextmanager
+def refusable(*codes: str) -> Iterator[list[str]]:
+    """Takes refusals of these codes, and tells them; any other is an error."""
+    refused: list[str] = []
+    try:
+        yield refused
+    except CdpError as refusal:
+        if refusal.code not in codes:
+            raise
+        refused.append(refusal.code)
+
+
+def _sums(rows: Iterable[Sequence[Any]]) -> dict[tuple[int, int], int]:
     return {(row[0], row[1]): int(row[2]) for row in rows if row[2]}
