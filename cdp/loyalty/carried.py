@@ -94,21 +94,23 @@ async def post_entries(connection: AsyncConnection, profile_ids: Collection[Prof
                 if one.points <= 0 and not took:
                     continue
                 journal.lots.append(lot)
-            _carry(journal, lot, max(one.points, 0), took, one)
+            _carry(journal, lot, max(one.points, 0), took)
     for identity, lot in stored.items():
         if identity not in wanted:
-            _carry(journal, lot, 0, 0, None)
+            _carry(journal, lot, 0, 0)
         journal.settle(lot)
     await post(driver, journal, Cause(RECORDS))
 
 
-def _carry(journal: Journal, lot: Lot, points: int, took: int, told: Told | None) -> None:
+def _carry(journal: Journal, lot: Lot, points: int, took: int) -> None:
+    """Bring a lot to what the source gave and what it took."""
     issued, gone = -points - lot.accounts.issued, took - lot.accounts.carried
-    kind = told.kind if told is not None and not issued > 0 else "take_back"
     if issued:
-        journal.move(lot, kind, lot.earned_at, issued=issued)
+        given = "earn" if lot.is_earned else "adjust"
+        at = lot.earned_at if lot.id is None else journal.at
+        journal.move(lot, given if issued < 0 else "take_back", at, issued=issued)
     if gone:
-        journal.move(lot, "redeem" if gone > 0 else "take_back", journal.at, carried=gone)
+        journal.move(lot, "carry", journal.at, carried=gone)
 
 
 def _lot_of(one: Told) -> Lot:

@@ -36,6 +36,7 @@ LoyaltyEntryKind: Declared = enumeration(
         "EXPIRE": "Their last day has passed.",
         "REDEEM": "Points were spent.",
         "ADJUST": "Points were added or taken by hand.",
+        "CARRY": "A source's own programme took points, or gave back what it had taken.",
         "HOLD": "Points were set aside for a purchase under way.",
         "CAPTURE": "What was set aside was spent.",
         "RELEASE": "What was set aside was given back.",
