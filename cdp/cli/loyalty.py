@@ -2,6 +2,7 @@
 
 import getpass
 import uuid
+from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -9,20 +10,23 @@ from typing import Final
 
 import click
 from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cdp import tables
 from cdp.cli.session import Session, runs
 from cdp.database import driver as driver_of
 from cdp.errors import BadInput, NotFound
-from cdp.loyalty.accounts import soonest_first
-from cdp.loyalty.acts import Act, Receipt, adjust_points, earn_points, redeem_points, reverse
+from cdp.loyalty.accounts import Lot, soonest_first
+from cdp.loyalty.acts import adjust_points, earn_points, redeem_points, reverse
 from cdp.loyalty.application import apply_programme, current_terms
+from cdp.loyalty.desk import Act, Receipt
 from cdp.loyalty.ledger import lots_of
 from cdp.loyalty.programme import parse_programme, summary
 from cdp.loyalty.standing import refer, suspend
 from cdp.query import present
 from cdp.traits.loyalty import LOYALTY
 from cdp.values import CustomerId
+from cdp.workspace import Workspace
 
 MOST_ID: Final = 2**63 - 1
 
@@ -107,51 +111,45 @@ async def balance(session: Session, customer: int) -> None:
     async with session.database() as database:
         workspace = await session.workspace(database)
         async with database.read_only() as connection:
-            profile, row = tables.source_profile.c, tables.customer.c
-            now = datetime.now(UTC)
-            scope = present(now, workspace)
-            survivor = select(profile.customer_id).where(profile.id == customer).scalar_subquery()
-            found = (
-                await connection.execute(
-                    select(*(trait(scope).label(trait.name) for trait in LOYALTY.traits)).where(
-                        row.id == survivor
-                    )
-                )
-            ).one_or_none()
-            if found is None:
-                raise NotFound(f"There is no customer {customer}.", todo="Search for the customer.")
+            shown = await _standing(connection, customer, workspace)
+            profile = tables.source_profile.c
             profiles = await connection.scalars(
-                select(profile.id).where(profile.customer_id == survivor)
+                select(profile.id).where(profile.customer_id == shown["customer"])
             )
             lots = await lots_of(await driver_of(connection), list(profiles))
-    shown = {
-        name: getattr(value, "value", value)
-        for name, value in found._mapping.items()  # noqa: SLF001  # its public name for a row as a mapping
-    }
-    open_lots = [
-        {
-            "origin": lot.origin,
-            "key": lot.key,
-            "available": lot.accounts.available,
-            "pending": lot.accounts.pending,
-            "held": lot.accounts.held,
-            "owed": lot.accounts.owed,
-            "available_at": lot.available_at,
-            "expires_at": lot.expires_at,
-        }
-        for lot in soonest_first(lots)
-        if any((lot.accounts.available, lot.accounts.pending, lot.accounts.held, lot.accounts.owed))
-    ]
+    there = [lot for lot in map(_lot, soonest_first(lots)) if any(lot[name] for name in _SHOWN)]
     lines = [f"{name.replace('_', ' ')}: {_plain(value)}" for name, value in shown.items()]
-    lines += [
-        f"  {lot['origin']} {lot['key']}: "
-        + ", ".join(
-            f"{lot[name]} {name}" for name in ("available", "pending", "held", "owed") if lot[name]
-        )
-        + (f", until {lot['expires_at']:%Y-%m-%d %H:%M} UTC" if lot["expires_at"] else "")
-        for lot in open_lots
-    ]
-    session.show({**shown, "lots": open_lots}, "\n".join(lines))
+    session.show({**shown, "lots": there}, "\n".join([*lines, *map(_lot_line, there)]))
+
+
+async def _standing(
+    connection: AsyncConnection, customer: int, workspace: Workspace
+) -> dict[str, object]:
+    """The loyalty traits of a customer; a merged id leads to its survivor. Raises NotFound."""
+    profile, row = tables.source_profile.c, tables.customer.c
+    scope = present(datetime.now(UTC), workspace)
+    survivor = select(profile.customer_id).where(profile.id == customer).scalar_subquery()
+    traits = (trait(scope).label(trait.name) for trait in LOYALTY.traits)
+    query = select(row.id.label("customer"), *traits).where(row.id == survivor)
+    found = (await connection.execute(query)).mappings().one_or_none()
+    if found is None:
+        raise NotFound(f"There is no customer {customer}.", todo="Search for the customer.")
+    return {name: getattr(value, "value", value) for name, value in found.items()}
+
+
+_SHOWN: Final = ("available", "pending", "held", "owed")
+
+
+def _lot(lot: Lot) -> dict[str, object]:
+    accounts = {name: getattr(lot.accounts, name) for name in _SHOWN}
+    dates = {"available_at": lot.available_at, "expires_at": lot.expires_at}
+    return {"origin": lot.origin, "key": lot.key, **accounts, **dates}
+
+
+def _lot_line(lot: Mapping[str, object]) -> str:
+    there = ", ".join(f"{lot[name]} {name}" for name in _SHOWN if lot[name])
+    until = f", until {lot['expires_at']:%Y-%m-%d %H:%M} UTC" if lot["expires_at"] else ""
+    return f"  {lot['origin']} {lot['key']}: {there}{until}"
 
 
 @loyalty.command("earn")

@@ -18,13 +18,6 @@ from cdp.tables import LOYALTY_COLUMNS, LoyaltyStatus
 from cdp.values import CustomerId
 from cdp.versions import Driver
 
-_MEMBERS: Final = {
-    "everyone": "true",
-    "customers": "p.stream = 'customers' OR carries.card",
-    "card": "carries.card",
-}
-"""Which source profiles make a member; the same as `cdp.loyalty.orders` asks of an order's."""
-
 
 @dataclass(frozen=True, slots=True)
 class Row:
@@ -98,7 +91,7 @@ class _Found:
     def row(self, customer_id: CustomerId) -> tuple[Row, Standing | None]:
         """The columns of one customer, and where they stand among the tiers."""
         person, sums = self.people.get(customer_id), self.sums.get(customer_id)
-        if person is None or not (person["is_member"] or sums is not None):
+        if person is None or not (_is_member(person, self.terms) or sums is not None):
             return _NOBODY, None
         tier, where = self._tier(customer_id, person)
         moments: list[datetime | None] = [self.changes.get(customer_id)]
@@ -149,11 +142,18 @@ async def members_of(
     driver: Driver, ids: Sequence[CustomerId], terms: Terms, at: datetime
 ) -> set[CustomerId]:
     """Those of the given customers who may be given something."""
-    return _members(await _people(driver, ids, terms, at))
+    return _members(await _people(driver, ids, terms, at), terms)
 
 
-def _members(people: Iterable[asyncpg.Record]) -> set[CustomerId]:
-    return {one["customer_id"] for one in people if one["is_member"] and not one["is_suspended"]}
+def _members(people: Iterable[asyncpg.Record], terms: Terms) -> set[CustomerId]:
+    return {
+        one["customer_id"] for one in people if _is_member(one, terms) and not one["is_suspended"]
+    }
+
+
+def _is_member(person: asyncpg.Record, terms: Terms | None) -> bool:
+    has_account, has_card = person["has_account"], person["has_card"]
+    return terms is not None and terms.programme.takes(has_account=has_account, has_card=has_card)
 
 
 def _status(person: asyncpg.Record) -> LoyaltyStatus:
@@ -172,7 +172,7 @@ async def _read(
         changes[row["customer_id"]] = row["moment"]
     people = {row["customer_id"]: row for row in await _people(driver, ids, terms, at)}
     if terms is not None:
-        members = _members(people.values())
+        members = _members(people.values(), terms)
         for customer_id, moment in (await next_award_at(driver, members, terms, at)).items():
             changes[customer_id] = min(moment, changes.get(customer_id, moment))
         for award in await due_awards(driver, members, terms, at):
@@ -190,11 +190,11 @@ async def _read(
 async def _people(
     driver: Driver, ids: Sequence[CustomerId], terms: Terms | None, at: datetime
 ) -> Sequence[asyncpg.Record]:
-    """Of each customer: whether a member, since when, paid since when, suspended."""
+    """Of each customer: what makes a member, since when, paid since when, suspended."""
     paid = terms.programme.paid.plans if terms and terms.programme.paid else []
-    is_member = _MEMBERS[terms.programme.members] if terms is not None else "false"
     return await driver.fetch(
-        f"SELECT p.customer_id, bool_or({is_member}) AS is_member,"  # noqa: S608  # texts are our own
+        "SELECT p.customer_id, bool_or(p.stream = 'customers') AS has_account,"
+        " bool_or(carries.card) AS has_card,"
         " min(coalesce(p.created_at, p.first_stored_at)) AS member_since,"
         " bool_or(coalesce(standing.is_suspended, false)) AS is_suspended,"
         " min(paid.started_at) AS paid_since"

@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cdp.database import driver as driver_of
 from cdp.errors import BadInput
-from cdp.loyalty.acts import Act, Desk, Receipt, find_act, is_closed, open_desk, profiles_of_act
+from cdp.loyalty.desk import Act, Desk, Receipt, find_act, is_closed, open_desk, profiles_of_act
 from cdp.loyalty.ledger import CLOCK, Cause, Journal, post, read_lots
 from cdp.loyalty.refusals import HoldClosed, InsufficientPoints
 from cdp.values import CustomerId

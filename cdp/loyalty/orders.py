@@ -151,11 +151,8 @@ def _terms_for(row: Row[Any], versions: Sequence[Terms]) -> Terms | None:
     programme = terms.programme
     if row.source in programme.without_sources:
         return None
-    if programme.members == "card" and not row.has_card:
-        return None
-    if programme.members == "customers" and not (row.has_card or row.stream == "customers"):
-        return None
-    return terms
+    is_member = programme.takes(has_account=row.stream == "customers", has_card=row.has_card)
+    return terms if is_member else None
 
 
 def _purchase(row: Row[Any], terms: Terms) -> Purchase:

@@ -179,6 +179,16 @@ class Programme(_Part, frozen=True):
     challenge: Annotated[list[Challenge], Meta(max_length=MAX_RULES)] = []
     referral: Referral | None = None
 
+    def takes(self, *, has_account: bool, has_card: bool) -> bool:
+        """Whether somebody is a member, by an account (a customer's record) or a card."""
+        match self.members:
+            case "everyone":
+                return True
+            case "customers":
+                return has_account or has_card
+            case "card":
+                return has_card
+
     @property
     def birthday(self) -> BirthdayRule | None:
         """The rule of birthdays; there is one at most."""

@@ -8,9 +8,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cdp import tables
 from cdp.loyalty.accounts import ACCOUNT_NAMES
-from cdp.loyalty.acts import Act
 from cdp.loyalty.application import apply_programme
 from cdp.loyalty.clock import bring_up_to_date
+from cdp.loyalty.desk import Act
 from cdp.values import CustomerId
 from tests.cdp.ingesting import WORKSPACE
 

@@ -11,8 +11,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from cdp import tables
 from cdp.database import Database
 from cdp.errors import BadInput, CdpError, NotFound
-from cdp.loyalty.acts import Act, adjust_points, earn_points, redeem_points, reverse
+from cdp.loyalty.acts import adjust_points, earn_points, redeem_points, reverse
 from cdp.loyalty.application import apply_programme
+from cdp.loyalty.desk import Act
 from cdp.loyalty.holds import capture_hold, hold_points, release_hold
 from cdp.loyalty.refusals import PointsRefused
 from cdp.loyalty.standing import suspend
