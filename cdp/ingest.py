@@ -29,6 +29,9 @@ from cdp.errors import Fenced, NotFound
 from cdp.identity.evidence import CONTACT
 from cdp.identity.people import Claims, contact_identifiers
 from cdp.identity.rules import read_rules
+from cdp.loyalty.carried import post_entries
+from cdp.loyalty.fold import refresh_loyalty
+from cdp.loyalty.orders import days_of_new_members
 from cdp.profiles import (
     CUSTOMERS,
     STORED_COLUMNS,
@@ -41,7 +44,7 @@ from cdp.profiles import (
 from cdp.records import STREAMS, ExchangeRateRecord, OrderRecord, line_names
 from cdp.rows import EMBEDDED_LINE_COLUMNS, columns_of, embedded_line_row, order_status, row_of
 from cdp.tables import PERSON_TABLES, STREAM_TABLES, order_line
-from cdp.touched import COMPARED_COLUMNS, Touched, adopt_waiting
+from cdp.touched import BELONGING_STREAMS, COMPARED_COLUMNS, Touched, adopt_waiting
 from cdp.values import ProfileId, SourceId
 from cdp.versions import Changes, Driver, Version, compare, copy_rows, keep_old, version_of
 from cdp.workspace import Workspace, take_turn
@@ -242,6 +245,8 @@ class _Writer:
                 self._touched.add_orders(changes, owners)
             if stream in ACTIVITY_STREAMS:
                 self._touched.add_activity(changes, owners)
+            if stream in BELONGING_STREAMS:
+                self._touched.add_people(changes, owners)
         await copy_rows(self._driver, STREAM_TABLES[stream], columns, rows)
         if stream == "orders":
             await self._write_lines(changes)
@@ -318,18 +323,25 @@ class _Writer:
     async def _fold(self, people: People) -> None:
         """Facts of whoever was touched, with their customers locked before anything is read."""
         days = self._touched.days
+        days |= await days_of_new_members(self._driver, people.touched - people.fresh)
         # Profiles that came with this batch have no days yet but those counted here, and a
         # customer of theirs alone is not there yet for others to change.
         stored = people.touched - people.fresh | people.moved
         buying, active = {profile_id for profile_id, _ in days}, self._touched.active
+        belonging = self._touched.profiles
+        told = buying | belonging
         described = (people.customers | people.left_customers) - people.alone
-        locked = await lock_customers(self._connection, buying | active | stored, described)
+        locked = await lock_customers(self._connection, told | active | stored, described)
         await add_alone(self._connection, people.alone)
         await refresh_attributes(self._connection, described)
         await refresh_days(self._connection, days, self._workspace)
+        await post_entries(self._connection, belonging)
         counted = locked
         if stored or active:
-            counted = await customers_of(self._connection, buying | people.moved)
+            counted = await customers_of(self._connection, told | people.moved)
         await refresh_facts(self._connection, counted | people.left_customers)
         engaged = await customers_of(self._connection, active | people.moved)
         await refresh_activity(self._connection, engaged | people.left_customers, self._workspace)
+        await refresh_loyalty(
+            self._connection, (described | people.alone) - counted - people.left_customers
+        )

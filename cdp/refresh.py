@@ -12,6 +12,7 @@ from cdp.customers import (
     refresh_facts,
 )
 from cdp.database import Database
+from cdp.loyalty.clock import refresh_points
 from cdp.tables import customer, purchase_day
 from cdp.values import CustomerId, ProfileId
 from cdp.workspace import Workspace
@@ -22,7 +23,8 @@ DUE_BATCH: Final = 5_000  # days, or customers, folded in one transaction
 async def refresh_due(database: Database, workspace: Workspace) -> int:
     """Fold whatever a moment gone by has changed; returns how many days and customers there were.
 
-    An order dated tomorrow counts from tomorrow, a subscription until it ends.
+    An order dated tomorrow counts from tomorrow, a subscription until it ends, points until they
+    expire.
     """
     return await _refresh_days_due(database, workspace) + await _refresh_activity_due(
         database, workspace
@@ -63,4 +65,4 @@ async def _refresh_days_due(database: Database, workspace: Workspace) -> int:
             await refresh_facts(connection, customers)
         folded += len(due)
         if len(due) < DUE_BATCH:
-            return folded
+            return folded + await refresh_points(database)
