@@ -1,22 +1,25 @@
 """Source profiles: customers' records and contacts, from versions to evidence to stored rows."""
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from operator import attrgetter
 from typing import Any, Final, cast
+
+import msgspec
 
 from cdp.identity import ledger
 from cdp.identity.component import read_profiles
 from cdp.identity.evidence import CONTACT, Evidence, Identifier
-from cdp.identity.names import Person
 from cdp.identity.people import (
+    NOBODY,
     Claims,
     claims_of,
-    compared_digest,
     contact_identifiers,
     first_of,
     identifiers_of,
+    no_claims,
 )
 from cdp.identity.resolve import resolve
 from cdp.identity.rules import Rules
@@ -27,7 +30,6 @@ from cdp.values import CustomerId, ProfileId, SourceId
 from cdp.versions import Changes, Driver, Version, copy_rows, keep_old
 
 CUSTOMERS: Final = "customers"
-NOBODY: Final = Person("", "")
 
 STORED_COLUMNS: Final = ("id", "customer_id", "first_stored_at")
 """What of a stored profile outlives its versions."""
@@ -36,6 +38,9 @@ _ATTRIBUTE_COLUMNS: Final = (
     "first_name", "last_name", "full_name", "birth_date", "gender", "street", "city", "region",
     "postal_code", "language", "loyalty_card", "created_at",
 )  # fmt: skip
+_attributes: Final[Callable[[CustomerRecord], tuple[Any, ...]]] = attrgetter(*_ATTRIBUTE_COLUMNS)
+_NO_ATTRIBUTES: Final = (None,) * len(_ATTRIBUTE_COLUMNS)
+
 _COLUMNS: Final = (
     "id", "customer_id", "stream", "first_stored_at", "given_key", "family_key", "email", "phone",
     "compared_digest", "country", "tags", *_ATTRIBUTE_COLUMNS, *BASE_COLUMNS,
@@ -77,18 +82,14 @@ class People:
     moves: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class _Row:
+class _Row(msgspec.Struct, frozen=True):
     """A row of `source_profile` but for its customer, which evidence decides."""
 
     profile_id: ProfileId
     stream: str
     version: Version
     first_stored_at: datetime
-    person: Person
-    email: str | None
-    phone: str | None
-    compared_digest: bytes = b""
+    claims: Claims
 
 
 def contact_key(identifier: Identifier) -> str:
@@ -145,20 +146,21 @@ class _Writer:
     ) -> None:
         origin = self._origin
         record = cast("CustomerRecord | None", version.record)
-        person, said = NOBODY, [Identifier(f"external:{origin.name}", version.key)]
-        if record is not None:
+        if record is None:
+            claims = no_claims(version.key, origin.name)
+        else:
             claims = self._claims.get(id(record)) or claims_of(record, origin.name, origin.region)
-            person, said = claims.person, claims.identifiers
-        rank = (origin.name, CUSTOMERS, version.key)
-        digest = compared_digest(record, person, said)
+        said = claims.identifiers
         self._evidence[profile_id] = Evidence(
-            profile_id, rank, person, current=frozenset(said), all=set(said), digest=digest
+            profile_id,
+            (origin.name, CUSTOMERS, version.key),
+            claims.person,
+            current=frozenset(said),
+            all=set(said),
+            digest=claims.digest,
         )
         self._people.owners[CUSTOMERS, version.key] = profile_id
-        email, phone = first_of(said, "email"), first_of(said, "phone")
-        self._rows.append(
-            _Row(profile_id, CUSTOMERS, version, first_stored_at, person, email, phone, digest)
-        )
+        self._rows.append(_Row(profile_id, CUSTOMERS, version, first_stored_at, claims))
 
     async def _add_late(self, late: Sequence[Version]) -> None:
         """An old version changes no attribute, but its identifiers are evidence like any other."""
@@ -217,10 +219,9 @@ class _Writer:
             self._people.owners[CONTACT, key] = profile_id
             self._people.fresh.add(profile_id)
             email, phone = first_of(identifiers, "email"), first_of(identifiers, "phone")
+            claims = Claims(NOBODY, identifiers, email, phone, b"")
             version = Version(key, None, b"null", b"", None, None)
-            self._rows.append(
-                _Row(profile_id, CONTACT, version, origin.learned_at, NOBODY, email, phone)
-            )
+            self._rows.append(_Row(profile_id, CONTACT, version, origin.learned_at, claims))
 
     async def write(self, changes: Changes) -> People:
         """Resolve against what is stored, then write profiles, identifiers, map and ledger."""
@@ -258,21 +259,21 @@ class _Writer:
         return {customer_id for customer_id in live if profile_count[customer_id] == 1}
 
     def _row(self, row: _Row, customer_id: CustomerId) -> tuple[Any, ...]:
-        record = row.version.record
-        country, tags = getattr(record, "country", None), getattr(record, "tags", None)
+        record, claims = cast("CustomerRecord | None", row.version.record), row.claims
+        country, tags = (None, None) if record is None else (record.country, record.tags)
         return (
             row.profile_id,
             customer_id,
             row.stream,
             row.first_stored_at,
-            row.person.given,
-            row.person.family,
-            row.email,
-            row.phone,
-            row.compared_digest,
+            claims.person.given,
+            claims.person.family,
+            claims.email,
+            claims.phone,
+            claims.digest,
             country.upper() if country else None,
             json_text(tags) if tags else None,
-            *(getattr(record, name, None) for name in _ATTRIBUTE_COLUMNS),
+            *(_NO_ATTRIBUTES if record is None else _attributes(record)),
             *base_row(self._origin.source_id, row.version, self._origin.learned_at),
         )
 

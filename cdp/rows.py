@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
+from operator import attrgetter
 from typing import Any, Final
 
 import msgspec
@@ -125,10 +126,6 @@ def _json(name: str) -> Callable[[Record], object]:
     return get
 
 
-def _plain(name: str) -> Callable[[Record], object]:
-    return lambda record: getattr(record, name)
-
-
 def _make_getters(
     stream: str, record_type: type[Record]
 ) -> Sequence[tuple[str, Callable[[Record], Any]]]:
@@ -143,7 +140,7 @@ def _make_getters(
     for name in record_type.__struct_fields__:
         column = _RENAMED.get(name, {}).get(stream, name)
         if column in table.c and column not in BASE_COLUMNS and name not in _NOT_COPIED:
-            getters.append((column, special.get(name, _plain(name))))
+            getters.append((column, special.get(name, attrgetter(name))))
     return getters
 
 

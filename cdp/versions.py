@@ -1,11 +1,13 @@
 """Versions of records: which of two is newer, what a batch changes, and how that is written."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Final, TypeAlias
 
 import asyncpg
+import msgspec
+from msgspec.structs import replace
 from sqlalchemy import Table
 
 from cdp.delivery import Deleted, Received
@@ -19,8 +21,7 @@ _DELETE: Final = b"deleted "
 """How the digest of a delete begins; its moment follows."""
 
 
-@dataclass(frozen=True, slots=True)
-class Version:
+class Version(msgspec.Struct, frozen=True):
     """One version of one record as it was delivered; `record` is None for a delete.
 
     `at`: when the source wrote the content. `deleted_at`: when it deleted the record.
@@ -40,8 +41,7 @@ class Version:
         return self.digest.startswith(_DELETE)
 
 
-@dataclass(frozen=True, slots=True)
-class Stored:
+class Stored(msgspec.Struct, frozen=True):
     """The current version as the database holds it, with the columns asked for beside."""
 
     version: Version
