@@ -1,6 +1,6 @@
 """Source profiles: customers' records and contacts, from versions to evidence to stored rows."""
 
-from collections import Counter
+import asyncio
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -21,7 +21,7 @@ from cdp.identity.people import (
     identifiers_of,
     no_claims,
 )
-from cdp.identity.resolve import resolve
+from cdp.identity.resolve import conclude, gather
 from cdp.identity.rules import Rules
 from cdp.records import CustomerRecord
 from cdp.rows import BASE_COLUMNS, base_row, json_text
@@ -67,9 +67,9 @@ class People:
 
     `owners`: (stream, key) to profile, for customers' records and contacts of the batch; `fresh`
     those stored by it, `touched` those that it tells something of. `customers` are those of the
-    touched ones now; `alone` those of them who are new and have one live profile; `moved` are
-    profiles stored before that left a customer, `left_customers` whom they left. `moves` counts
-    every change of the map, those of fresh profiles too.
+    touched ones now; `alone` those of them who are new and have one live profile, which nothing
+    ties to anybody; `moved` are profiles stored before that left a customer, `left_customers` whom
+    they left. `moves` counts every change of the map, those of fresh profiles too.
     """
 
     owners: dict[tuple[str, str], ProfileId] = field(default_factory=dict)
@@ -226,23 +226,29 @@ class _Writer:
     async def write(self, changes: Changes) -> People:
         """Resolve against what is stored, then write profiles, identifiers, map and ledger."""
         people, rules = self._people, self._origin.rules
-        resolution = await resolve(self._driver, self._evidence, self._people.fresh, rules)
+        component = await gather(self._driver, self._evidence, people.fresh, rules)
+        # While we work out who is who, the database takes what does not depend on it.
+        resolution, _ = await asyncio.gather(
+            asyncio.to_thread(conclude, component, rules), self._write_certain(component.alone)
+        )
         await keep_old(
             self._driver, self._origin.source_id, CUSTOMERS, changes, self._origin.learned_at
         )
-        await self._write_identifiers()
-        await copy_rows(
-            self._driver,
-            source_profile,
-            _COLUMNS,
-            [self._row(row, resolution.customer_of[row.profile_id]) for row in self._rows],
+        await self._write_profiles(
+            self._row(row, resolution.customer_of[row.profile_id])
+            for row in self._rows
+            if row.profile_id not in component.alone
         )
         await self._complete_contacts()
         written = {row.profile_id for row in self._rows}
         await ledger.record(self._driver, resolution, rules, self._origin.learned_at, written)
         people.touched.update(self._evidence)
         people.customers.update(resolution.customer_of.values())
-        people.alone = self._alone(resolution.customer_of)
+        people.alone = {
+            CustomerId(row.profile_id)
+            for row in self._rows
+            if row.profile_id in component.alone and row.version.deleted_at is None
+        }
         for move in resolution.moves:
             stored = set(move.profile_ids) - people.fresh
             people.moved |= stored
@@ -251,12 +257,17 @@ class _Writer:
         people.moves = len(resolution.moves)
         return people
 
-    def _alone(self, customer_of: Mapping[ProfileId, CustomerId]) -> set[CustomerId]:
-        """Customers of one profile, which this batch has brought and which is live."""
-        profile_count = Counter(customer_of.values())
-        fresh = (row for row in self._rows if row.profile_id in self._people.fresh)
-        live = (customer_of[row.profile_id] for row in fresh if row.version.deleted_at is None)
-        return {customer_id for customer_id in live if profile_count[customer_id] == 1}
+    async def _write_certain(self, alone: Collection[ProfileId]) -> None:
+        """The identifiers, and the profiles whom nothing ties to anybody."""
+        await self._write_identifiers()
+        await self._write_profiles(
+            self._row(row, CustomerId(row.profile_id))
+            for row in self._rows
+            if row.profile_id in alone
+        )
+
+    async def _write_profiles(self, rows: Iterable[tuple[Any, ...]]) -> None:
+        await copy_rows(self._driver, source_profile, _COLUMNS, list(rows))
 
     def _row(self, row: _Row, customer_id: CustomerId) -> tuple[Any, ...]:
         record, claims = cast("CustomerRecord | None", row.version.record), row.claims

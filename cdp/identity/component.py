@@ -50,6 +50,8 @@ class Component:
     """Which of them share a value, blocked or not."""
     carrier_of: dict[Identifier, ProfileId] = field(default_factory=dict)
     """The first of those who carry each value."""
+    alone: set[ProfileId] = field(default_factory=set)
+    """New source profiles whom nothing ties to anybody: customers of their own."""
     has_ties: bool = False
     judges_anew: bool = False
     """Whether stored blocks are passed over: for rules that may block other values."""
@@ -82,6 +84,12 @@ async def read_component(
     else:
         raise AssertionError(f"a component of more than {MAX_HOPS} hops")
     _drop_lapsed(component)
+    component.alone = {
+        one
+        for one in fresh
+        if one not in component.hanging.tied
+        and len(component.evidence[one].all) <= rules.most_identifiers
+    }
     return component
 
 
