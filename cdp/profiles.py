@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from operator import attrgetter
+from operator import attrgetter, itemgetter
 from typing import Any, Final, cast
 
 import msgspec
@@ -46,7 +46,7 @@ _COLUMNS: Final = (
     "compared_digest", "country", "tags", *_ATTRIBUTE_COLUMNS, *BASE_COLUMNS,
 )  # fmt: skip
 _IDENTIFIER_COLUMNS: Final = (
-    "kind", "value", "source_profile_id", "is_current", "first_seen_at", "last_seen_at",
+    "value", "kind", "source_profile_id", "is_current",
 )  # fmt: skip
 
 
@@ -231,9 +231,7 @@ class _Writer:
         resolution, _ = await asyncio.gather(
             asyncio.to_thread(conclude, component, rules), self._write_certain(component.alone)
         )
-        await keep_old(
-            self._driver, self._origin.source_id, CUSTOMERS, changes, self._origin.learned_at
-        )
+        await keep_old(self._driver, self._origin.source_id, CUSTOMERS, changes)
         await self._write_profiles(
             self._row(row, resolution.customer_of[row.profile_id])
             for row in self._rows
@@ -285,32 +283,33 @@ class _Writer:
             country.upper() if country else None,
             json_text(tags) if tags else None,
             *(_NO_ATTRIBUTES if record is None else _attributes(record)),
-            *base_row(self._origin.source_id, row.version, self._origin.learned_at),
+            *base_row(self._origin.source_id, row.version),
         )
 
     async def _write_identifiers(self) -> None:
         """Every identifier of the batch's evidence; those no longer said stay, as history."""
-        at = self._origin.learned_at
-        fresh: list[tuple[Any, ...]] = []
-        known: list[tuple[Any, ...]] = []
+        fresh: list[tuple[str, str, ProfileId, bool]] = []
+        known: list[tuple[str, str, ProfileId, bool]] = []
         for profile_id, one in self._evidence.items():
             into = fresh if profile_id in self._people.fresh else known
-            into += [(*said, profile_id, said in one.current, at, at) for said in one.all]
+            into += [
+                (value, kind, profile_id, (kind, value) in one.current) for kind, value in one.all
+            ]
+        fresh.sort(key=itemgetter(0))  # as the index is, so that a page of it is looked up once
         await self._driver.copy_records_to_table(
             "identifier", columns=_IDENTIFIER_COLUMNS, records=fresh
         )
         if known:
             await self._driver.execute(
-                "INSERT INTO identifier (kind, value, source_profile_id, is_current,"
-                " first_seen_at, last_seen_at) SELECT kind, value, id, is_current, $5, $5"
+                "INSERT INTO identifier (value, kind, source_profile_id, is_current)"
+                " SELECT value, kind, id, is_current"
                 " FROM unnest($1::text[], $2::text[], $3::bigint[], $4::bool[])"
-                " AS k(kind, value, id, is_current)"
-                " ON CONFLICT (kind, value, source_profile_id) DO UPDATE"
+                " AS k(value, kind, id, is_current)"
+                " ON CONFLICT (value, kind, source_profile_id) DO UPDATE"
                 " SET is_current = excluded.is_current, last_seen_at = CASE"
                 " WHEN excluded.is_current THEN excluded.last_seen_at"
                 " ELSE identifier.last_seen_at END",
-                *map(list, zip(*(row[:4] for row in known), strict=True)),
-                at,
+                *map(list, zip(*known, strict=True)),
             )
 
     async def _complete_contacts(self) -> None:

@@ -267,9 +267,7 @@ async def _unknown_versions(
     return list(unknown.values())
 
 
-async def keep_old(
-    driver: Driver, source_id: SourceId, stream: str, changes: Changes, learned_at: datetime
-) -> None:
+async def keep_old(driver: Driver, source_id: SourceId, stream: str, changes: Changes) -> None:
     """Move what is superseded, and put deletes and what came late, among the old versions."""
     table = STREAM_TABLES[stream].name
     mine = "t.source_id = $1 AND t.key = k.key"
@@ -310,7 +308,7 @@ async def keep_old(
         records=[
             (
                 source_id, stream, one.key, one.digest, one.payload.decode(), one.at,
-                one.vendor_version, learned_at, one.deleted_at,
+                one.vendor_version, one.deleted_at,
             )
             for one in (*changes.late, *changes.deletes)
         ],
@@ -319,7 +317,7 @@ async def keep_old(
 
 _VERSION_COLUMNS: Final = (
     "source_id", "stream", "key", "digest", "payload", "updated_at", "vendor_version",
-    "learned_at", "deleted_at",
+    "deleted_at",
 )  # fmt: skip
 
 

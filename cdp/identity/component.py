@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from operator import attrgetter
 from typing import Any, Final, TypeAlias
 
 import asyncpg
@@ -282,8 +283,8 @@ async def _sharers(
     """
     if not values:
         return {}, {}
-    # In the index's order, so that a page of it is looked up once for all values that it holds.
-    wanted = sorted(values)
+    # As the index is sorted, so that a page of it is looked up once for all values that it holds.
+    wanted = sorted(values, key=attrgetter("value"))
     rows = await driver.fetch(
         "WITH k AS (SELECT * FROM unnest($1::text[], $2::text[]) AS k(kind, value))"  # noqa: S608  # our own constant
         f" SELECT i.kind, i.value, NULL AS reason, {_PROFILE} FROM k"
