@@ -231,11 +231,11 @@ class _Writer:
 
     async def _write_stream(self, stream: str, changes: Changes, people: People) -> None:
         origin = self._origin
-        await keep_old(self._driver, origin.source_id, stream, changes, origin.learned_at)
+        await keep_old(self._driver, origin.source_id, stream, changes)
         current = changes.current
         if stream == "order_lines":
             await self._drop_lines("key", [version.key for version in current])
-        rows = [row_of(origin.source_id, stream, one, origin.learned_at) for one in current]
+        rows = [row_of(origin.source_id, stream, one) for one in current]
         columns = columns_of(stream)
         if stream in PERSON_STREAMS:
             owners = await self._owners(current, people)
@@ -284,9 +284,7 @@ class _Writer:
                     telling.append(version.key)
                     names = line_names(version.record.lines)
                     for name, line in zip(names, version.record.lines, strict=True):
-                        row = embedded_line_row(
-                            self._origin.source_id, version.key, name, line, self._origin.learned_at
-                        )
+                        row = embedded_line_row(self._origin.source_id, version.key, name, line)
                         lines[row[1]] = row
         # An order that is seen for the first time has no version before.
         known = {version.key for version, _ in changes.changed}
