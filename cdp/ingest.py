@@ -314,6 +314,8 @@ class _Writer:
         profiles = {profile_id for profile_id, _ in days}
         described = people.customers | people.left_customers
         locked = await lock_customers(self._connection, profiles | stored, described)
+        # Nobody has resolved them, so they may have changed their customer until it was locked.
+        described |= await customers_of(self._connection, people.deleted)
         await refresh_attributes(self._connection, described)
         await refresh_days(self._connection, days, self._workspace)
         counted = locked

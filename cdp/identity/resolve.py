@@ -13,10 +13,12 @@ from typing import Final, TypeAlias
 
 import asyncpg
 
+from cdp.identity.bounds import tying
 from cdp.identity.cluster import Join, Partition, Review, partition
-from cdp.identity.component import Block, Component, read_component, read_profiles
+from cdp.identity.component import Block, Component, read_component
 from cdp.identity.evidence import Evidence, Identifier, Ties
 from cdp.identity.rules import Rules
+from cdp.identity.stored import read_profiles
 from cdp.values import CustomerId, ProfileId
 
 Driver: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
@@ -70,7 +72,7 @@ async def resolve(
     """
     if not subjects:
         return Resolution()
-    stripes = _stripes(value for one in subjects.values() for value in one.all)
+    stripes = _stripes(value for one in subjects.values() for value in tying(one, rules))
     for round_number in range(MAX_ROUNDS + 1):
         if round_number == MAX_ROUNDS:
             stripes = set(range(STRIPES))
@@ -94,7 +96,7 @@ async def resolve_stored(
 
     Takes the same locks as `resolve`.
     """
-    return await resolve(driver, await read_profiles(driver, profile_ids), (), rules)
+    return await resolve(driver, await read_profiles(driver, profile_ids, rules), (), rules)
 
 
 async def peek(driver: Driver, profile_ids: Collection[ProfileId], rules: Rules) -> Resolution:
@@ -102,7 +104,7 @@ async def peek(driver: Driver, profile_ids: Collection[ProfileId], rules: Rules)
 
     Without a lock: for a reader with one view of the data.
     """
-    subjects = await read_profiles(driver, profile_ids)
+    subjects = await read_profiles(driver, profile_ids, rules)
     component = await read_component(driver, subjects, (), rules, judges_anew=True)
     return _compare(_partition(component, rules), component)
 
@@ -171,15 +173,14 @@ def _moves(
     for old, moved in sorted(left.items()):
         if old == customer_id:
             continue
-        is_split = len(left) == 1 and len(moved) < len(before[old])
-        others = before[old].difference(moved) if is_split else together
+        # The first of those who take an id of their own leave somebody, and join nobody yet.
         evidence = {id(join): join for one in members for join in joins.get(one, ())}
         yield Move(
-            "split" if is_split else "merged",
+            "merged" if together else "split",
             customer_id,
             old,
             tuple(sorted(moved)),
-            tuple(sorted(others)),
+            tuple(sorted(together or before[old].difference(moved))),
             tuple(evidence.values()),
         )
         together.update(moved)

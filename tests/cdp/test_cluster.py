@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cdp.identity.cluster import Partition, partition, too_shared
+from cdp.identity.bounds import too_shared
+from cdp.identity.cluster import Partition, partition
 from cdp.identity.evidence import Evidence, Identifier
 from cdp.identity.names import Person, may_be_one
 from cdp.identity.rules import DEFAULT_RULES as RULES
