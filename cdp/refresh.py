@@ -8,7 +8,7 @@ from cdp.customers import ProfileDay, lock_customers, refresh_days, refresh_fact
 from cdp.database import Database
 from cdp.tables import purchase_day
 from cdp.values import ProfileId
-from cdp.workspace import Workspace
+from cdp.workspace import Workspace, take_turn
 
 DUE_BATCH: Final = 5_000  # days folded in one transaction
 
@@ -21,6 +21,7 @@ async def refresh_due(database: Database, workspace: Workspace) -> int:
     folded = 0
     while True:
         async with database.transaction() as connection:
+            await take_turn(connection, alone=False)  # others lock everybody, batch by batch
             rows = await connection.execute(
                 select(purchase_day.c.source_profile_id, purchase_day.c.on)
                 .where(purchase_day.c.next_change_at <= func.now())
