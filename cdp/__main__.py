@@ -16,6 +16,7 @@ COMMANDS: Final = {
     "connector": "cdp.cli.connector:connector",
     "identity": "cdp.cli.identity:identity",
     "export": "cdp.cli.export:export",
+    "loyalty": "cdp.cli.loyalty:loyalty",
     "deadletter": "cdp.cli.deadletter:deadletter",
     "key": "cdp.cli.key:key",
     "schema": "cdp.cli.schema:schema",

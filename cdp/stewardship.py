@@ -339,7 +339,7 @@ class _Act:
             remap, decision_id, profile_ids = await act()
             concerned = {remap.resolution.customer_of[one] for one in profile_ids}
             before = await self._values(remap.customer_ids | concerned)
-            await fold(self.connection, remap)
+            await fold(self.connection, remap, self.workspace)
             after = await self._values(remap.customer_ids | concerned)
             if dry_run:
                 await savepoint.rollback()

@@ -14,6 +14,7 @@ from cdp.identity.resolve import Move
 from cdp.identity.rules import Document, parse_rules, read_document, rules_text
 from cdp.rulechange import Difference, apply_rules, try_rules
 from cdp.values import ProfileId
+from cdp.workspace import read_workspace
 
 ACTOR: Final = "cli"
 SHOWN_MOVES: Final = 20  # that are printed; JSON has those that were kept
@@ -67,7 +68,10 @@ async def apply_command(
     document = _read(path)
     why = f"The rules of {path.name}." if reason is None else reason
     async with session.database() as database, database.transaction() as connection:
-        difference = await apply_rules(connection, document, actor=ACTOR, reason=why, token=token)
+        workspace = await read_workspace(connection, session.settings.workspace)
+        difference = await apply_rules(
+            connection, document, workspace, actor=ACTOR, reason=why, token=token
+        )
     session.show(_described(difference), "\n".join(_told(difference)))
 
 

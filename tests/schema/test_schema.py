@@ -88,7 +88,8 @@ def test_everything_is_described() -> None:
 
 def test_catalog_is_projected_whole() -> None:
     for group in CATALOG:
-        type_ = SCHEMA.type_map[camel_case(group.name)[0].upper() + camel_case(group.name)[1:]]
+        name = camel_case(group.name)
+        type_ = SCHEMA.type_map[group.type_name or name[0].upper() + name[1:]]
         assert isinstance(type_, GraphQLObjectType)
         assert list(type_.fields) == [camel_case(trait.name) for trait in group.traits]
         for trait in group.traits:
