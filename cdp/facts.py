@@ -91,6 +91,7 @@ def exchange_rate_on(
         )
         .order_by(rate.on.desc(), rate.updated_at.desc().nulls_last(), rate.source_id, rate.key)
         .limit(1)
+        .correlate_except(exchange_rate)
         .scalar_subquery()
     )
     return case((currency == workspace.currency, literal(1, Numeric)), else_=known)
