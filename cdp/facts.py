@@ -165,39 +165,48 @@ def priced_orders(days: FromClause, workspace: Workspace, as_of: Clock) -> Selec
     the order's day has none; `next_change_at` is the first moment after `as_of` that changes it;
     `unpriced_refund_count` counts refunds in another currency that have no rate.
     """
-    o = sales_order.c
-    given = _refunds(sales_order, days.c.on, workspace, as_of).lateral("given")
-    whole_at = _whole_at(sales_order)
-    is_whole = _is_whole(sales_order, given)
+    order = _orders_of(days, workspace)
+    o = order.c
+    given = _refunds(order, days.c.on, workspace, as_of).lateral("given")
+    whole_at = _whole_at(order)
+    is_whole = _is_whole(order, given)
     is_future = o.placed_at > as_of
-    on_the_day = and_(
-        o.source_profile_id == days.c.source_profile_id,
-        order_day(workspace) == days.c.on,
-        # For the index; a day wider, for where clocks turn at midnight there are two of them.
-        o.placed_at >= _midnight(days.c.on - 1, workspace),
-        o.placed_at < _midnight(days.c.on + 2, workspace),
-    )
+    return select(
+        o.source_profile_id,
+        days.c.on,
+        o.source_id,
+        o.key,
+        o.placed_at,
+        o.channel,
+        o.total,
+        _amount_given_back(order, given, as_of).label("given_back"),
+        given.c.unpriced_count.label("unpriced_refund_count"),
+        exchange_rate_on(o.currency, days.c.on, workspace).label("rate"),
+        is_future.label("is_future"),
+        case(
+            (is_future, o.placed_at),
+            (and_(is_whole, whole_at > as_of), whole_at),
+            else_=given.c.next_at,
+        ).label("next_change_at"),
+    ).select_from(days.join(order, literal(value=True)).join(given, literal(value=True)))
+
+
+def _orders_of(days: FromClause, workspace: Workspace) -> FromClause:
+    """The orders that stand on each of the days; OFFSET 0: looked up day by day, by index."""
+    o = sales_order.c
     return (
-        select(
-            o.source_profile_id,
-            days.c.on,
-            o.source_id,
-            o.key,
-            o.placed_at,
-            o.channel,
-            o.total,
-            _amount_given_back(sales_order, given, as_of).label("given_back"),
-            given.c.unpriced_count.label("unpriced_refund_count"),
-            exchange_rate_on(o.currency, days.c.on, workspace).label("rate"),
-            is_future.label("is_future"),
-            case(
-                (is_future, o.placed_at),
-                (and_(is_whole, whole_at > as_of), whole_at),
-                else_=given.c.next_at,
-            ).label("next_change_at"),
+        select(sales_order)
+        .where(
+            o.source_profile_id == days.c.source_profile_id,
+            order_day(workspace) == days.c.on,
+            # For the index; a day wider, for where clocks turn at midnight there are two of them.
+            o.placed_at >= _midnight(days.c.on - 1, workspace),
+            o.placed_at < _midnight(days.c.on + 2, workspace),
+            o.deleted_at.is_(None),
+            func.coalesce(o.status, "").notin_(VOID_STATUSES),
         )
-        .select_from(days.join(sales_order, on_the_day).join(given, literal(value=True)))
-        .where(o.deleted_at.is_(None), func.coalesce(o.status, "").notin_(VOID_STATUSES))
+        .offset(0)
+        .lateral("mine")
     )
 
 
@@ -229,7 +238,8 @@ def _measures(orders: CTE) -> Mapping[str, ColumnElement[Any]]:
 
 def _categories(orders: CTE) -> Select[Any]:
     """Spend on lines of qualifying orders by category; a line's own, else its product's."""
-    line = order_line.c
+    lines = _lines_of(orders)
+    line = lines.c
     name = func.coalesce(line.category, product.c.category)
     amount = (line.quantity * line.unit_price - func.coalesce(line.discount, 0)) * orders.c.rate
     return (
@@ -242,16 +252,28 @@ def _categories(orders: CTE) -> Select[Any]:
             *_no_measures(orders),
         )
         .select_from(
-            orders.join(
-                order_line,
-                and_(line.source_id == orders.c.source_id, line.order_key == orders.c.key),
-            ).outerjoin(
+            orders.join(lines, literal(value=True)).outerjoin(
                 product,
                 and_(product.c.source_id == line.source_id, product.c.key == line.product_id),
             )
         )
-        .where(_qualifies(orders), name.is_not(None), line.deleted_at.is_(None))
+        .where(_qualifies(orders), name.is_not(None))
         .group_by(orders.c.source_profile_id, orders.c.on, name)
+    )
+
+
+def _lines_of(orders: CTE) -> FromClause:
+    """The lines of each of the orders, looked up like the orders themselves."""
+    line = order_line.c
+    return (
+        select(order_line)
+        .where(
+            line.source_id == orders.c.source_id,
+            line.order_key == orders.c.key,
+            line.deleted_at.is_(None),
+        )
+        .offset(0)
+        .lateral("lines")
     )
 
 
