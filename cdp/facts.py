@@ -25,13 +25,14 @@ from sqlalchemy import (
     and_,
     case,
     cast,
+    column,
     func,
     literal,
     null,
     select,
     union_all,
 )
-from sqlalchemy.dialects.postgresql import aggregate_order_by
+from sqlalchemy.dialects.postgresql import JSONB
 
 from cdp.rows import VOID_STATUSES
 from cdp.tables import (
@@ -348,9 +349,10 @@ def customer_facts(customers: FromClause, days: FromClause) -> Select[Any]:
     """One row per given customer (`id`): every fact of FACT_COLUMNS, zero or null without days.
 
     `days` are theirs: `days_of(customers)`, or for a past moment `purchase_days(...)` folded up to
-    it, each with its `customer_id`. Stacked and grouped like the days themselves.
+    it, each with its `customer_id`. The customers are stacked upon the days and grouped with them:
+    there is no join for the planner to get wrong.
     """
-    d = days.c
+    d = _with_their_days(customers, days).c
     has_order = d.order_count > 0
     folds: dict[str, ColumnElement[Any]] = {
         "order_count": func.sum(d.order_count),
@@ -366,52 +368,49 @@ def customer_facts(customers: FromClause, days: FromClause) -> Select[Any]:
         "first_order_on": func.min(d.on).filter(has_order),
         "last_order_on": func.max(d.on).filter(has_order),
     }
-    stacked = union_all(
-        _row_of(customers.c.id, {}),
-        _row_of(d.customer_id, folds).group_by(d.customer_id),
-        _favourites(days),
-    ).subquery("stacked")
-    return select(
-        stacked.c.id,
-        *(_settled(func.max(stacked.c[fact.name]), fact) for fact in FACT_COLUMNS),
-    ).group_by(stacked.c.id)
-
-
-def _row_of(
-    customer_id: ColumnElement[Any], values: Mapping[str, ColumnElement[Any]]
-) -> Select[Any]:
-    """A customer's id and every fact: those given, the others null."""
-    return select(
-        customer_id.label("id"),
-        *(cast(values.get(fact.name, null()), fact.type).label(fact.name) for fact in FACT_COLUMNS),
-    )
-
-
-def _favourites(days: FromClause) -> Select[Any]:
-    """The names with the largest sums over a customer's days; of equals the first in the alphabet.
-
-    Categories and channels are weighed in one pass, told apart by their `fact`.
-    """
-    shares = union_all(
-        *(
-            select(literal(fact).label("fact"), share.c.key, share.c.value)
-            for fact, share in (
-                (fact, func.jsonb_each_text(days.c[column]).table_valued("key", "value"))
-                for fact, column in _SHARES.items()
-            )
+    shares = {
+        fact: func.array_agg(d[share], type_=ARRAY(JSONB)).filter(d[share].is_not(None))
+        for fact, share in _SHARES.items()
+    }
+    folded = (
+        select(
+            d.customer_id.label("id"),
+            *(fold.label(name) for name, fold in (folds | shares).items()),
         )
-    ).lateral("shares")
-    total = func.sum(cast(shares.c.value, Numeric))
-    totals = (
-        select(days.c.customer_id, shares.c.fact, shares.c.key, total.label("total"))
-        .select_from(days.join(shares, literal(value=True)))
-        .group_by(days.c.customer_id, shares.c.fact, shares.c.key)
-        .subquery()
+        .group_by(d.customer_id)
+        .subquery("folded")
     )
-    ordered = aggregate_order_by(totals.c.key, totals.c.total.desc(), totals.c.key)
-    names = func.array_agg(ordered, type_=ARRAY(Text))
-    best = {fact: names.filter(totals.c.fact == fact)[1] for fact in _SHARES}
-    return _row_of(totals.c.customer_id, best).group_by(totals.c.customer_id)
+    values: dict[str, ColumnElement[Any]] = {name: folded.c[name] for name in folds}
+    values |= {fact: _favourite(folded.c[fact], folded) for fact in shares}
+    return select(folded.c.id, *(_settled(values[fact.name], fact) for fact in FACT_COLUMNS))
+
+
+def _with_their_days(customers: FromClause, days: FromClause) -> FromClause:
+    """The days, and of each customer one more that holds nothing."""
+    told = {each.name for each in days.c}
+    types = {each.name: each.type for each in purchase_day.c if each.name in told}
+    return union_all(
+        select(
+            customers.c.id.label("customer_id"),
+            *(cast(null(), type_).label(name) for name, type_ in types.items()),
+        ),
+        select(days.c.customer_id, *(cast(days.c[name], type_) for name, type_ in types.items())),
+    ).subquery("stacked")
+
+
+def _favourite(shares: ColumnElement[Any], folded: FromClause) -> ColumnElement[str]:
+    """The name with the largest sum over a customer's days; of equals the first in the alphabet."""
+    day = func.unnest(shares).table_valued(column("share", JSONB), name="day").render_derived()
+    entry = func.jsonb_each_text(day.c.share).table_valued("key", "value").lateral("entry")
+    return (
+        select(entry.c.key)
+        .select_from(day.join(entry, literal(value=True)))
+        .correlate(folded)
+        .group_by(entry.c.key)
+        .order_by(func.sum(cast(entry.c.value, Numeric)).desc(), entry.c.key)
+        .limit(1)
+        .scalar_subquery()
+    )
 
 
 _SHARES: Final = {"favourite_category": "categories", "favourite_channel": "channels"}
