@@ -136,8 +136,9 @@ async def refresh_days(
     if not days:
         return
     given = {"profiles": [profile for profile, _ in days], "dates": [on for _, on in days]}
-    await connection.execute(_forget_days(), given)
-    await connection.execute(_fold_days(workspace), given)
+    async with by_index(await driver_of(connection)):
+        await connection.execute(_forget_days(), given)
+        await connection.execute(_fold_days(workspace), given)
     await post_orders(connection, days, workspace)
 
 
