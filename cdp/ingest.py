@@ -23,9 +23,10 @@ from cdp.customers import (
 from cdp.database import driver as driver_of
 from cdp.delivery import Batch, Checkpoint, Deleted, Received, Refused, digest
 from cdp.errors import Fenced, NotFound
+from cdp.identity.evidence import CONTACT
 from cdp.identity.people import Claims, contact_identifiers
+from cdp.identity.rules import read_rules
 from cdp.profiles import (
-    CONTACT,
     CUSTOMERS,
     STORED_COLUMNS,
     Origin,
@@ -150,7 +151,8 @@ async def _origin(driver: Driver, source_id: SourceId, workspace: Workspace) -> 
     )
     if row is None:
         raise NotFound(f"There is no source {source_id}.", todo="Add it with cdp source add.")
-    return Origin(source_id, row["name"], workspace.region, row["now"])
+    rules = await read_rules(driver)
+    return Origin(source_id, row["name"], workspace.region, row["now"], rules)
 
 
 async def _bury(

@@ -6,16 +6,19 @@ from datetime import datetime
 from typing import Any, Final, cast
 
 from cdp.identity import ledger
-from cdp.identity.evidence import RULES, Evidence, Identifier
+from cdp.identity.component import read_profiles
+from cdp.identity.evidence import CONTACT, Evidence, Identifier
 from cdp.identity.names import Person
 from cdp.identity.people import (
     Claims,
     claims_of,
+    compared_digest,
     contact_identifiers,
     first_of,
     identifiers_of,
 )
 from cdp.identity.resolve import resolve
+from cdp.identity.rules import Rules
 from cdp.records import CustomerRecord
 from cdp.rows import BASE_COLUMNS, base_row, json_text
 from cdp.tables import source_profile
@@ -23,9 +26,6 @@ from cdp.values import CustomerId, ProfileId, SourceId
 from cdp.versions import Changes, Driver, Version, copy_rows, keep_old
 
 CUSTOMERS: Final = "customers"
-CONTACT: Final = "contact"
-"""The stream of source profiles that are known only by an identifier."""
-
 NOBODY: Final = Person("", "")
 
 STORED_COLUMNS: Final = ("id", "customer_id", "first_stored_at")
@@ -37,7 +37,7 @@ _ATTRIBUTE_COLUMNS: Final = (
 )  # fmt: skip
 _COLUMNS: Final = (
     "id", "customer_id", "stream", "first_stored_at", "given_key", "family_key", "email", "phone",
-    "country", "tags", *_ATTRIBUTE_COLUMNS, *BASE_COLUMNS,
+    "compared_digest", "country", "tags", *_ATTRIBUTE_COLUMNS, *BASE_COLUMNS,
 )  # fmt: skip
 _IDENTIFIER_COLUMNS: Final = (
     "kind", "value", "source_profile_id", "is_current", "first_seen_at", "last_seen_at",
@@ -46,12 +46,13 @@ _IDENTIFIER_COLUMNS: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """The source of a batch and the moment when the batch is learned."""
+    """The source of a batch, the rules of identity, and the moment when the batch is learned."""
 
     source_id: SourceId
     name: str
     region: str
     learned_at: datetime
+    rules: Rules
 
 
 @dataclass(slots=True)
@@ -84,6 +85,7 @@ class _Row:
     person: Person
     email: str | None
     phone: str | None
+    compared_digest: bytes = b""
 
 
 def contact_key(identifier: Identifier) -> str:
@@ -145,13 +147,14 @@ class _Writer:
             claims = self._claims.get(id(record)) or claims_of(record, origin.name, origin.region)
             person, said = claims.person, claims.identifiers
         rank = (origin.name, CUSTOMERS, version.key)
+        digest = compared_digest(record, person, said)
         self._evidence[profile_id] = Evidence(
-            profile_id, rank, person, current=frozenset(said), all=set(said)
+            profile_id, rank, person, current=frozenset(said), all=set(said), digest=digest
         )
         self._people.owners[CUSTOMERS, version.key] = profile_id
         email, phone = first_of(said, "email"), first_of(said, "phone")
         self._rows.append(
-            _Row(profile_id, CUSTOMERS, version, first_stored_at, person, email, phone)
+            _Row(profile_id, CUSTOMERS, version, first_stored_at, person, email, phone, digest)
         )
 
     async def _add_late(self, late: Sequence[Version]) -> None:
@@ -218,8 +221,8 @@ class _Writer:
 
     async def write(self, changes: Changes) -> People:
         """Resolve against what is stored, then write profiles, identifiers, map and ledger."""
-        people = self._people
-        resolution = await resolve(self._driver, self._evidence, self._people.fresh, RULES)
+        people, rules = self._people, self._origin.rules
+        resolution = await resolve(self._driver, self._evidence, self._people.fresh, rules)
         await keep_old(
             self._driver, self._origin.source_id, CUSTOMERS, changes, self._origin.learned_at
         )
@@ -232,7 +235,7 @@ class _Writer:
         )
         await self._complete_contacts()
         written = {row.profile_id for row in self._rows}
-        await ledger.record(self._driver, resolution, RULES, self._origin.learned_at, written)
+        await ledger.record(self._driver, resolution, rules, self._origin.learned_at, written)
         people.touched.update(self._evidence)
         people.customers.update(resolution.customer_of.values())
         for move in resolution.moves:
@@ -255,6 +258,7 @@ class _Writer:
             row.person.family,
             row.email,
             row.phone,
+            row.compared_digest,
             country.upper() if country else None,
             json_text(tags) if tags else None,
             *(getattr(record, name, None) for name in _ATTRIBUTE_COLUMNS),
@@ -317,26 +321,8 @@ class _Writer:
 
     async def _read_evidence(self, profile_ids: Collection[ProfileId]) -> None:
         """Stored profiles as evidence; `resolve` completes what they carried before."""
-        rows = await self._driver.fetch(
-            "SELECT p.id, p.stream, p.key, p.given_key, p.family_key, p.birth_date,"
-            " i.kind, i.value FROM unnest($1::bigint[]) AS k(id) JOIN source_profile p USING (id)"
-            " LEFT JOIN identifier i ON i.source_profile_id = p.id AND i.is_current",
-            list(profile_ids),
-        )
-        for row in rows:
-            one = self._evidence.setdefault(
-                row["id"],
-                Evidence(
-                    row["id"],
-                    (self._origin.name, row["stream"], row["key"]),
-                    Person(row["given_key"], row["family_key"], row["birth_date"]),
-                    is_contact=row["stream"] == CONTACT,
-                ),
-            )
-            if row["kind"] is not None:
-                said = Identifier(row["kind"], row["value"])
-                one.current |= {said}
-                one.all.add(said)
+        if profile_ids:
+            self._evidence.update(await read_profiles(self._driver, profile_ids))
 
 
 async def find_profiles(

@@ -35,14 +35,14 @@ async def current_revision(connection: AsyncConnection) -> str | None:
     )
 
 
-async def upgrade(connection: AsyncConnection) -> None:
-    """Bring the database to this release's revision, in the caller's transaction.
+async def upgrade(connection: AsyncConnection, revision: str = "head") -> None:
+    """Bring the database up to a revision, this release's own, in the caller's transaction.
 
     Several at once take turns. Raises CdpError NEWER_DATABASE where a newer release was here.
     """
     await connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({MIGRATION_LOCK})")
     await require_known(connection)
-    await connection.run_sync(_upgrade)
+    await connection.run_sync(_upgrade, revision)
 
 
 async def require_known(connection: AsyncConnection) -> None:
@@ -57,7 +57,7 @@ async def require_known(connection: AsyncConnection) -> None:
         )
 
 
-def _upgrade(connection: Connection) -> None:
+def _upgrade(connection: Connection, revision: str) -> None:
     config = _config()
     config.attributes["connection"] = connection
-    command.upgrade(config, "head")
+    command.upgrade(config, revision)

@@ -106,6 +106,16 @@ async def connection(worker_database: Database) -> AsyncIterator[AsyncConnection
 
 
 @pytest.fixture
+async def empty_database(server_url: str) -> AsyncIterator[Database]:
+    """A database without a single table, open."""
+    name = f"test_{secrets.token_hex(6)}"
+    await _administer(server_url, f'CREATE DATABASE "{name}"')
+    async with open_database(_sibling(server_url, name)) as opened:
+        yield opened
+    await _administer(server_url, f'DROP DATABASE "{name}" WITH (FORCE)')
+
+
+@pytest.fixture
 async def database(database_url: str) -> AsyncIterator[Database]:
     """A fresh migrated database of the test's own, open."""
     async with open_database(database_url) as opened:

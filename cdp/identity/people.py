@@ -1,7 +1,11 @@
 """What a record says of a person: its identifiers, its name, and whose contact it belongs to."""
 
+import hashlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import Final
+
+import msgspec
 
 from cdp.delivery import Delivery, Received
 from cdp.identity.evidence import KIND_PRIORITY, Identifier
@@ -46,6 +50,20 @@ def identifiers_of(record: CustomerRecord, source_name: str, region: str) -> lis
     own = Identifier(f"external:{source_name}", record.id)
     phone_region = (record.country or region).upper()
     return [own, *_normalised(_claims(record), phone_region)]
+
+
+def compared_digest(
+    record: CustomerRecord | None, person: Person, identifiers: Iterable[Identifier]
+) -> bytes:
+    """Of what linkage compares; equal where nothing that it looks at has changed."""
+    contact_points = sorted(one for one in identifiers if one.kind in ("email", "phone"))
+    place = () if record is None else tuple(getattr(record, name) for name in _COMPARED)
+    said = (person.given, person.family, person.birth_date, place, contact_points)
+    return hashlib.blake2b(_encoder.encode(said), digest_size=16).digest()
+
+
+_COMPARED: Final = ("gender", "street", "city", "region", "postal_code", "country")
+_encoder: Final = msgspec.json.Encoder()
 
 
 def first_of(identifiers: Iterable[Identifier], kind: str) -> str | None:

@@ -16,10 +16,10 @@ ROOMS = (
     ("records", "delivery", "versions", "rows", "tables", "database", "postgres", "workspace"),
     ("identity", "attributes", "survivorship", "facts", "customers", "profiles", "touched",
      "consent", "sources"),
-    ("ingest", "traits"),
+    ("ingest", "traits", "remap"),
     ("deadletters", "operators", "fields", "filters", "keyset", "query", "keys", "segments",
      "scoring", "loyalty"),
-    ("refresh", "writers", "export", "publish"),
+    ("refresh", "writers", "export", "publish", "stewardship", "rulechange"),
 )  # fmt: skip
 """The rooms of cdp: a module imports from its own line and those above, never from one below."""
 
