@@ -24,6 +24,21 @@ class Comparison:
         """The labels from the weakest to the strongest: the place is the level's number."""
         return [label for label, _ in reversed(self.levels)]
 
+    @property
+    def number_if_known(self) -> str:
+        """The number of the level as an SQL expression, the weakest 0."""
+        numbers = range(len(self.levels) - 1, -1, -1)
+        levels = [
+            f"WHEN {holds or 'true'} THEN {number}"
+            for number, (_, holds) in zip(numbers, self.levels, strict=True)
+        ]
+        return f"CASE {' '.join(levels)} END"
+
+    @property
+    def number(self) -> str:
+        """The same, -1 where it is not known."""
+        return f"CASE WHEN {self.unknown} THEN -1 ELSE {self.number_if_known} END"
+
 
 def _both(template: str) -> str:
     """A condition that may hold in either direction: of l and r, or of r and l."""
@@ -177,10 +192,11 @@ _PHONE: Final = Comparison(
 )
 _BIRTH_DATE: Final = Comparison(
     "birth_date",
-    ("birth_digits",),
+    ("birth_digits", "birth_date_is_common"),
     "birth_digits_l IS NULL OR birth_digits_r IS NULL",
     (
-        ("same birth date", "birth_digits_l = birth_digits_r"),
+        ("same birth date", "birth_digits_l = birth_digits_r AND NOT birth_date_is_common_l"),
+        ("same birth date, one that many have", "birth_digits_l = birth_digits_r"),
         (
             "day and month turned",
             "left(birth_digits_l, 4) = left(birth_digits_r, 4)"

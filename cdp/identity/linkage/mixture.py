@@ -9,15 +9,13 @@ counted vectors, so that a step costs the same for a thousand pairs as for a mil
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, TypeAlias
+from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from cdp.identity.linkage.chance import RARITIES, Chance, Floats
 from cdp.identity.linkage.comparisons import COMPARISONS, FAMILY_LEVELS, PLACE_LEVELS
-
-Levels: TypeAlias = NDArray[np.int8]
+from cdp.identity.linkage.vectors import Levels
 
 SAME, HOUSEHOLD, STRANGER = range(3)
 
@@ -25,6 +23,13 @@ MAX_STEPS: Final = 300  # it settles within a hundred
 SETTLED: Final = 1e-8  # relative change of the likelihood
 BELIEF: Final = 100.0
 """Pairs that the starting beliefs weigh as many as: a few thousand candidates overrule them."""
+
+NAMESAKES: Final = 0.01
+"""Of the pairs of relatives, so many bear one given name: sons are named for their fathers."""
+
+LEAST_RELATIVES: Final = 0.005
+"""Pairs of relatives for each pair of one person, at least: where few are told apart from each
+other, brothers would be taken for one person who once wrote another name."""
 
 LEAST: Final = 1e-12  # nothing is impossible
 LEFT_AT_LEAST: Final = 0.05  # of what was drawn: sampling may leave less than nothing
@@ -34,7 +39,7 @@ _STARTS: Final[Mapping[str, Sequence[float]]] = {
     "given_name": (0.02, 0.01, 0.05, 0.03, 0.02, 0.12, 0.06, 0.70),
     "email": (0.25, 0.03, 0.04, 0.15, 0.70),
     "phone": (0.15, 0.03, 0.25, 0.70),
-    "birth_date": (0.03, 0.04, 0.03, 0.90),
+    "birth_date": (0.03, 0.04, 0.03, 0.10, 0.80),
     "gender": (0.02, 0.98),
     "strong_identifier": (0.05, 0.02, 0.93),
     "name_in_address": (0.45, 0.55),
@@ -61,7 +66,8 @@ FOUND_WHOLLY: Final = ("email", "phone", "strong_identifier")
 among the candidates; drawn at random they are too rare to be seen."""
 
 
-NOT_BLOCKED = {"email": (1,2), "phone": (1,), "strong_identifier": (1,)}
+LETTERS_OFF: Final = {"email": 2, "phone": 1, "strong_identifier": 1}
+"""Their levels with a typo, which are no block: only chance tells how often strangers show them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,15 +161,14 @@ class _Fit:
         starts = {name: _normal(shares) for name, shares in _STARTS.items()}
         starts["family_and_place"] = _together(_FAMILY_START, _PLACE_START)
         for name in RARITIES:
-            borne = self._chance[name].borne
-            assert borne is not None
-            starts[name] = borne  # a rare name is as loyal as a common one
+            starts[name] = self._chance[name].borne  # a rare name is as loyal as a common one
         return starts
 
     def _household(self, stranger: Mapping[str, Floats]) -> dict[str, Floats]:
         starts = {**stranger, **{n: _normal(s) for n, s in _HOUSEHOLD_STARTS.items()}}
         starts["family_and_place"] = _together(_FAMILY_OF_HOUSEHOLD, _PLACE_OF_HOUSEHOLD)
         starts["family_rarity"] = self._same()["family_rarity"]
+        starts["given_name"] = _with_namesakes(stranger["given_name"])
         return starts
 
     def run(self) -> Mixture:
@@ -187,18 +192,20 @@ class _Fit:
 
     def _maximise(self, pairs: Floats) -> None:
         self._counts[SAME] = pairs[:, SAME].sum() + 1
-        self._counts[HOUSEHOLD] = pairs[:, HOUSEHOLD].sum() + 1
+        self._counts[HOUSEHOLD] = max(
+            pairs[:, HOUSEHOLD].sum(), self._counts[SAME] * LEAST_RELATIVES
+        )
         for column, comparison in enumerate(COMPARISONS):
             name, size = comparison.name, len(comparison.levels)
             seen = [_by_level(self._vectors[:, column], pairs[:, one], size) for one in range(3)]
             self._chances[SAME][name] = self._learned(SAME, name, seen[SAME])
             stranger = self._stranger(name, seen[STRANGER])
             self._chances[STRANGER][name] = stranger
-            self._chances[HOUSEHOLD][name] = (
-                self._learned(HOUSEHOLD, name, seen[HOUSEHOLD])
-                if name in SHARED_IN_A_HOUSEHOLD
-                else stranger
-            )
+            if name in SHARED_IN_A_HOUSEHOLD:
+                stranger = self._learned(HOUSEHOLD, name, seen[HOUSEHOLD])
+            elif name == "given_name":
+                stranger = _with_namesakes(stranger)
+            self._chances[HOUSEHOLD][name] = stranger
 
     def _learned(self, which: int, name: str, seen: Floats) -> Floats:
         start = self._starts[which][name]
@@ -216,11 +223,9 @@ class _Fit:
         if name in FOUND_WHOLLY:
             known = self._chance[name].known * self._all
             agreeing = (seen[1:] + LEAST) / max(known, 1.0)
-            # What is off by a letter is no block: only chance tells how often it happens.
-            drawn = self._chance[name].shares
-            if len(drawn):
-                for level in NOT_BLOCKED[name]:
-                    agreeing[level-1] = max(agreeing[level-1], drawn[level])
+            typo = LETTERS_OFF[name] - 1
+            by_chance = self._chance[name].shares - self._of_others(name)
+            agreeing[typo] = max(agreeing[typo], by_chance[typo + 1])
             return np.concatenate([[max(1 - agreeing.sum(), LEAST)], agreeing])
         if name == "family_and_place":
             return _together(self._left("family", 1), self._left("place", 0))
@@ -231,7 +236,12 @@ class _Fit:
     def _left(self, name: str, axis: int | None = None) -> Floats:
         """The shares of pairs drawn at random, without those who are one person or household."""
         drawn = self._chance[name].shares
-        others = np.zeros(len(drawn))
+        left = np.maximum(drawn - self._of_others(name, axis), drawn * LEFT_AT_LEAST)
+        return _normal(left)
+
+    def _of_others(self, name: str, axis: int | None = None) -> Floats:
+        """What those who are one person or household add to the pairs drawn at random."""
+        others = np.zeros(len(self._chance[name].shares))
         for which in (SAME, HOUSEHOLD):
             chances = self._chances[which]
             theirs = (
@@ -240,7 +250,14 @@ class _Fit:
                 else _both_known(chances["family_and_place"]).sum(axis=axis)
             )
             others += self._counts[which] / self._all * theirs
-        return _normal(np.maximum(drawn - others, drawn * LEFT_AT_LEAST))
+        return others
+
+
+def _with_namesakes(given: Floats) -> Floats:
+    """Given names as relatives bear them: by chance, but for the few who are named for another."""
+    named = (1 - NAMESAKES) * given
+    named[-1] += NAMESAKES
+    return named
 
 
 def _by_level(levels: Levels, pairs: Floats, size: int) -> Floats:

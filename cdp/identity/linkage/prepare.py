@@ -17,6 +17,7 @@ MOST_PERSONS_PER_VALUE: Final = 10
 MOST_HOLDERS_PER_VALUE: Final = 1_000  # profiles, whoever they are
 ALIKE: Final = 0.75  # by Jaro and Winkler; below that nobody writes one name for the other
 MOST_CLASH_HOLDERS: Final = 100  # of a value, to be compared by name, each with each
+OFTEN: Final = 8  # times the usual: the first of January is written where only a year is known
 DIGITS_THAT_TELL: Final = 3  # in a mailbox: ann1987 is rarely two people's, ann.smith often is
 
 _NICKNAMES: Final = pa.table(
@@ -91,6 +92,9 @@ WITH kept AS (
         coalesce(list(value ORDER BY value) FILTER (kind = 'email'), []) AS emails,
         coalesce(list(value ORDER BY value) FILTER (kind = 'phone'), []) AS phones
     FROM value GROUP BY profile_id
+), dated AS (
+    SELECT birth_date, count(*) > $often * avg(count(*)) OVER () AS is_common
+    FROM profiles WHERE birth_date IS NOT NULL GROUP BY birth_date
 ), named AS (
     SELECT * REPLACE (nullif(given, '') AS given, nullif(family, '') AS family),
         nullif(split_part(given, ' ', 1), '') AS first_name
@@ -99,7 +103,8 @@ WITH kept AS (
 SELECT n.profile_id, n.given, n.first_name,
     coalesce(k.formals, CASE WHEN n.first_name IS NULL THEN [] ELSE [n.first_name] END) AS formals,
     coalesce(k.formals[1], n.first_name) AS formal, n.family,
-    n.birth_date, strftime(n.birth_date, '%Y%m%d') AS birth_digits, n.gender,
+    n.birth_date, strftime(n.birth_date, '%Y%m%d') AS birth_digits,
+    coalesce(d.is_common, false) AS birth_date_is_common, n.gender,
     n.street, n.city, n.postal_code,
     coalesce(v.emails, []) AS emails, coalesce(v.phones, []) AS phones,
     coalesce(s.shared_emails, []) AS shared_emails, coalesce(s.shared_phones, []) AS shared_phones,
@@ -115,6 +120,7 @@ SELECT n.profile_id, n.given, n.first_name,
     given_rarity + family_rarity - log2($people) AS name_rarity
 FROM named n
 LEFT JOIN kept v USING (profile_id) LEFT JOIN shared s USING (profile_id)
+LEFT JOIN dated d ON d.birth_date = n.birth_date
 LEFT JOIN nickname k ON k.short = n.first_name
 LEFT JOIN given_frequency f ON f.name = n.first_name
 LEFT JOIN family_frequency l ON l.name = n.family
@@ -150,6 +156,7 @@ def make_people(connection: duckdb.DuckDBPyConnection, frequencies: Frequencies)
         {
             "people": max(frequencies.profiles, 1),
             "digits": DIGITS_THAT_TELL,
+            "often": OFTEN,
             "rare_given": 1 / max(frequencies.given_count, 1),
             "rare_family": 1 / max(frequencies.family_count, 1),
         },
