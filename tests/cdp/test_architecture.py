@@ -14,11 +14,11 @@ PACKAGES = ("cdp", "schema", "connectors", "migrations")
 ROOMS = (
     ("errors", "values", "settings"),
     ("records", "delivery", "versions", "rows", "tables", "database", "postgres", "workspace"),
-    ("identity", "attributes", "survivorship", "facts", "customers", "profiles", "touched",
-     "consent", "sources"),
+    ("identity", "attributes", "survivorship", "facts", "activity", "loyalty", "customers",
+     "profiles", "touched", "consent", "sources"),
     ("ingest", "traits", "remap"),
     ("deadletters", "operators", "fields", "filters", "keyset", "query", "keys", "segments",
-     "scoring", "loyalty"),
+     "scoring"),
     ("refresh", "writers", "export", "publish", "stewardship", "rulechange"),
 )  # fmt: skip
 """The rooms of cdp: a module imports from its own line and those above, never from one below."""
