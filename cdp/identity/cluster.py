@@ -120,7 +120,8 @@ def partition(
         if rules.cuts.joins(pair.weight):
             components.tie((pair.left, pair.right))
     tied = {*components.tied, *(one for pair in asking for one in (pair.left, pair.right))}
-    builder = _Builder((one for one in profiles if one.profile_id in tied), rules, ties.decisions, pairs)
+    bound = (one for one in known.values() if one.profile_id in tied)
+    builder = _Builder(bound, rules, ties.decisions, pairs)
     for identifiers, members in components.each(rules):
         builder.build(identifiers, members, shared)
     builder.ask(asking)

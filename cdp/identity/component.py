@@ -240,7 +240,9 @@ async def _read_history(
             one.current |= values
 
 
-_PROFILE: Final = "p.id, s.name, p.stream, p.key, p.given_key, p.family_key, p.birth_date, p.digest"
+_PROFILE: Final = (
+    "p.id, s.name, p.stream, p.key, p.given_key, p.family_key, p.birth_date, p.compared_digest"
+)
 """What of a stored profile is evidence beside its identifiers; `_evidence` reads it."""
 
 

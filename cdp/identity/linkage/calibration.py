@@ -24,6 +24,7 @@ SHARED: Final = 0.02  # of pairs of two people who both show an identifier: coup
 STEPS: Final = 50  # of Newton; it settles within ten
 SETTLED: Final = 1e-9
 BELIEF: Final = 50.0  # decided pairs that the trained weights weigh as many as
+LEAST_SLOPE, MOST_SLOPE = 0.25, 2.0  # decided pairs may bend the weights so far
 GREATEST: Final = 60.0  # weights beyond it are all the same: certain
 
 MOST_WRONG: Final = 1 / 125
@@ -66,8 +67,8 @@ def calibrate(decided: Decided, everybody: Floats) -> Calibration:
         shift, slope = shift - step[0], slope - step[1]
         if np.abs(step).max() < SETTLED:
             break
-    slope = float(np.clip(slope, 0.25, 2.0))
-    return Calibration(shift / _LOG2, slope, ones + others)
+    slope = float(np.clip(slope, LEAST_SLOPE, MOST_SLOPE))
+    return Calibration(float(shift) / _LOG2, float(slope), ones + others)
 
 
 def _excess(decided: Decided, everybody: Floats) -> float:

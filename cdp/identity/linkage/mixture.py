@@ -187,7 +187,7 @@ class _Fit:
         return self._mixture()
 
     def _mixture(self) -> Mixture:
-        same, household, every = self._counts
+        same, household, every = map(float, self._counts)
         return Mixture([dict(one) for one in self._chances], (same, household, every))
 
     def _maximise(self, pairs: Floats) -> None:
