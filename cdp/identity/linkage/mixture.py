@@ -81,9 +81,7 @@ class Mixture:
     counts: tuple[float, float, float]
 
 
-def learn(
-    vectors: Levels, times: Floats, drawn: Mapping[str, Chance], profiles: int
-) -> Mixture:
+def learn(vectors: Levels, times: Floats, drawn: Mapping[str, Chance], profiles: int) -> Mixture:
     """Fit the mixture to counted vectors, one column per comparison."""
     return _Fit(vectors, times, drawn, profiles).run()
 
@@ -131,8 +129,9 @@ def _both_known(levels: Floats) -> Floats:
 
 
 def _normal(shares: Sequence[float] | Floats) -> Floats:
-    found = np.asarray(shares, dtype=np.float64)
-    return found / found.sum()
+    whole = np.asarray(shares, dtype=np.float64)
+    normal: Floats = whole / whole.sum()
+    return normal
 
 
 class _Fit:
