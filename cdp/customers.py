@@ -24,6 +24,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from cdp import outbox
 from cdp.errors import CdpError
 from cdp.facts import customer_facts, days_of, order_day, purchase_days
 from cdp.survivorship import attributes_of
@@ -211,4 +212,5 @@ async def rebuild(connection: AsyncConnection, workspace: Workspace) -> int:
         await refresh_days(connection, [(row[0], row[1]) for row in days], workspace)
         await refresh_attributes(connection, customers)
         await refresh_facts(connection, customers)
+        await outbox.note(connection, customers, "settings")
         first, count = customers[-1], count + len(customers)

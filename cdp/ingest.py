@@ -235,6 +235,7 @@ class _Writer:
             owners = await self._owners(current, people)
             columns = (*columns, "source_profile_id")
             rows = [(*row, owner) for row, owner in zip(rows, owners, strict=True)]
+            self._touched.add_people(stream, changes, owners, origin.learned_at)
             if stream == "orders":
                 self._touched.add_orders(changes, owners)
         await copy_rows(self._driver, STREAM_TABLES[stream], columns, rows)
@@ -320,3 +321,4 @@ class _Writer:
         if stored:
             counted = await customers_of(self._connection, profiles | people.moved)
         await refresh_facts(self._connection, counted | people.left_customers)
+        await self._touched.note({*described, *profiles})

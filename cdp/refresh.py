@@ -4,6 +4,7 @@ from typing import Final
 
 from sqlalchemy import func, select
 
+from cdp import outbox
 from cdp.customers import ProfileDay, lock_customers, refresh_days, refresh_facts
 from cdp.database import Database
 from cdp.tables import purchase_day
@@ -31,6 +32,7 @@ async def refresh_due(database: Database, workspace: Workspace) -> int:
             customers = await lock_customers(connection, [profile_id for profile_id, _ in due])
             await refresh_days(connection, due, workspace)
             await refresh_facts(connection, customers)
+            await outbox.note(connection, customers, "clock")
         folded += len(due)
         if len(due) < DUE_BATCH:
             return folded

@@ -8,6 +8,7 @@ from typing import Final
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from cdp import outbox
 from cdp.customers import lock_customers, refresh_attributes, refresh_facts
 from cdp.database import driver as driver_of
 from cdp.identity import ledger
@@ -58,6 +59,7 @@ async def fold(connection: AsyncConnection, remap: Remap) -> None:
         await lock_customers(connection, moved, remap.customer_ids)
         await refresh_attributes(connection, remap.customer_ids)
         await refresh_facts(connection, remap.customer_ids)
+        await outbox.note(connection, remap.customer_ids, "identity")
 
 
 @dataclass(slots=True)

@@ -13,12 +13,13 @@ PACKAGES = ("cdp", "schema", "connectors", "migrations")
 
 ROOMS = (
     ("errors", "values", "settings"),
-    ("records", "delivery", "versions", "rows", "tables", "database", "postgres", "workspace"),
+    ("records", "delivery", "versions", "rows", "tables", "database", "postgres", "workspace",
+     "outbox"),
     ("identity", "attributes", "survivorship", "facts", "customers", "profiles", "touched",
      "consent", "sources"),
     ("ingest", "traits", "remap"),
-    ("deadletters", "operators", "fields", "filters", "keyset", "query", "keys", "segments",
-     "scoring", "loyalty"),
+    ("deadletters", "clock", "operators", "fields", "related", "clauses", "filters", "keyset",
+     "query", "keys", "segments", "scoring", "loyalty"),
     ("refresh", "writers", "export", "publish", "stewardship", "rulechange"),
 )  # fmt: skip
 """The rooms of cdp: a module imports from its own line and those above, never from one below."""
