@@ -1,4 +1,4 @@
-"""What follows ingest by the clock alone: facts that a moment gone by has changed."""
+"""What follows ingest: facts that a moment gone by has changed, and segments."""
 
 from typing import Final
 
@@ -7,11 +7,18 @@ from sqlalchemy import func, select
 from cdp import outbox
 from cdp.customers import ProfileDay, lock_customers, refresh_days, refresh_facts
 from cdp.database import Database
+from cdp.segments.refresh import Refreshed, refresh_segments
 from cdp.tables import purchase_day
 from cdp.values import ProfileId
 from cdp.workspace import Workspace
 
 DUE_BATCH: Final = 5_000  # days folded in one transaction
+
+
+async def follow(database: Database, workspace: Workspace) -> Refreshed:
+    """Bring up to date whatever follows from what is committed, and from the clock."""
+    await refresh_due(database, workspace)
+    return await refresh_segments(database, workspace)
 
 
 async def refresh_due(database: Database, workspace: Workspace) -> int:

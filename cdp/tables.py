@@ -713,7 +713,11 @@ segment = Table(
     Column("name", Text, nullable=False),
     Column("description", Text, nullable=False, server_default=""),
     Column("owner", Text, comment="Who made it; null for those that came with the database."),
-    Column("filter", JSONB(none_as_null=True), comment="A CustomerFilter; null: a static list."),
+    Column(
+        "filter",
+        JSON(none_as_null=True),
+        comment="A CustomerFilter, in the order in which it was written; null: a static list.",
+    ),
     Column(
         "is_personal",
         Boolean,

@@ -71,9 +71,9 @@ def _create_segments() -> None:
         ),
         sa.Column(
             "filter",
-            postgresql.JSONB(none_as_null=True),
+            postgresql.JSON(none_as_null=True),
             nullable=True,
-            comment="A CustomerFilter; null: a static list.",
+            comment="A CustomerFilter, in the order in which it was written; null: a static list.",
         ),
         sa.Column(
             "is_personal",
@@ -282,7 +282,7 @@ def _write_starters() -> None:
         sa.column("slug", sa.Text()),
         sa.column("name", sa.Text()),
         sa.column("description", sa.Text()),
-        sa.column("filter", postgresql.JSONB()),
+        sa.column("filter", postgresql.JSON()),
     )
     op.bulk_insert(
         table,
