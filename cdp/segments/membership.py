@@ -39,9 +39,8 @@ touched_now = Table(
     Column("cause", Text, nullable=False),
     Column("other_id", BigInteger),
     prefixes=["TEMPORARY"],
-    postgresql_on_commit="DROP",
 )
-"""Of one transaction: whom the outbox told, and why, in words."""
+"""While they are followed: whom the outbox told, and why, in words."""
 
 
 @dataclass(frozen=True, slots=True)

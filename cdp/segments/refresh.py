@@ -7,7 +7,7 @@ from typing import Final
 
 from sqlalchemy import false, func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
-from sqlalchemy.schema import CreateTable
+from sqlalchemy.schema import CreateTable, DropTable
 
 from cdp import tables
 from cdp.database import Database
@@ -164,15 +164,16 @@ async def _follow(
     """Evaluate all segments for the next customers that the outbox tells of; None for nobody."""
     await connection.execute(CreateTable(touched_now))
     told = await connection.exec_driver_sql(_TAKE, (as_of, TAKEN_ROWS))
-    if told.rowcount == 0:
-        return None
-    await connection.exec_driver_sql("ANALYZE touched_now")
-    moves = [
-        await evaluate(connection, one.segment.id, one.filter.condition, as_of, None)
-        for one in definitions
-        if one.filter is not None
-    ]
-    return Refreshed(0, told.rowcount, *_sums(moves))
+    moves = []
+    if told.rowcount:
+        await connection.exec_driver_sql("ANALYZE touched_now")
+        moves = [
+            await evaluate(connection, one.segment.id, one.filter.condition, as_of, None)
+            for one in definitions
+            if one.filter is not None
+        ]
+    await connection.execute(DropTable(touched_now))
+    return Refreshed(0, told.rowcount, *_sums(moves)) if told.rowcount else None
 
 
 def _sums(moves: Sequence[Moves]) -> tuple[int, int]:
