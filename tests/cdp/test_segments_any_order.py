@@ -136,7 +136,7 @@ class _World:
         people = [{"id": key, "first_name": "Ann", "country": "DE"} for key in KEYS]
         await take(self.connection, "customers", people)
         order = {"id": "o0", "customer_id": "c1", "currency": "EUR", "total": "50"}
-        await take(self.connection, "orders", [{**order, "placed_at": _moment(-10)}])
+        await take(self.connection, "orders", [{**order, "placed_at": _moment(-40)}])
         message = {"id": "m0", "customer_id": "c2", "channel": "email", "kind": "opened"}
         await take(self.connection, "messages", [{**message, "occurred_at": _moment(30)}])
         await self.refresh()
