@@ -13,9 +13,12 @@ from typing import Any, Final
 import msgspec
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from cdp.activity import ACTIVITY_STREAMS
 from cdp.customers import (
+    add_alone,
     customers_of,
     lock_customers,
+    refresh_activity,
     refresh_attributes,
     refresh_days,
     refresh_facts,
@@ -238,9 +241,11 @@ class _Writer:
             self._touched.add_people(stream, changes, owners, origin.learned_at)
             if stream == "orders":
                 self._touched.add_orders(changes, owners)
+            if stream in ACTIVITY_STREAMS:
+                self._touched.add_activity(changes, owners)
         await copy_rows(self._driver, STREAM_TABLES[stream], columns, rows)
         if stream == "orders":
-            await self._write_lines(current)
+            await self._write_lines(changes)
 
     async def _owners(
         self, versions: Sequence[Version], people: People
@@ -262,11 +267,11 @@ class _Writer:
         said = contact_identifiers(record, self._origin.region)
         return people.owners[CONTACT, contact_key(said[0])] if said else None
 
-    async def _write_lines(self, orders: Sequence[Version]) -> None:
+    async def _write_lines(self, changes: Changes) -> None:
         """The lines that stand inside orders take the place of those of the versions before."""
         lines: dict[str, tuple[Any, ...]] = {}
         telling = []
-        for version in orders:
+        for version in changes.current:
             if isinstance(version.record, OrderRecord):
                 status, is_known = order_status(version.record.status)
                 if not is_known:
@@ -279,7 +284,9 @@ class _Writer:
                             self._origin.source_id, version.key, name, line, self._origin.learned_at
                         )
                         lines[row[1]] = row
-        await self._drop_lines("order_key", telling)
+        # An order that is seen for the first time has no version before.
+        known = {version.key for version, _ in changes.changed}
+        await self._drop_lines("order_key", [key for key in telling if key in known])
         for key in await self._own_lines(telling):
             lines.pop(key, None)
         await copy_rows(self._driver, order_line, EMBEDDED_LINE_COLUMNS, list(lines.values()))
@@ -289,8 +296,9 @@ class _Writer:
         if not orders:
             return ()
         rows = await self._driver.fetch(
-            "SELECT t.key FROM unnest($2::text[]) AS k(key) JOIN order_line t"
-            " ON t.source_id = $1 AND t.order_key = k.key AND t.digest <> ''",
+            "SELECT t.key FROM unnest($2::text[]) AS k(key) CROSS JOIN LATERAL (SELECT key"
+            " FROM order_line WHERE source_id = $1 AND order_key = k.key AND digest <> ''"
+            " OFFSET 0) t",
             self._origin.source_id,
             list(orders),
         )
@@ -300,8 +308,10 @@ class _Writer:
         """Lines known only through a former version of their order."""
         if keys:
             await self._driver.execute(
-                f"DELETE FROM order_line t USING unnest($2::text[]) AS k(key)"  # noqa: S608  # names are our own constants
-                f" WHERE t.source_id = $1 AND t.{column} = k.key AND t.digest = ''",
+                "DELETE FROM order_line WHERE ctid = ANY (ARRAY(SELECT t.ctid"  # noqa: S608  # names are our own constants
+                " FROM unnest($2::text[]) AS k(key) CROSS JOIN LATERAL"
+                " (SELECT ctid FROM order_line"
+                f" WHERE source_id = $1 AND {column} = k.key AND digest = '' OFFSET 0) t))",
                 self._origin.source_id,
                 list(keys),
             )
@@ -312,13 +322,16 @@ class _Writer:
         # Profiles that came with this batch have no days yet but those counted here, and a
         # customer of theirs alone is not there yet for others to change.
         stored = people.touched - people.fresh | people.moved
-        profiles = {profile_id for profile_id, _ in days}
-        described = people.customers | people.left_customers
-        locked = await lock_customers(self._connection, profiles | stored, described)
+        buying, active = {profile_id for profile_id, _ in days}, self._touched.active
+        described = (people.customers | people.left_customers) - people.alone
+        locked = await lock_customers(self._connection, buying | active | stored, described)
+        await add_alone(self._connection, people.alone)
         await refresh_attributes(self._connection, described)
         await refresh_days(self._connection, days, self._workspace)
         counted = locked
-        if stored:
-            counted = await customers_of(self._connection, profiles | people.moved)
+        if stored or active:
+            counted = await customers_of(self._connection, buying | people.moved)
         await refresh_facts(self._connection, counted | people.left_customers)
-        await self._touched.note({*described, *profiles})
+        engaged = await customers_of(self._connection, active | people.moved)
+        await refresh_activity(self._connection, engaged | people.left_customers, self._workspace)
+        await self._touched.note(people.customers | people.left_customers)

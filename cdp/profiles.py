@@ -1,5 +1,6 @@
 """Source profiles: customers' records and contacts, from versions to evidence to stored rows."""
 
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -61,14 +62,16 @@ class People:
 
     `owners`: (stream, key) to profile, for customers' records and contacts of the batch; `fresh`
     those stored by it, `touched` those that it tells something of. `customers` are those of the
-    touched ones now; `moved` are profiles stored before that left a customer, `left_customers`
-    whom they left. `moves` counts every change of the map, those of fresh profiles too.
+    touched ones now; `alone` those of them who are new and have one live profile; `moved` are
+    profiles stored before that left a customer, `left_customers` whom they left. `moves` counts
+    every change of the map, those of fresh profiles too.
     """
 
     owners: dict[tuple[str, str], ProfileId] = field(default_factory=dict)
     fresh: set[ProfileId] = field(default_factory=set)
     touched: set[ProfileId] = field(default_factory=set)
     customers: set[CustomerId] = field(default_factory=set)
+    alone: set[CustomerId] = field(default_factory=set)
     left_customers: set[CustomerId] = field(default_factory=set)
     moved: set[ProfileId] = field(default_factory=set)
     moves: int = 0
@@ -238,6 +241,7 @@ class _Writer:
         await ledger.record(self._driver, resolution, rules, self._origin.learned_at, written)
         people.touched.update(self._evidence)
         people.customers.update(resolution.customer_of.values())
+        people.alone = self._alone(resolution.customer_of)
         for move in resolution.moves:
             stored = set(move.profile_ids) - people.fresh
             people.moved |= stored
@@ -245,6 +249,13 @@ class _Writer:
                 people.left_customers.add(move.from_customer_id)
         people.moves = len(resolution.moves)
         return people
+
+    def _alone(self, customer_of: Mapping[ProfileId, CustomerId]) -> set[CustomerId]:
+        """Customers of one profile, which this batch has brought and which is live."""
+        profile_count = Counter(customer_of.values())
+        fresh = (row for row in self._rows if row.profile_id in self._people.fresh)
+        live = (customer_of[row.profile_id] for row in fresh if row.version.deleted_at is None)
+        return {customer_id for customer_id in live if profile_count[customer_id] == 1}
 
     def _row(self, row: _Row, customer_id: CustomerId) -> tuple[Any, ...]:
         record = row.version.record
@@ -332,8 +343,8 @@ async def find_profiles(
     if not keys:
         return {}
     rows = await driver.fetch(
-        "SELECT p.key, p.id FROM unnest($3::text[]) AS k(key) JOIN source_profile p"
-        " ON p.source_id = $1 AND p.stream = $2 AND p.key = k.key",
+        "SELECT p.key, p.id FROM unnest($3::text[]) AS k(key) CROSS JOIN LATERAL (SELECT key, id"
+        " FROM source_profile WHERE source_id = $1 AND stream = $2 AND key = k.key OFFSET 0) p",
         source_id,
         stream,
         list(keys),

@@ -11,8 +11,15 @@ from cdp import outbox
 from cdp.customers import ProfileDay
 from cdp.facts import RATE_VALID_DAYS, day_of, order_day
 from cdp.records import ExchangeRateRecord, OrderRecord, split_line_key
-from cdp.tables import PERSON_TABLES, STREAM_TABLES, order_line, refund, sales_order
-from cdp.values import ProfileId, SourceId
+from cdp.tables import (
+    PERSON_TABLES,
+    STREAM_TABLES,
+    order_line,
+    refund,
+    sales_order,
+    subscription,
+)
+from cdp.values import CustomerId, ProfileId, SourceId
 from cdp.versions import Changes, Driver
 from cdp.workspace import Workspace
 
@@ -46,7 +53,7 @@ Rate: TypeAlias = tuple[date | None, str | None, str | None]
 
 
 class Touched:
-    """The days whose facts must be folded anew, and whoever any record speaks of.
+    """The days whose facts must be folded anew, whose activity must, and whoever is spoken of.
 
     `profiles` are those of records about persons; `ahead` those of records that are dated ahead, by
     the moment from which they count.
@@ -59,6 +66,7 @@ class Touched:
         self._source_id = source_id
         self._workspace = workspace
         self.days: set[ProfileDay] = set()
+        self.active: set[ProfileId] = set()
         self.profiles: set[ProfileId] = set()
         self.ahead: dict[datetime, set[ProfileId]] = {}
 
@@ -90,9 +98,16 @@ class Touched:
         for _, stored in (*changes.changed, *changes.deleted):
             self.add(stored.row["source_profile_id"], stored.row["placed_at"])
 
-    async def note(self, also: Collection[int]) -> None:
-        """Tell the outbox of everybody who was added, and `also` of these; dated ones for then."""
-        await outbox.note(self._connection, {*also, *self.profiles}, "ingest")
+    def add_activity(self, changes: Changes, owners: Iterable[ProfileId | None]) -> None:
+        """Whose records of the batch are now, and whose they were before."""
+        before = (old.row["source_profile_id"] for _, old in (*changes.changed, *changes.deleted))
+        self.active.update(one for one in (*owners, *before) if one is not None)
+
+    async def note(self, customers: Collection[CustomerId]) -> None:
+        """Tell the outbox of these and of everybody who was added; of dated ones for then."""
+        buying = {profile_id for profile_id, _ in self.days}
+        everybody = {*customers, *self.profiles, *self.active, *buying}
+        await outbox.note(self._connection, everybody, "ingest")
         for moment, profiles in self.ahead.items():
             await outbox.note(self._connection, profiles, "ingest", moment)
 
@@ -159,6 +174,11 @@ class Touched:
         on = order_day(self._workspace)
         is_valid = on.between(given.c.on, given.c.on + RATE_VALID_DAYS)
         await self._add_where(exists().where(given.c.currency == sales_order.c.currency, is_valid))
+        owners = select(subscription.c.source_profile_id).where(
+            subscription.c.currency.in_([currency for _, currency in days])
+        )
+        rows = await self._connection.execute(owners.distinct())
+        self.active.update(row[0] for row in rows if row[0] is not None)
         await self._add_where(
             exists().where(
                 refund.c.source_id == sales_order.c.source_id,
@@ -207,5 +227,6 @@ async def adopt_waiting(
         for one in adopted:
             if name == sales_order.name:
                 touched.add(one["id"], one["occurred"])
+            touched.active.add(one["id"])
             if one["is_ahead"]:
                 touched.ahead.setdefault(one["occurred"], set()).add(one["id"])

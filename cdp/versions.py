@@ -212,10 +212,12 @@ async def _stored(
     extra = "".join(f", t.{name}" for name in columns)
     # A line that is known only from inside its order is no record of its own.
     only = {"customers": " AND t.stream = 'customers'", "order_lines": " AND t.digest <> ''"}
+    # A lookup for each key, by index, however large the table has become (LATERAL, OFFSET 0).
     rows = await driver.fetch(
-        f"SELECT t.key, t.digest, t.updated_at, t.vendor_version, t.deleted_at{extra}"  # noqa: S608  # names are our own constants
-        f" FROM unnest($2::text[]) AS k(key) JOIN {table.name} t"
-        f" ON t.source_id = $1 AND t.key = k.key{only.get(stream, '')}",
+        "SELECT s.* FROM unnest($2::text[]) AS k(key) CROSS JOIN LATERAL"  # noqa: S608  # names are our own constants
+        f" (SELECT t.key, t.digest, t.updated_at, t.vendor_version, t.deleted_at{extra}"
+        f" FROM {table.name} t WHERE t.source_id = $1 AND t.key = k.key{only.get(stream, '')}"
+        " OFFSET 0) s",
         source_id,
         keys,
     )
@@ -248,7 +250,8 @@ async def _unknown_versions(
         return []
     rows = await driver.fetch(
         "SELECT v.key, v.digest FROM unnest($3::text[], $4::bytea[]) AS k(key, digest)"
-        " JOIN record_version v USING (key, digest) WHERE v.source_id = $1 AND v.stream = $2",
+        " CROSS JOIN LATERAL (SELECT key, digest FROM record_version WHERE source_id = $1"
+        " AND stream = $2 AND key = k.key AND digest = k.digest OFFSET 0) v",
         source_id,
         stream,
         [version.key for version in versions],

@@ -13,6 +13,7 @@ from typing import Final, TypeAlias
 
 import asyncpg
 
+from cdp.database import by_index
 from cdp.identity.cluster import Join, Partition, Review, partition
 from cdp.identity.component import Block, Component, read_component, read_profiles
 from cdp.identity.evidence import Evidence, Identifier, Ties
@@ -77,7 +78,8 @@ async def resolve(
         savepoint = driver.transaction()
         await savepoint.start()
         await _lock(driver, stripes)
-        component = await read_component(driver, subjects, fresh, rules)
+        async with by_index(driver):
+            component = await read_component(driver, subjects, fresh, rules)
         wanted = _stripes(component.values)
         if wanted <= stripes:
             await savepoint.commit()
@@ -103,7 +105,8 @@ async def peek(driver: Driver, profile_ids: Collection[ProfileId], rules: Rules)
     Without a lock: for a reader with one view of the data.
     """
     subjects = await read_profiles(driver, profile_ids)
-    component = await read_component(driver, subjects, (), rules, judges_anew=True)
+    async with by_index(driver):
+        component = await read_component(driver, subjects, (), rules, judges_anew=True)
     return _compare(_partition(component, rules), component)
 
 
@@ -143,16 +146,20 @@ def _compare(result: Partition, component: Component) -> Resolution:
     for join in result.joins:
         for profile_id in join.profile_ids:
             joins[profile_id].append(join)
-    before: dict[CustomerId, set[ProfileId]] = defaultdict(set)
-    for profile_id in component.evidence:
-        before[_old(component, profile_id)].add(profile_id)
+    known: list[Sequence[ProfileId]] = []
     for members in result.customers:
         customer_id = CustomerId(min(members))
-        if len(members) == 1 and members[0] not in component.customer_of:
-            resolution.customer_of[members[0]] = customer_id
-            continue
         for profile_id in members:
             resolution.customer_of[profile_id] = customer_id
+        # Whoever is new and alone leaves nobody, and nobody has left them.
+        if len(members) > 1 or members[0] in component.customer_of:
+            known.append(members)
+    before: dict[CustomerId, set[ProfileId]] = defaultdict(set)
+    for members in known:
+        for profile_id in members:
+            before[_old(component, profile_id)].add(profile_id)
+    for members in known:
+        customer_id = resolution.customer_of[members[0]]
         resolution.moves += _moves(members, customer_id, component, before, joins)
     return resolution
 
