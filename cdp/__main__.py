@@ -15,6 +15,7 @@ COMMANDS: Final = {
     "config": "cdp.cli.config:config",
     "connector": "cdp.cli.connector:connector",
     "identity": "cdp.cli.identity:identity",
+    "segment": "cdp.cli.segment:segment",
     "export": "cdp.cli.export:export",
     "deadletter": "cdp.cli.deadletter:deadletter",
     "key": "cdp.cli.key:key",

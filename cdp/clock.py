@@ -14,7 +14,7 @@ from cdp.traits.trait import Scope
 SHARE_OF_WINDOW: Final = 100
 """A condition on the last N may be told late by N / 100: nobody notices half an hour in 30 days."""
 
-SHORTEST_LAG_SECONDS: Final = 60  # as often as a server looks whether anything is due
+SHORTEST_LAG_SECONDS: Final = 60  # however short the window: everybody is looked at each time
 LONGEST_LAG_SECONDS: Final = 3_600  # however long the window
 
 

@@ -24,7 +24,6 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from cdp import outbox
 from cdp.activity import customer_activity
 from cdp.database import by_index
 from cdp.database import driver as driver_of
@@ -241,5 +240,4 @@ async def rebuild(connection: AsyncConnection, workspace: Workspace) -> int:
         await refresh_attributes(connection, customers)
         await refresh_facts(connection, customers)
         await refresh_activity(connection, customers, workspace)
-        await outbox.note(connection, customers, "settings")
         first, count = customers[-1], count + len(customers)

@@ -5,15 +5,16 @@ A filter is an object; all its members must hold, and the empty one holds for ev
 never unknown: `not` is the exact opposite of what it wraps, also where values are null.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import json
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import Any, Final
 
 from sqlalchemy import (
     ColumnElement,
     FromClause,
     Numeric,
-    Select,
     and_,
     case,
     cast,
@@ -21,11 +22,10 @@ from sqlalchemy import (
     false,
     func,
     or_,
-    select,
     true,
 )
 
-from cdp import tables
+from cdp.bearers import identified_by
 from cdp.clauses import Clause, Filter
 from cdp.clock import Clock, clock_of
 from cdp.errors import BadInput, Forbidden
@@ -39,7 +39,6 @@ from cdp.fields import (
     Field,
     Relation,
 )
-from cdp.identity.normalise import IDENTIFIER_FAMILIES, normalise
 from cdp.operators import FieldType, Operation, duration_seconds, read_list, read_text
 from cdp.related import members_of, records_of
 from cdp.traits.trait import Scope
@@ -51,13 +50,7 @@ MAX_CLAUSES: Final = 100  # conditions in all; each costs PostgreSQL a look at e
 _NESTING: Final = ("and", "or", "not")
 _OTHERS: Final = ("segments", "attribute", "identifier")
 SEGMENT_OPERATORS: Final = ("in", "notIn")
-_OWN_KEY: Final = "external"  # external:SOURCE
-_NAMED_FAMILIES: Final = ("handle", _OWN_KEY)  # kinds that go on: handle:bluesky
 _NUMBER: Final = r"^\s*[+-]?[0-9]{1,100}(\.[0-9]{1,100})?\s*$"
-
-IDENTIFIER_KINDS: Final = tuple(
-    f"{family}:NAME" if family in _NAMED_FAMILIES else family for family in IDENTIFIER_FAMILIES
-)
 
 
 def read_filter(
@@ -81,39 +74,14 @@ def predicate(
     return read.condition
 
 
-def identified_by(kind: str, value: str | None, *, workspace: Workspace) -> Select[int]:
-    """The ids of customers who carry, or once carried, an identifier of the kind.
-
-    `value` may have any spelling; None asks for any value. Raises BadInput for an unknown kind.
-    """
-    family, _, name = read_text(kind, "kind").partition(":")
-    if family not in IDENTIFIER_FAMILIES or (name != "") != (family in _NAMED_FAMILIES):
-        raise BadInput(
-            f"There is no kind of identifier {kind!r}.",
-            todo=f"There are: {', '.join(IDENTIFIER_KINDS)}.",
-            path="kind",
-        )
-    identifier, profile = tables.identifier.alias(), tables.source_profile.alias()
-    found = (
-        select(profile.c.customer_id)
-        .join(identifier, identifier.c.source_profile_id == profile.c.id)
-        .where(identifier.c.kind == kind)
-    )
-    if value is None:
-        return found
-    return found.where(identifier.c.value.in_(spellings(kind, value, workspace=workspace)))
-
-
-def spellings(kind: str, value: str, *, workspace: Workspace) -> Sequence[str]:
-    """What an identifier of the kind, as anybody may spell it, can be stored as; maybe nothing.
-
-    A source's own key of a person is evidence just as the source wrote it, whatever it looks like.
-    """
-    text = read_text(value, "value")
-    if kind.startswith(f"{_OWN_KEY}:"):
-        return sorted({text, text.strip()})
-    normal = normalise(kind, text, workspace.region)
-    return [] if normal is None else [normal]
+def parse_filter(text: str | None) -> object:
+    """A filter written as text; None for no text. Raises BadInput for what is no JSON."""
+    if text is None:
+        return None
+    try:
+        return json.loads(text, parse_float=Decimal)
+    except (ValueError, RecursionError) as error:
+        raise BadInput(f"The filter is not JSON: {error}.", todo="Write {...} in quotes.") from None
 
 
 @dataclass(slots=True)

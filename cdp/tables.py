@@ -765,7 +765,7 @@ touched_customer = Table(
         index=True,
         comment="From when it matters; later than `at` for a record that is dated ahead.",
     ),
-    Column("cause", Text, nullable=False, comment="ingest, clock, identity, list or settings."),
+    Column("cause", Text, nullable=False, comment="ingest, clock, identity or list."),
     Column(
         "ids",
         ARRAY(BigInteger),

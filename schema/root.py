@@ -9,8 +9,8 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from strawberry.schema.config import StrawberryConfig
 
 from cdp import tables
+from cdp.bearers import identified_by, spellings
 from cdp.errors import BadInput
-from cdp.filters import identified_by, spellings
 from schema.edges import (
     Arguments,
     Branch,

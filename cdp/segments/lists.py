@@ -8,8 +8,8 @@ from typing import Final
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cdp import outbox
+from cdp.bearers import spellings
 from cdp.errors import BadInput
-from cdp.filters import spellings
 from cdp.segments.segment import Segment
 from cdp.values import ProfileId
 from cdp.workspace import Workspace

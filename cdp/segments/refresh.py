@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from sqlalchemy import false, func, select, update
+from sqlalchemy import exists, false, func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.schema import CreateTable, DropTable
 
@@ -53,11 +53,20 @@ async def refresh_segments(database: Database, workspace: Workspace) -> Refreshe
     total = Refreshed()
     for _ in range(MAX_STEPS):
         async with database.transaction() as connection:
+            if not await _is_due(connection):
+                break
             step = await refresh_step(connection, workspace, await take_turn(connection))
         if step is None:
             break
         total += step
     return total
+
+
+async def _is_due(connection: AsyncConnection) -> bool:
+    """Whether there is anything to do: one look, for which nobody waits."""
+    now = func.clock_timestamp()
+    waits = or_(exists().where(_OUTBOX.c.due_at <= now), exists().where(_TABLE.c.due_at <= now))
+    return bool(await connection.scalar(select(waits)))
 
 
 async def take_turn(connection: AsyncConnection) -> datetime:
@@ -196,10 +205,7 @@ WITH taken AS (
 INSERT INTO touched_now (id, cause, other_id)
 SELECT DISTINCT ON (borne.id)
     borne.id,
-    coalesce(turn.cause, CASE borne.cause
-        WHEN 'list' THEN 'list changed'
-        WHEN 'settings' THEN 'settings changed'
-        ELSE borne.cause END),
+    coalesce(turn.cause, CASE borne.cause WHEN 'list' THEN 'list changed' ELSE borne.cause END),
     turn.other_id
 FROM borne LEFT JOIN LATERAL (
     SELECT CASE kind WHEN 'split' THEN 'split from' ELSE 'merged with' END AS cause,

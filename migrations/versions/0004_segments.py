@@ -40,7 +40,7 @@ def _create_outbox() -> None:
             "cause",
             sa.Text(),
             nullable=False,
-            comment="ingest, clock, identity, list or settings.",
+            comment="ingest, clock, identity or list.",
         ),
         sa.Column(
             "ids",

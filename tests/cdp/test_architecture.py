@@ -18,8 +18,8 @@ ROOMS = (
     ("identity", "attributes", "survivorship", "facts", "activity", "customers", "profiles",
      "touched", "consent", "sources"),
     ("ingest", "traits", "remap"),
-    ("deadletters", "clock", "operators", "fields", "related", "clauses", "filters", "keyset",
-     "query", "keys", "segments", "scoring", "loyalty"),
+    ("deadletters", "clock", "operators", "bearers", "fields", "related", "clauses", "filters",
+     "keyset", "query", "keys", "segments", "scoring", "loyalty"),
     ("refresh", "writers", "export", "publish", "stewardship", "rulechange"),
 )  # fmt: skip
 """The rooms of cdp: a module imports from its own line and those above, never from one below."""

@@ -10,10 +10,11 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cdp import tables
+from cdp.bearers import identified_by
 from cdp.clock import Clock, clock_of
 from cdp.errors import BadInput, Forbidden
 from cdp.fields import FIELDS, GROUPS, RELATIONS, Field
-from cdp.filters import MAX_CLAUSES, MAX_DEPTH, identified_by, predicate, read_filter
+from cdp.filters import MAX_CLAUSES, MAX_DEPTH, predicate, read_filter
 from cdp.operators import MAX_LIST, OPERATORS
 from cdp.query import present
 from tests.cdp.builders import (
