@@ -17,6 +17,7 @@ COMMANDS: Final = {
     "identity": "cdp.cli.identity:identity",
     "segment": "cdp.cli.segment:segment",
     "export": "cdp.cli.export:export",
+    "loyalty": "cdp.cli.loyalty:loyalty",
     "deadletter": "cdp.cli.deadletter:deadletter",
     "key": "cdp.cli.key:key",
     "schema": "cdp.cli.schema:schema",

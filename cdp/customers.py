@@ -1,6 +1,6 @@
 """The customers' rows: locked, folded anew from profiles and days, and written."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from datetime import date
 from functools import cache
 from typing import Final, TypeAlias
@@ -29,11 +29,15 @@ from cdp.database import by_index
 from cdp.database import driver as driver_of
 from cdp.errors import CdpError
 from cdp.facts import customer_facts, days_of, order_day, purchase_days
+from cdp.loyalty.carried import post_entries
+from cdp.loyalty.fold import refresh_loyalty
+from cdp.loyalty.orders import post_orders
 from cdp.survivorship import attributes_alone, attributes_of
 from cdp.tables import (
     ACTIVITY_COLUMNS,
     FACT_COLUMNS,
     customer,
+    loyalty_entry,
     purchase_day,
     sales_order,
     source_profile,
@@ -134,6 +138,7 @@ async def refresh_days(
     given = {"profiles": [profile for profile, _ in days], "dates": [on for _, on in days]}
     await connection.execute(_forget_days(), given)
     await connection.execute(_fold_days(workspace), given)
+    await post_orders(connection, days, workspace)
 
 
 async def lock_customers(
@@ -199,6 +204,7 @@ async def refresh_facts(connection: AsyncConnection, customers: Collection[Custo
         return
     async with by_index(await driver_of(connection)):
         await connection.execute(_fold_facts(), {"ids": sorted(customers)})
+        await refresh_loyalty(connection, customers)
 
 
 async def refresh_activity(
@@ -209,6 +215,17 @@ async def refresh_activity(
         return
     async with by_index(await driver_of(connection)):
         await connection.execute(_fold_activity(workspace), {"ids": sorted(customers)})
+
+
+async def _told_of(connection: AsyncConnection, customers: Sequence[CustomerId]) -> list[ProfileId]:
+    """The source profiles of the given customers of whom a source's own programme tells."""
+    rows = await connection.execute(
+        select(loyalty_entry.c.source_profile_id)
+        .join(source_profile, source_profile.c.id == loyalty_entry.c.source_profile_id)
+        .where(source_profile.c.customer_id.between(customers[0], customers[-1]))
+        .distinct()
+    )
+    return [ProfileId(row[0]) for row in rows]
 
 
 async def rebuild(connection: AsyncConnection, workspace: Workspace) -> int:
@@ -238,6 +255,7 @@ async def rebuild(connection: AsyncConnection, workspace: Workspace) -> int:
         )
         await refresh_days(connection, [(row[0], row[1]) for row in days], workspace)
         await refresh_attributes(connection, customers)
+        await post_entries(connection, await _told_of(connection, customers))
         await refresh_facts(connection, customers)
         await refresh_activity(connection, customers, workspace)
         first, count = customers[-1], count + len(customers)

@@ -29,6 +29,9 @@ from cdp.errors import Fenced, NotFound
 from cdp.identity.evidence import CONTACT
 from cdp.identity.people import Claims, contact_identifiers
 from cdp.identity.rules import read_rules
+from cdp.loyalty.carried import post_entries
+from cdp.loyalty.fold import refresh_loyalty
+from cdp.loyalty.orders import days_of_new_members
 from cdp.profiles import (
     CUSTOMERS,
     STORED_COLUMNS,
@@ -41,7 +44,7 @@ from cdp.profiles import (
 from cdp.records import STREAMS, ExchangeRateRecord, OrderRecord, line_names
 from cdp.rows import EMBEDDED_LINE_COLUMNS, columns_of, embedded_line_row, order_status, row_of
 from cdp.tables import PERSON_TABLES, STREAM_TABLES, order_line
-from cdp.touched import COMPARED_COLUMNS, Touched, adopt_waiting
+from cdp.touched import BELONGING_STREAMS, COMPARED_COLUMNS, Touched, adopt_waiting
 from cdp.values import ProfileId, SourceId
 from cdp.versions import Changes, Driver, Version, compare, copy_rows, keep_old, version_of
 from cdp.workspace import Workspace, take_turn
@@ -228,21 +231,23 @@ class _Writer:
 
     async def _write_stream(self, stream: str, changes: Changes, people: People) -> None:
         origin = self._origin
-        await keep_old(self._driver, origin.source_id, stream, changes, origin.learned_at)
+        await keep_old(self._driver, origin.source_id, stream, changes)
         current = changes.current
         if stream == "order_lines":
             await self._drop_lines("key", [version.key for version in current])
-        rows = [row_of(origin.source_id, stream, one, origin.learned_at) for one in current]
+        rows = [row_of(origin.source_id, stream, one) for one in current]
         columns = columns_of(stream)
         if stream in PERSON_STREAMS:
             owners = await self._owners(current, people)
             columns = (*columns, "source_profile_id")
             rows = [(*row, owner) for row, owner in zip(rows, owners, strict=True)]
-            self._touched.add_people(stream, changes, owners, origin.learned_at)
+            self._touched.add_named(stream, changes, owners, origin.learned_at)
             if stream == "orders":
                 self._touched.add_orders(changes, owners)
             if stream in ACTIVITY_STREAMS:
                 self._touched.add_activity(changes, owners)
+            if stream in BELONGING_STREAMS:
+                self._touched.add_people(changes, owners)
         await copy_rows(self._driver, STREAM_TABLES[stream], columns, rows)
         if stream == "orders":
             await self._write_lines(changes)
@@ -280,9 +285,7 @@ class _Writer:
                     telling.append(version.key)
                     names = line_names(version.record.lines)
                     for name, line in zip(names, version.record.lines, strict=True):
-                        row = embedded_line_row(
-                            self._origin.source_id, version.key, name, line, self._origin.learned_at
-                        )
+                        row = embedded_line_row(self._origin.source_id, version.key, name, line)
                         lines[row[1]] = row
         # An order that is seen for the first time has no version before.
         known = {version.key for version, _ in changes.changed}
@@ -319,19 +322,26 @@ class _Writer:
     async def _fold(self, people: People) -> None:
         """Facts of whoever was touched, with their customers locked before anything is read."""
         days = self._touched.days
+        days |= await days_of_new_members(self._driver, people.touched - people.fresh)
         # Profiles that came with this batch have no days yet but those counted here, and a
         # customer of theirs alone is not there yet for others to change.
         stored = people.touched - people.fresh | people.moved
         buying, active = {profile_id for profile_id, _ in days}, self._touched.active
+        belonging = self._touched.profiles
+        told = buying | belonging
         described = (people.customers | people.left_customers) - people.alone
-        locked = await lock_customers(self._connection, buying | active | stored, described)
+        locked = await lock_customers(self._connection, told | active | stored, described)
         await add_alone(self._connection, people.alone)
         await refresh_attributes(self._connection, described)
         await refresh_days(self._connection, days, self._workspace)
+        await post_entries(self._connection, belonging)
         counted = locked
         if stored or active:
-            counted = await customers_of(self._connection, buying | people.moved)
+            counted = await customers_of(self._connection, told | people.moved)
         await refresh_facts(self._connection, counted | people.left_customers)
         engaged = await customers_of(self._connection, active | people.moved)
         await refresh_activity(self._connection, engaged | people.left_customers, self._workspace)
-        await self._touched.note(people.customers | people.left_customers)
+        await refresh_loyalty(
+            self._connection, (described | people.alone) - counted - people.left_customers
+        )
+        await self._touched.note(people.customers | people.left_customers | counted | engaged)

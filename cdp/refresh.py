@@ -13,6 +13,7 @@ from cdp.customers import (
     refresh_facts,
 )
 from cdp.database import Database
+from cdp.loyalty.clock import refresh_points
 from cdp.segments.refresh import Refreshed, refresh_segments
 from cdp.tables import customer, purchase_day
 from cdp.values import CustomerId, ProfileId
@@ -30,7 +31,8 @@ async def follow(database: Database, workspace: Workspace) -> Refreshed:
 async def refresh_due(database: Database, workspace: Workspace) -> int:
     """Fold whatever a moment gone by has changed; returns how many days and customers there were.
 
-    An order dated tomorrow counts from tomorrow, a subscription until it ends.
+    An order dated tomorrow counts from tomorrow, a subscription until it ends, points until they
+    expire.
     """
     return await _refresh_days_due(database, workspace) + await _refresh_activity_due(
         database, workspace
@@ -73,4 +75,4 @@ async def _refresh_days_due(database: Database, workspace: Workspace) -> int:
             await outbox.note(connection, customers, "clock")
         folded += len(due)
         if len(due) < DUE_BATCH:
-            return folded
+            return folded + await refresh_points(database)

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Iterable, Mapping
 from datetime import date, datetime
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from sqlalchemy import ARRAY, Date, Text, and_, any_, column, exists, func, literal, select
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -44,18 +44,21 @@ COMPARED_COLUMNS = {
     "order_lines": ("order_key",),
     "products": ("category",),
     "exchange_rates": ("on", "currency", "base"),
+    "loyalty_entries": ("source_profile_id", "order_id"),
 }
 """What of a stored version tells whom, and which days, it touched before it changed."""
 
+BELONGING_STREAMS: Final = ("loyalty_entries", "subscriptions")
+"""Streams that say how a person belongs to a programme: their owners are folded anew."""
 
 Rate: TypeAlias = tuple[date | None, str | None, str | None]
 """The day of an exchange rate, its currency and its base; null of a delete without a record."""
 
 
 class Touched:
-    """The days whose facts must be folded anew, whose activity must, and whoever is spoken of.
+    """The days whose facts must be folded anew, whose activity must, and whoever is named.
 
-    `profiles` are those of records about persons; `ahead` those of records that are dated ahead, by
+    `named` are whose any record about a person is or was; `ahead` whose records are dated ahead, by
     the moment from which they count.
     """
 
@@ -68,6 +71,7 @@ class Touched:
         self.days: set[ProfileDay] = set()
         self.active: set[ProfileId] = set()
         self.profiles: set[ProfileId] = set()
+        self.named: set[ProfileId] = set()
         self.ahead: dict[datetime, set[ProfileId]] = {}
 
     def add(self, profile_id: ProfileId | None, placed_at: datetime | None) -> None:
@@ -75,20 +79,20 @@ class Touched:
         if profile_id is not None and placed_at is not None:
             self.days.add((profile_id, day_of(placed_at, self._workspace)))
 
-    def add_people(
+    def add_named(
         self, stream: str, changes: Changes, owners: Iterable[ProfileId | None], now: datetime
     ) -> None:
         """Whose the records of a stream are now, and whose they were before."""
         occurred = OCCURRED[stream]
         for version, owner in zip(changes.current, owners, strict=True):
             if owner is not None:
-                self.profiles.add(owner)
+                self.named.add(owner)
                 moment: datetime | None = getattr(version.record, occurred, None)
                 if moment is not None and moment > now:
                     self.ahead.setdefault(moment, set()).add(owner)
         for _, stored in (*changes.changed, *changes.deleted):
             if stored.row["source_profile_id"] is not None:
-                self.profiles.add(stored.row["source_profile_id"])
+                self.named.add(stored.row["source_profile_id"])
 
     def add_orders(self, changes: Changes, owners: Iterable[ProfileId | None]) -> None:
         """Orders of the batch where they are now, and where they were before."""
@@ -100,13 +104,16 @@ class Touched:
 
     def add_activity(self, changes: Changes, owners: Iterable[ProfileId | None]) -> None:
         """Whose records of the batch are now, and whose they were before."""
-        before = (old.row["source_profile_id"] for _, old in (*changes.changed, *changes.deleted))
-        self.active.update(one for one in (*owners, *before) if one is not None)
+        self.active |= _people(changes, owners)
+
+    def add_people(self, changes: Changes, owners: Iterable[ProfileId | None]) -> None:
+        """The same for records that say how a person belongs to a programme."""
+        self.profiles |= _people(changes, owners)
 
     async def note(self, customers: Collection[CustomerId]) -> None:
         """Tell the outbox of these and of everybody who was added; of dated ones for then."""
         buying = {profile_id for profile_id, _ in self.days}
-        everybody = {*customers, *self.profiles, *self.active, *buying}
+        everybody = {*customers, *self.named, *self.profiles, *self.active, *buying}
         await outbox.note(self._connection, everybody, "ingest")
         for moment, profiles in self.ahead.items():
             await outbox.note(self._connection, profiles, "ingest", moment)
@@ -124,6 +131,10 @@ class Touched:
                 # A delete may come before its record, and take a line of its order's away.
                 keys |= {split_line_key(one.key)[0] for one in changes.fresh}
                 await self._add_orders_of(keys | {old.row["order_key"] for old in stored})
+            case "loyalty_entries":
+                # An order that its source's own programme speaks of earns nothing here.
+                keys = {getattr(one, "order_id", None) for one in records}
+                await self._add_orders_of(keys | {old.row["order_id"] for old in stored})
             case "products":
                 was = {old.row["key"]: old.row["category"] for old in stored}
                 await self._add_products(
@@ -198,8 +209,16 @@ class Touched:
         self.days.update((ProfileId(row[0]), row[1]) for row in rows)
 
 
+def _people(changes: Changes, owners: Iterable[ProfileId | None]) -> set[ProfileId]:
+    before = (old.row["source_profile_id"] for _, old in (*changes.changed, *changes.deleted))
+    return {one for one in (*owners, *before) if one is not None}
+
+
 def _rate_of(record: ExchangeRateRecord) -> Rate:
     return record.on, record.currency.upper(), record.base.upper()
+
+
+_BELONGING_TABLES: Final = tuple(STREAM_TABLES[stream].name for stream in BELONGING_STREAMS)
 
 
 async def adopt_waiting(
@@ -228,5 +247,7 @@ async def adopt_waiting(
             if name == sales_order.name:
                 touched.add(one["id"], one["occurred"])
             touched.active.add(one["id"])
+        if name in _BELONGING_TABLES:
+            touched.profiles.update(one["id"] for one in adopted)
             if one["is_ahead"]:
                 touched.ahead.setdefault(one["occurred"], set()).add(one["id"])

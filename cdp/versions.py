@@ -1,11 +1,13 @@
 """Versions of records: which of two is newer, what a batch changes, and how that is written."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Final, TypeAlias
 
 import asyncpg
+import msgspec
+from msgspec.structs import replace
 from sqlalchemy import Table
 
 from cdp.delivery import Deleted, Received
@@ -19,8 +21,7 @@ _DELETE: Final = b"deleted "
 """How the digest of a delete begins; its moment follows."""
 
 
-@dataclass(frozen=True, slots=True)
-class Version:
+class Version(msgspec.Struct, frozen=True):
     """One version of one record as it was delivered; `record` is None for a delete.
 
     `at`: when the source wrote the content. `deleted_at`: when it deleted the record.
@@ -40,8 +41,7 @@ class Version:
         return self.digest.startswith(_DELETE)
 
 
-@dataclass(frozen=True, slots=True)
-class Stored:
+class Stored(msgspec.Struct, frozen=True):
     """The current version as the database holds it, with the columns asked for beside."""
 
     version: Version
@@ -267,9 +267,7 @@ async def _unknown_versions(
     return list(unknown.values())
 
 
-async def keep_old(
-    driver: Driver, source_id: SourceId, stream: str, changes: Changes, learned_at: datetime
-) -> None:
+async def keep_old(driver: Driver, source_id: SourceId, stream: str, changes: Changes) -> None:
     """Move what is superseded, and put deletes and what came late, among the old versions."""
     table = STREAM_TABLES[stream].name
     mine = "t.source_id = $1 AND t.key = k.key"
@@ -310,7 +308,7 @@ async def keep_old(
         records=[
             (
                 source_id, stream, one.key, one.digest, one.payload.decode(), one.at,
-                one.vendor_version, learned_at, one.deleted_at,
+                one.vendor_version, one.deleted_at,
             )
             for one in (*changes.late, *changes.deletes)
         ],
@@ -319,7 +317,7 @@ async def keep_old(
 
 _VERSION_COLUMNS: Final = (
     "source_id", "stream", "key", "digest", "payload", "updated_at", "vendor_version",
-    "learned_at", "deleted_at",
+    "deleted_at",
 )  # fmt: skip
 
 

@@ -23,7 +23,10 @@ _PERSONAL_ATTRIBUTES: Final = frozenset(each.name for each in ATTRIBUTES if each
 OPEN: Mapping[str, frozenset[str]] = {
     "customer": _OPEN_ATTRIBUTES
     | {"id", "profile_count", "created_at", "updated_at"}
-    | {each.name for each in (*tables.FACT_COLUMNS, *tables.ACTIVITY_COLUMNS)},
+    | {
+        each.name
+        for each in (*tables.FACT_COLUMNS, *tables.ACTIVITY_COLUMNS, *tables.LOYALTY_COLUMNS)
+    },
     "source_profile": _RECORD
     | _OPEN_ATTRIBUTES
     | {"id", "customer_id", "stream", "created_at", "first_stored_at"},
@@ -70,6 +73,13 @@ OPEN: Mapping[str, frozenset[str]] = {
     | {"channel", "status", "priority", "opened_at", "first_response_at", "resolved_at"},
     "feedback": _OWNED | {"kind", "score", "scale", "product_id", "given_at"},
     "loyalty_entry": _OWNED | {"kind", "points", "occurred_at", "expires_at", "order_id"},
+    "points_entry": frozenset(tables.points_entry.c.keys()),
+    "points_lot": frozenset(tables.points_lot.c.keys()) - {"key"},
+    "points_transaction": frozenset(
+        {"id", "cause", "recorded_at", "reward", "about_id", "held_until"}
+    ),
+    "tier_period": frozenset(tables.tier_period.c.keys()),
+    "loyalty_award": frozenset(tables.loyalty_award.c.keys()),
     "subscription": _OWNED
     | {"plan", "status", "amount", "currency", "interval"}
     | {"started_at", "renews_at", "cancelled_at", "ended_at"},
@@ -106,6 +116,11 @@ PERSONAL: Mapping[str, frozenset[str]] = {
     "ticket": _PERSONAL_OWNED | {"subject"},
     "feedback": _PERSONAL_OWNED | {"comment"},
     "loyalty_entry": _PERSONAL_OWNED | {"loyalty_card", "reason"},
+    "points_entry": frozenset(),
+    "points_lot": frozenset({"key"}),
+    "tier_period": frozenset(),
+    "loyalty_award": frozenset(),
+    "points_transaction": frozenset({"key", "digest", "actor", "reason"}),
     "subscription": _PERSONAL_OWNED,
     "consent": _PERSONAL_OWNED | {"email", "phone", "evidence"},
     "source": frozenset({"settings"}),

@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from operator import attrgetter
 from typing import Any, Final, TypeAlias
 
 import asyncpg
@@ -50,6 +51,8 @@ class Component:
     """Which of them share a value, blocked or not."""
     carrier_of: dict[Identifier, ProfileId] = field(default_factory=dict)
     """The first of those who carry each value."""
+    alone: set[ProfileId] = field(default_factory=set)
+    """New source profiles whom nothing ties to anybody: customers of their own."""
     has_ties: bool = False
     judges_anew: bool = False
     """Whether stored blocks are passed over: for rules that may block other values."""
@@ -82,6 +85,12 @@ async def read_component(
     else:
         raise AssertionError(f"a component of more than {MAX_HOPS} hops")
     _drop_lapsed(component)
+    component.alone = {
+        one
+        for one in fresh
+        if one not in component.hanging.tied
+        and len(component.evidence[one].all) <= rules.most_identifiers
+    }
     return component
 
 
@@ -274,8 +283,8 @@ async def _sharers(
     """
     if not values:
         return {}, {}
-    # In the index's order, so that a page of it is looked up once for all values that it holds.
-    wanted = sorted(values)
+    # As the index is sorted, so that a page of it is looked up once for all values that it holds.
+    wanted = sorted(values, key=attrgetter("value"))
     rows = await driver.fetch(
         "WITH k AS (SELECT * FROM unnest($1::text[], $2::text[]) AS k(kind, value))"  # noqa: S608  # our own constant
         f" SELECT i.kind, i.value, NULL AS reason, {_PROFILE} FROM k"

@@ -64,13 +64,23 @@ async def resolve(
     fresh: Collection[ProfileId],
     rules: Rules,
 ) -> Resolution:
-    """Resolve new and changed source profiles, before they are written.
+    """Resolve new and changed source profiles, before they are written."""
+    return conclude(await gather(driver, subjects, fresh, rules), rules)
+
+
+async def gather(
+    driver: Driver,
+    subjects: Mapping[ProfileId, Evidence],
+    fresh: Collection[ProfileId],
+    rules: Rules,
+) -> Component:
+    """Everyone whom evidence ties to new and changed source profiles, locked and read.
 
     `fresh` are those of the subjects that are not stored yet. Takes locks that are held until the
     caller's transaction ends.
     """
     if not subjects:
-        return Resolution()
+        return Component({}, {})
     stripes = _stripes(value for one in subjects.values() for value in one.all)
     for round_number in range(MAX_ROUNDS + 1):
         if round_number == MAX_ROUNDS:
@@ -83,10 +93,19 @@ async def resolve(
         wanted = _stripes(component.values)
         if wanted <= stripes:
             await savepoint.commit()
-            break
+            return component
         await savepoint.rollback()
         stripes |= wanted
-    return _compare(_partition(component, rules), component)
+    raise AssertionError("with every stripe there is none to be wanted")
+
+
+def conclude(component: Component, rules: Rules) -> Resolution:
+    """The new map of everyone in a component, and how it differs from before; asks nobody."""
+    ties = Ties(tuple(component.decisions.values()), tuple(component.pairs.values()))
+    tied = (one for key, one in component.evidence.items() if key not in component.alone)
+    resolution = _compare(partition(tied, rules, component.blocked, ties), component)
+    resolution.customer_of.update({one: CustomerId(one) for one in component.alone})
+    return resolution
 
 
 async def resolve_stored(
@@ -107,12 +126,7 @@ async def peek(driver: Driver, profile_ids: Collection[ProfileId], rules: Rules)
     subjects = await read_profiles(driver, profile_ids)
     async with by_index(driver):
         component = await read_component(driver, subjects, (), rules, judges_anew=True)
-    return _compare(_partition(component, rules), component)
-
-
-def _partition(component: Component, rules: Rules) -> Partition:
-    ties = Ties(tuple(component.decisions.values()), tuple(component.pairs.values()))
-    return partition(component.evidence.values(), rules, component.blocked, ties)
+    return conclude(component, rules)
 
 
 def _stripes(values: Iterable[Identifier]) -> set[int]:

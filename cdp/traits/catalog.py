@@ -3,6 +3,7 @@
 from cdp.traits.engagement import ENGAGEMENT
 from cdp.traits.feedback import FEEDBACK
 from cdp.traits.lifecycle import LIFECYCLE
+from cdp.traits.loyalty import LOYALTY
 from cdp.traits.purchases import PURCHASES
 from cdp.traits.rfm import RFM
 from cdp.traits.subscription import SUBSCRIPTION
@@ -12,6 +13,7 @@ from cdp.traits.trait import Group
 CATALOG: tuple[Group, ...] = (
     PURCHASES,
     RFM,
+    LOYALTY,
     ENGAGEMENT,
     SERVICE,
     FEEDBACK,

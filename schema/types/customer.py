@@ -18,6 +18,7 @@ from schema.edges import (
     Branch,
     Embedded,
     Leaf,
+    Many,
     Page,
     Row,
     Scene,
@@ -43,6 +44,14 @@ from schema.types.identity import (
     SourceProfile,
 )
 from schema.types.ledger import HISTORY, MergeEvent
+from schema.types.loyalty import (
+    LoyaltyBadge,
+    LoyaltyEntryConnection,
+    TierPeriod,
+    badges,
+    customer_entries,
+    tier_periods,
+)
 from schema.types.node import Node
 from schema.types.order import OrderConnection, customer_orders
 from schema.types.review import CUSTOMER_REVIEWS, MatchReview
@@ -113,6 +122,13 @@ class _Customer(Node):
     timeline: TimelineConnection = planned(
         Page(timeline), "Everything that happened, newest first.", TIMELINE_ARGUMENTS, LATE
     )
+    loyalty_entries: LoyaltyEntryConnection = planned(
+        Page(customer_entries), "How points came and went, newest first.", FORWARD, LATE
+    )
+    tier_history: list[TierPeriod] = planned(
+        Many(tier_periods), "Which tier was held when, latest first; at most 250."
+    )
+    badges: list[LoyaltyBadge] = planned(Many(badges), "What was won, latest first; at most 250.")
 
 
 Customer: Declared = strawberry.type(

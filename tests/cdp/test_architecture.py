@@ -15,11 +15,11 @@ ROOMS = (
     ("errors", "values", "settings"),
     ("records", "delivery", "versions", "rows", "tables", "database", "postgres", "workspace",
      "outbox"),
-    ("identity", "attributes", "survivorship", "facts", "activity", "customers", "profiles",
-     "touched", "consent", "sources"),
+    ("identity", "attributes", "survivorship", "facts", "activity", "loyalty", "customers",
+     "profiles", "touched", "consent", "sources"),
     ("ingest", "traits", "remap"),
     ("deadletters", "clock", "operators", "bearers", "fields", "related", "clauses", "filters",
-     "keyset", "query", "keys", "segments", "scoring", "loyalty"),
+     "keyset", "query", "keys", "segments", "scoring"),
     ("refresh", "writers", "export", "publish", "stewardship", "rulechange"),
 )  # fmt: skip
 """The rooms of cdp: a module imports from its own line and those above, never from one below."""

@@ -15,7 +15,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from cdp import tables
 from cdp.delivery import Deleted
 from cdp.identity.rules import DEFAULT_DOCUMENT
-from tests.cdp.ingesting import a_source, drop, take
+from cdp.loyalty.application import apply_programme
+from tests.cdp.ingesting import WORKSPACE, a_source, drop, take
 
 NOW: Final = datetime(2026, 6, 15, 12, tzinfo=UTC)
 
@@ -225,6 +226,22 @@ TILL: Final[dict[str, list[Row]]] = {
     ],
 }
 
+CLUB: Final = """
+name = "Club"
+[[earn]]
+kind = "spend"
+name = "base"
+points_per_unit = 2
+[tiers]
+window = "lifetime"
+[[tiers.levels]]
+name = "Silver"
+threshold = 10
+[[tiers.levels]]
+name = "Gold"
+threshold = 100
+"""
+
 SOURCES: Final = {"shop": SHOP, "newsletter": NEWSLETTER, "till": TILL}
 
 
@@ -363,7 +380,9 @@ async def open_business(connection: AsyncConnection) -> None:
 
 
 async def ingest_business(connection: AsyncConnection) -> None:
-    """What the sources tell, and nothing else."""
+    """What the sources tell, under a loyalty programme, and nothing else."""
+    since = NOW - timedelta(days=1_000)
+    await apply_programme(connection, CLUB, WORKSPACE, actor="test", starts_at=since)
     for name, streams in SOURCES.items():
         for stream, rows in streams.items():
             await take(connection, stream, [_said(row) for row in rows], source=name)
@@ -395,6 +414,11 @@ async def work_on_sources(connection: AsyncConnection) -> None:
                 counts={"new": 7},
             )
         )
+    await connection.execute(
+        tables.loyalty_award.insert().values(
+            source_profile_id=1, name="challenge:x", at=NOW - timedelta(days=9), badge="X", points=0
+        )
+    )
     await connection.execute(
         tables.checkpoint.insert().values(source_id=shop, stream="orders", cursor="page-4")
     )

@@ -191,6 +191,9 @@ class Oracle:
             "matchReviews": lambda _: self.who.reviews(ids),
             "orders": lambda _, first=25: self._orders(ids, first),
             "timeline": lambda _, first=25, kinds=None: self._timeline(ids, first, kinds),
+            "loyaltyEntries": lambda _, first=25: self._points(ids, first),
+            "tierHistory": lambda _: self._tiers(row["id"]),
+            "badges": lambda _: self._badges(ids),
         }
 
     def _identifiers(self, profile_ids: set[int]) -> list[Node]:
@@ -301,6 +304,63 @@ class Oracle:
             "source": self.names[row["source_id"]],
             "order": lambda _: None if order is None else self._order(order),
         }
+
+    # Loyalty --------------------------------------------------------------------------------
+
+    def _points(self, ids: set[int], first: int | None) -> Node:
+        lots = {row["id"]: row for row in self.rows["points_lot"]}
+        posted = {row["id"]: row for row in self.rows["points_transaction"]}
+        mine = [
+            row
+            for row in self.rows["points_entry"]
+            if row["source_profile_id"] in ids and row["occurred_at"] <= NOW
+        ]
+        mine.sort(key=lambda row: (row["occurred_at"], row["id"]), reverse=True)
+        nodes = []
+        for row in mine:
+            lot, transaction = lots[row["lot_id"]], posted[row["transaction_id"]]
+            order = next(
+                (
+                    one
+                    for one in self.rows["sales_order"]
+                    if lot["origin"] == "order"
+                    and (one["source_id"], one["key"]) == (lot["source_id"], lot["key"])
+                ),
+                None,
+            )
+            nodes.append(
+                {
+                    **plain(row),
+                    "__typename": "LoyaltyEntry",
+                    "id": gid("LoyaltyEntry", row["id"]),
+                    "kind": row["kind"].upper(),
+                    "points": row["available"] + row["owed"],
+                    "pendingPoints": row["pending"],
+                    "recordedAt": transaction["recorded_at"],
+                    "reason": transaction["reason"],
+                    "reward": transaction["reward"],
+                    "expiresAt": lot["expires_at"],
+                    "order": None if order is None else self._order(order),
+                }
+            )
+        return _page(nodes, first)
+
+    def _tiers(self, customer_id: int) -> list[Node]:
+        mine = [row for row in self.rows["tier_period"] if row["customer_id"] == customer_id]
+        mine.sort(key=itemgetter("since_on"), reverse=True)
+        return [
+            {"tier": row["tier"], "since": row["since_on"], "until": row["until_on"]}
+            for row in mine
+        ]
+
+    def _badges(self, ids: set[int]) -> list[Node]:
+        mine = [
+            row
+            for row in self.rows["loyalty_award"]
+            if row["source_profile_id"] in ids and row["badge"] is not None
+        ]
+        mine.sort(key=lambda row: (row["at"], row["id"]), reverse=True)
+        return [plain(row) for row in mine]
 
     # Sources and nodes ----------------------------------------------------------------------
 

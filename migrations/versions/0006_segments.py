@@ -4,8 +4,8 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects import postgresql
 
-revision = "0004"
-down_revision = "0003"
+revision = "0006"
+down_revision = "0005"
 branch_labels = None
 depends_on = None
 
@@ -40,7 +40,7 @@ def _create_outbox() -> None:
             "cause",
             sa.Text(),
             nullable=False,
-            comment="ingest, clock, identity or list.",
+            comment="ingest, clock, identity, list or loyalty.",
         ),
         sa.Column(
             "ids",
