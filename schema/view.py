@@ -200,7 +200,9 @@ class GraphQLView:
             self._schema,
             turn.operation.document,
             root_value=msgspec.json.decode(data),
-            context_value=new_context(turn.viewer, turn.as_of, self._database().reader),
+            context_value=new_context(
+                turn.viewer, turn.as_of, self._database(), await self._workspace()
+            ),
             variable_values=turn.request.variables,
             operation_name=turn.request.operation_name,
             hide_suggestions=True,

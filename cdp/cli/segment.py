@@ -219,11 +219,10 @@ async def overlap_command(session: Session, slugs: Sequence[str]) -> None:
     """Count who is in both, of each pair of the segments named, or of the first twenty."""
     async with session.database() as database, database.read_only() as connection:
         if slugs:
-            compared = [await get_segment(connection, slug) for slug in dict.fromkeys(slugs)]
+            names = [(await get_segment(connection, slug)).slug for slug in dict.fromkeys(slugs)]
         else:
-            compared = list(await list_segments(connection))[:MAX_COMPARED]
-        found = await overlap(connection, compared)
-    names = [one.slug for one in compared]
+            names = [one.slug for one in await list_segments(connection)][:MAX_COMPARED]
+        found = await overlap(connection, names)
     shown = [
         {"left": left, "right": right, "count": count} for (left, right), count in found.items()
     ]

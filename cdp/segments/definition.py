@@ -64,7 +64,8 @@ async def create_segment(
     or names a segment that there is not.
     """
     known = await _turn(connection, workspace)
-    slug = slug_of(draft.name) if draft.slug is None else draft.slug
+    name = _name(draft.name)
+    slug = slug_of(name) if draft.slug is None else draft.slug
     if not _SLUG.fullmatch(slug) or len(slug) > MAX_SLUG:
         raise BadInput(
             f"{slug[:80]!r} is no slug.",
@@ -79,7 +80,7 @@ async def create_segment(
         raise BadInput(f"There are {MAX_SEGMENTS} segments.", todo="Delete one that nobody uses.")
     values = {
         "slug": slug,
-        "name": _name(draft.name),
+        "name": name,
         "description": _description(draft.description),
         "owner": draft.owner,
         **known.definition(slug, draft.filter),
@@ -174,7 +175,11 @@ class _Known:
         if given is None:
             return {"filter": None, "is_personal": False}
         plain = plain_json(given)
-        read = read_filter(plain, self.scope, workspace=self.workspace, may_see_personal=True)
+        try:
+            read = read_filter(plain, self.scope, workspace=self.workspace, may_see_personal=True)
+        except BadInput as error:
+            path = f"filter.{error.path}".rstrip(".")
+            raise BadInput(error.message, todo=error.todo, path=path) from None
         unknown = sorted(read.segments - self.names.keys() - {slug})
         if unknown:
             raise BadInput(

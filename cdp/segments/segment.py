@@ -6,7 +6,7 @@ from datetime import datetime
 from graphlib import TopologicalSorter
 from typing import Final
 
-from sqlalchemy import Row, exists, select
+from sqlalchemy import ColumnElement, Row, exists, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cdp import tables
@@ -64,12 +64,19 @@ async def list_segments(
 
 async def get_segment(connection: AsyncConnection, slug: str) -> Segment:
     """The segment of that slug. Raises NotFound."""
-    rows = await connection.execute(
-        select(_TABLE).where(_TABLE.c.slug == slug, _TABLE.c.archived_at.is_(None))
-    )
+    return await _get(connection, _TABLE.c.slug == slug, repr(slug[:80]))
+
+
+async def segment_by_id(connection: AsyncConnection, segment_id: int) -> Segment:
+    """The segment of that number. Raises NotFound."""
+    return await _get(connection, _TABLE.c.id == segment_id, str(segment_id))
+
+
+async def _get(connection: AsyncConnection, wanted: ColumnElement[bool], named: str) -> Segment:
+    rows = await connection.execute(select(_TABLE).where(wanted, _TABLE.c.archived_at.is_(None)))
     row = rows.one_or_none()
     if row is None:
-        raise NotFound(f"There is no segment {slug[:80]!r}.", todo="Run cdp segment list.")
+        raise NotFound(f"There is no segment {named}.", todo="Read the list of segments.")
     return segment_of(row)
 
 

@@ -23,13 +23,14 @@ _MEMBER: Final = tables.segment_membership
 class Verdict:
     """One clause as it is for a customer: its place in the filter, what it asks, and the answer.
 
-    `value` is the customer's, as text; for records how many answer to the clause. None where there
-    is none, or where the clause is made of those that follow it.
+    `holds`: None for whoever may not know. `value` is the customer's, as text; for records how many
+    answer to the clause. None where there is none, or where the clause is made of those that follow
+    it.
     """
 
     path: str
     asked: object
-    holds: bool
+    holds: bool | None
     value: str | None
     is_personal: bool
 

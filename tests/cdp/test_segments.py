@@ -357,11 +357,11 @@ async def test_two_refreshes_at_once_tell_everything_once(database: Database) ->
 @pytest.mark.parametrize(
     ("filter_", "place"),
     [
-        ({"purchases": {"shoes": {"eq": 1}}}, "purchases.shoes"),
+        ({"purchases": {"shoes": {"eq": 1}}}, "filter.purchases.shoes"),
         ({"segments": {"in": ["nobody"]}}, "filter.segments"),
         ({"segments": {"in": ["mine"]}}, "filter.segments"),
-        ({"or": [{"country": {"like": "D"}}]}, "or[0].country.like"),
-        ([], ""),
+        ({"or": [{"country": {"like": "D"}}]}, "filter.or[0].country.like"),
+        ([], "filter"),
     ],
 )
 async def test_filter_that_cannot_be_read_is_refused_when_it_is_saved(
@@ -581,7 +581,7 @@ async def test_overlap_counts_each_pair(database: Database) -> None:
         await a_segment(connection, "French", {"country": {"eq": "FR"}})
     await refreshed(database)
     async with database.transaction() as connection:
-        found = await overlap(connection, await list_segments(connection))
+        found = await overlap(connection, ["buyers", "germans", "french"])
     assert found["buyers", "buyers"] == 2
     assert found["buyers", "germans"] == found["germans", "buyers"] == 1
     assert found["french", "buyers"] == found["french", "french"] == 0
