@@ -400,9 +400,7 @@ async def keep_segments(connection: AsyncConnection) -> None:
     await without_starters(connection)
     await a_segment(connection, "Buyers", {"purchases": {"netSpend": {"gt": "0"}}})
     await a_segment(connection, "Danes", {"country": {"eq": "DK"}}, description="By the sea.")
-    await a_segment(
-        connection, "Anns", {"name": {"startsWith": "ann"}, "orders": {"some": {}}}
-    )
+    await a_segment(connection, "Anns", {"name": {"startsWith": "ann"}, "orders": {"some": {}}})
     guests = await a_segment(connection, "Guests", None)
     await add_members(connection, guests, [ById(1), ById(2)], WORKSPACE)
     await _look(connection, NOW - timedelta(days=2))

@@ -23,6 +23,13 @@ SCHEMA = build_schema()._schema  # noqa: SLF001  Strawberry has no public name f
 CONTRACT = {
     "Query": "node nodes customer customers segment segments segmentPreview segmentMembership"
     " segmentOverlap sources matchReviews identityRules",
+    "Mutation": "mergeCustomers splitCustomer undoMerge decideMatch createSegment updateSegment"
+    " deleteSegment",
+    "MergeCustomersPayload": "customer customers mergeEvents changes traitChanges notes errors",
+    "SplitCustomerPayload": "customers mergeEvents changes traitChanges notes errors",
+    "UndoMergePayload": "customers mergeEvents changes traitChanges notes errors",
+    "DecideMatchPayload": "customers mergeEvents changes traitChanges notes errors",
+    "UserError": "code message path",
     "Customer": "id name firstName lastName email phone birthDate gender address language createdAt"
     " updatedAt attributes provenance identifiers sourceProfiles mergeHistory decisions"
     " matchReviews purchases rfm lifecycle segments orders timeline",
