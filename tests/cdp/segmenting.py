@@ -1,6 +1,8 @@
 """Shared by tests of segments: saving, refreshing at a moment, and views of who is in them."""
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import func, select
@@ -12,6 +14,18 @@ from cdp.segments.definition import Draft, create_segment
 from cdp.segments.refresh import Refreshed, refresh_step, take_turn
 from cdp.segments.segment import Segment
 from tests.cdp.ingesting import WORKSPACE
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """A database of which a test has one transaction, in place of many: nothing of it stays."""
+
+    connection: AsyncConnection
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[AsyncConnection]:
+        """The one there is."""
+        yield self.connection
 
 
 async def without_starters(connection: AsyncConnection) -> None:
@@ -26,7 +40,7 @@ async def a_segment(
     return await create_segment(connection, Draft(name=name, filter=filter_, **more), WORKSPACE)
 
 
-async def refreshed(database: Database, as_of: datetime | None = None) -> Refreshed:
+async def refreshed(database: Database | Stage, as_of: datetime | None = None) -> Refreshed:
     """Every step of a refresh, as of the moment that is given, else of now."""
     total = Refreshed()
     while True:

@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from sqlalchemy import func, select
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cdp import tables
 from cdp.database import Database
@@ -22,9 +23,24 @@ from cdp.segments.why import why
 from cdp.stewardship import Author, merge_customers, split_customer
 from cdp.values import CustomerId, ProfileId
 from tests.cdp.ingesting import WORKSPACE, drop, take
-from tests.cdp.segmenting import a_segment, customer_ids, feed, members, refreshed, without_starters
+from tests.cdp.segmenting import (
+    Stage,
+    a_segment,
+    customer_ids,
+    feed,
+    members,
+    refreshed,
+    without_starters,
+)
 
 pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+def stage(connection: AsyncConnection) -> Stage:
+    """For what needs no commit."""
+    return Stage(connection)
+
 
 NOW = datetime.now(UTC)
 AUTHOR = Author("steward", "A test decides.")
@@ -34,9 +50,9 @@ def ago(days: float) -> str:
     return (NOW - timedelta(days=days)).isoformat()
 
 
-async def three_shoppers(database: Database) -> dict[str, int]:
+async def three_shoppers(place: Database | Stage) -> dict[str, int]:
     """Ann bought three times, Bo once and long ago, Cy never; returns their ids."""
-    async with database.transaction() as connection:
+    async with place.transaction() as connection:
         await without_starters(connection)
         await take(
             connection,
@@ -88,17 +104,17 @@ async def test_members_are_found_and_told_with_their_cause(database: Database) -
         ]
 
 
-async def test_ingest_moves_only_whom_it_touched(database: Database) -> None:
-    ids = await three_shoppers(database)
-    async with database.transaction() as connection:
+async def test_ingest_moves_only_whom_it_touched(stage: Stage) -> None:
+    ids = await three_shoppers(stage)
+    async with stage.transaction() as connection:
         await a_segment(connection, "Buyers", BUYERS)
-    await refreshed(database)
-    async with database.transaction() as connection:
+    await refreshed(stage)
+    async with stage.transaction() as connection:
         await take(connection, "orders", [an_order("o5", "cy", 1)])
         await take(connection, "orders", [an_order("o4", "bo", 200, status="cancelled")])
-    done = await refreshed(database)
+    done = await refreshed(stage)
     assert (done.whole, done.entered, done.exited) == (0, 1, 1)
-    async with database.transaction() as connection:
+    async with stage.transaction() as connection:
         assert await members(connection) == {"buyers": {ids["ann"], ids["cy"]}}
         assert sorted((await feed(connection))[2:]) == [
             ("buyers", "ENTERED", ids["cy"], "ingest", None),
@@ -106,25 +122,25 @@ async def test_ingest_moves_only_whom_it_touched(database: Database) -> None:
         ]
 
 
-async def test_second_refresh_finds_nothing_to_do(database: Database) -> None:
-    await three_shoppers(database)
-    async with database.transaction() as connection:
+async def test_second_refresh_finds_nothing_to_do(stage: Stage) -> None:
+    await three_shoppers(stage)
+    async with stage.transaction() as connection:
         await a_segment(connection, "Buyers", BUYERS)
-    await refreshed(database)
-    again = await refreshed(database)
+    await refreshed(stage)
+    again = await refreshed(stage)
     assert (again.whole, again.touched, again.entered, again.exited) == (0, 0, 0, 0)
 
 
-async def test_who_comes_back_has_two_stays(database: Database) -> None:
-    ids = await three_shoppers(database)
-    async with database.transaction() as connection:
+async def test_who_comes_back_has_two_stays(stage: Stage) -> None:
+    ids = await three_shoppers(stage)
+    async with stage.transaction() as connection:
         await a_segment(connection, "Buyers", BUYERS)
-    await refreshed(database)
+    await refreshed(stage)
     for status in ("cancelled", "completed"):
-        async with database.transaction() as connection:
+        async with stage.transaction() as connection:
             await take(connection, "orders", [an_order("o4", "bo", 200, status=status)])
-        await refreshed(database)
-    async with database.transaction() as connection:
+        await refreshed(stage)
+    async with stage.transaction() as connection:
         member = tables.segment_membership
         rows = await connection.execute(
             select(member.c.entered_at, member.c.exited_at)
@@ -136,12 +152,12 @@ async def test_who_comes_back_has_two_stays(database: Database) -> None:
     assert second_out is None
 
 
-async def test_message_of_a_known_customer_counts(database: Database) -> None:
-    ids = await three_shoppers(database)
+async def test_message_of_a_known_customer_counts(stage: Stage) -> None:
+    ids = await three_shoppers(stage)
     opened = {"messages": {"some": {"kind": {"eq": "opened"}, "campaignId": {"eq": "spring"}}}}
-    async with database.transaction() as connection:
+    async with stage.transaction() as connection:
         await a_segment(connection, "Spring readers", opened)
-    await refreshed(database)
+    await refreshed(stage)
     message = {
         "id": "m1",
         "customer_id": "ann",
@@ -150,112 +166,112 @@ async def test_message_of_a_known_customer_counts(database: Database) -> None:
         "campaign_id": "spring",
         "occurred_at": ago(1),
     }
-    async with database.transaction() as connection:
+    async with stage.transaction() as connection:
         await take(connection, "messages", [message])
-    await refreshed(database)
-    async with database.transaction() as connection:
+    await refreshed(stage)
+    async with stage.transaction() as connection:
         assert await members(connection) == {"spring-readers": {ids["ann"]}}
         await take(connection, "messages", [{**message, "customer_id": "bo"}])
-    await refreshed(database)
-    async with database.transaction() as connection:
+    await refreshed(stage)
+    async with stage.transaction() as connection:
         assert await members(connection) == {"spring-readers": {ids["bo"]}}
         await drop(connection, Deleted("messages", "m1", NOW))
-    await refreshed(database)
-    async with database.transaction() as connection:
+    await refreshed(stage)
+    async with stage.transaction() as connection:
         assert await members(connection) == {"spring-readers": set()}
 
 
-async def test_record_that_is_dated_ahead_counts_from_its_moment(database: Database) -> None:
-    ids = await three_shoppers(database)
-    async with database.transaction() as connection:
+async def test_record_that_is_dated_ahead_counts_from_its_moment(stage: Stage) -> None:
+    ids = await three_shoppers(stage)
+    async with stage.transaction() as connection:
         await a_segment(connection, "Complained", {"tickets": {"some": {}}})
         await take(connection, "tickets", [{"id": "t1", "customer_id": "cy", "opened_at": ago(-2)}])
-    await refreshed(database)
-    async with database.transaction() as connection:
+    await refreshed(stage)
+    async with stage.transaction() as connection:
         assert await members(connection) == {"complained": set()}
-    await refreshed(database, NOW + timedelta(days=3))
-    async with database.transaction() as connection:
+    await refreshed(stage, NOW + timedelta(days=3))
+    async with stage.transaction() as connection:
         assert await members(connection) == {"complained": {ids["cy"]}}
 
 
-async def test_day_that_passes_moves_members_by_the_clock(database: Database) -> None:
-    ids = await three_shoppers(database)
-    async with database.transaction() as connection:
+async def test_day_that_passes_moves_members_by_the_clock(stage: Stage) -> None:
+    ids = await three_shoppers(stage)
+    async with stage.transaction() as connection:
         await a_segment(connection, "Recent", {"rfm": {"recencyDays": {"lte": 30}}})
-    await refreshed(database)
-    done = await refreshed(database, NOW + timedelta(minutes=1))
+    await refreshed(stage)
+    done = await refreshed(stage, NOW + timedelta(minutes=1))
     assert done.whole == 0
-    done = await refreshed(database, NOW + timedelta(days=40))
+    done = await refreshed(stage, NOW + timedelta(days=40))
     assert (done.whole, done.exited) == (1, 1)
-    async with database.transaction() as connection:
+    async with stage.transaction() as connection:
         assert (await feed(connection))[-1] == ("recent", "EXITED", ids["ann"], "clock", None)
 
 
-async def test_what_time_cannot_change_is_never_due(database: Database) -> None:
-    await three_shoppers(database)
-    async with database.transaction() as connection:
+async def test_what_time_cannot_change_is_never_due(stage: Stage) -> None:
+    await three_shoppers(stage)
+    async with stage.transaction() as connection:
         await a_segment(connection, "Germans", {"country": {"eq": "DE"}})
         await a_segment(connection, "Anybody with a message", {"messages": {"some": {}}})
-    await refreshed(database)
-    async with database.transaction() as connection:
+    await refreshed(stage)
+    async with stage.transaction() as connection:
         assert {one.due_at for one in await list_segments(connection)} == {None}
 
 
-async def test_segment_of_segments_follows_those_that_it_names(database: Database) -> None:
-    ids = await three_shoppers(database)
-    async with database.transaction() as connection:
+async def test_segment_of_segments_follows_those_that_it_names(stage: Stage) -> None:
+    ids = await three_shoppers(stage)
+    async with stage.transaction() as connection:
         await a_segment(connection, "Zealous", {"rfm": {"recencyDays": {"lte": 30}}})
         named = {"segments": {"in": ["zealous"]}, "country": {"eq": "DE"}}
         await a_segment(connection, "A first", named)
         await a_segment(connection, "The others", {"segments": {"notIn": ["zealous"]}})
-    await refreshed(database)
-    async with database.transaction() as connection:
+    await refreshed(stage)
+    async with stage.transaction() as connection:
         assert await members(connection) == {
             "zealous": {ids["ann"]},
             "a-first": {ids["ann"]},
             "the-others": {ids["bo"], ids["cy"]},
         }
         await take(connection, "orders", [an_order("o9", "bo", 0)])
-    await refreshed(database)
-    async with database.transaction() as connection:
+    await refreshed(stage)
+    async with stage.transaction() as connection:
         found = await members(connection)
         assert (found["zealous"], found["the-others"]) == ({ids["ann"], ids["bo"]}, {ids["cy"]})
-    await refreshed(database, NOW + timedelta(days=40))
-    async with database.transaction() as connection:
+    await refreshed(stage, NOW + timedelta(days=40))
+    async with stage.transaction() as connection:
         found = await members(connection)
         assert (found["a-first"], found["the-others"]) == (set(), {*ids.values()})
 
 
-async def test_other_definition_is_evaluated_and_so_are_its_users(database: Database) -> None:
-    ids = await three_shoppers(database)
-    async with database.transaction() as connection:
+async def test_other_definition_is_evaluated_and_so_are_its_users(stage: Stage) -> None:
+    ids = await three_shoppers(stage)
+    async with stage.transaction() as connection:
         await a_segment(connection, "Base", {"country": {"eq": "DE"}})
         await a_segment(connection, "User", {"segments": {"in": ["base"]}})
-    await refreshed(database)
-    async with database.transaction() as connection:
+    await refreshed(stage)
+    async with stage.transaction() as connection:
         await update_segment(connection, "base", WORKSPACE, filter_={"country": {"eq": "GB"}})
-    await refreshed(database)
-    async with database.transaction() as connection:
+    await refreshed(stage)
+    async with stage.transaction() as connection:
         assert await members(connection) == {"base": {ids["bo"]}, "user": {ids["bo"]}}
         causes = {cause for _, _, _, cause, _ in (await feed(connection))[2:]}
         assert causes == {"definition changed"}
 
 
-async def test_deleted_segment_is_emptied_and_its_slug_is_free(database: Database) -> None:
-    await three_shoppers(database)
-    async with database.transaction() as connection:
+async def test_deleted_segment_is_emptied_and_its_slug_is_free(stage: Stage) -> None:
+    await three_shoppers(stage)
+    async with stage.transaction() as connection:
         await a_segment(connection, "Buyers", BUYERS)
-    await refreshed(database)
-    async with database.transaction() as connection:
+    await refreshed(stage)
+    async with stage.transaction() as connection:
         await delete_segment(connection, "buyers", WORKSPACE)
-    done = await refreshed(database)
+    done = await refreshed(stage)
     assert done.exited == 2
-    async with database.transaction() as connection:
+    async with stage.transaction() as connection:
         assert (await feed(connection))[-1][3] == "segment deleted"
         with pytest.raises(NotFound):
             await get_segment(connection, "buyers")
         await a_segment(connection, "Buyers", BUYERS)
-    assert (await refreshed(database)).entered == 2
+    assert (await refreshed(stage)).entered == 2
 
 
 async def test_merged_customer_leaves_with_the_cause_and_the_survivor_enters(
@@ -302,18 +318,18 @@ async def test_split_tells_from_whom(database: Database) -> None:
 
 
 async def test_backlog_is_answered_by_looking_at_everybody(
-    database: Database, monkeypatch: pytest.MonkeyPatch
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("cdp.segments.refresh.WHOLE_FROM", 2)
-    ids = await three_shoppers(database)
-    async with database.transaction() as connection:
+    ids = await three_shoppers(stage)
+    async with stage.transaction() as connection:
         await a_segment(connection, "Buyers", BUYERS)
-    await refreshed(database)
-    async with database.transaction() as connection:
+    await refreshed(stage)
+    async with stage.transaction() as connection:
         await take(connection, "orders", [an_order(f"p{who}", who, 1) for who in ids])
-    done = await refreshed(database)
+    done = await refreshed(stage)
     assert (done.whole, done.touched, done.entered) == (1, 0, 1)
-    async with database.transaction() as connection:
+    async with stage.transaction() as connection:
         assert (await feed(connection))[-1] == ("buyers", "ENTERED", ids["cy"], "ingest", None)
         assert (
             await connection.scalar(select(func.count()).select_from(tables.touched_customer)) == 0
@@ -365,16 +381,16 @@ async def test_two_refreshes_at_once_tell_everything_once(database: Database) ->
     ],
 )
 async def test_filter_that_cannot_be_read_is_refused_when_it_is_saved(
-    database: Database, filter_: object, place: str
+    stage: Stage, filter_: object, place: str
 ) -> None:
-    async with database.transaction() as connection:
+    async with stage.transaction() as connection:
         with pytest.raises(BadInput) as refusal:
             await a_segment(connection, "Mine", filter_)
     assert refusal.value.path == place
 
 
-async def test_circle_of_segments_is_refused(database: Database) -> None:
-    async with database.transaction() as connection:
+async def test_circle_of_segments_is_refused(stage: Stage) -> None:
+    async with stage.transaction() as connection:
         await a_segment(connection, "One", {"country": {"eq": "DE"}})
         await a_segment(connection, "Two", {"not": {"segments": {"in": ["one"]}}})
         await a_segment(connection, "Three", {"or": [{"segments": {"notIn": ["two"]}}]})
@@ -383,8 +399,8 @@ async def test_circle_of_segments_is_refused(database: Database) -> None:
             await update_segment(connection, "one", WORKSPACE, filter_=circle)
 
 
-async def test_segment_that_another_names_is_not_deleted(database: Database) -> None:
-    async with database.transaction() as connection:
+async def test_segment_that_another_names_is_not_deleted(stage: Stage) -> None:
+    async with stage.transaction() as connection:
         await a_segment(connection, "One", {"country": {"eq": "DE"}})
         await a_segment(connection, "Two", {"segments": {"in": ["one"]}})
         with pytest.raises(BadInput, match="'two'"):
@@ -402,14 +418,14 @@ def test_slug_is_made_of_the_name(name: str, slug: str) -> None:
 
 
 @pytest.mark.parametrize("slug", ["", "Big", "a b", "-a", "a" * 64, "a/b"])
-async def test_slug_that_is_none_is_refused(database: Database, slug: str) -> None:
-    async with database.transaction() as connection:
+async def test_slug_that_is_none_is_refused(stage: Stage, slug: str) -> None:
+    async with stage.transaction() as connection:
         with pytest.raises(BadInput):
             await a_segment(connection, "Name", {}, slug=slug)
 
 
-async def test_taken_slug_and_empty_name_are_refused(database: Database) -> None:
-    async with database.transaction() as connection:
+async def test_taken_slug_and_empty_name_are_refused(stage: Stage) -> None:
+    async with stage.transaction() as connection:
         await a_segment(connection, "One", {})
         with pytest.raises(BadInput, match="already"):
             await a_segment(connection, "One", {})
@@ -417,8 +433,8 @@ async def test_taken_slug_and_empty_name_are_refused(database: Database) -> None
             await a_segment(connection, " ", {}, slug="two")
 
 
-async def test_filter_on_personal_data_is_known_as_such(database: Database) -> None:
-    async with database.transaction() as connection:
+async def test_filter_on_personal_data_is_known_as_such(stage: Stage) -> None:
+    async with stage.transaction() as connection:
         plain = await a_segment(connection, "Plain", {"country": {"eq": "DE"}})
         named = await a_segment(connection, "Named", {"not": {"firstName": {"eq": "Ann"}}})
         clicked = {"messages": {"some": {"url": {"contains": "example.com"}}}}
@@ -426,14 +442,14 @@ async def test_filter_on_personal_data_is_known_as_such(database: Database) -> N
     assert (plain.is_personal, named.is_personal, inner.is_personal) == (False, True, True)
 
 
-async def test_every_starter_can_be_read_and_finds_its_members(database: Database) -> None:
-    async with database.transaction() as connection:
+async def test_every_starter_can_be_read_and_finds_its_members(stage: Stage) -> None:
+    async with stage.transaction() as connection:
         await take(connection, "customers", [{"id": "ann", "email": "ann@example.com"}])
         await take(connection, "customers", [{"id": "cy", "email": "cy@example.com"}])
         await take(connection, "orders", [an_order("o1", "ann", 3, total="1200")])
         ids = await customer_ids(connection)
-    await refreshed(database)
-    async with database.transaction() as connection:
+    await refreshed(stage)
+    async with stage.transaction() as connection:
         starters = await list_segments(connection)
         assert len(starters) == 10
         assert all(one.error is None and one.description for one in starters)
@@ -448,21 +464,21 @@ async def test_every_starter_can_be_read_and_finds_its_members(database: Databas
 
 
 async def test_segment_that_cannot_be_read_any_more_says_so_and_keeps_its_members(
-    database: Database,
+    stage: Stage,
 ) -> None:
-    await three_shoppers(database)
-    async with database.transaction() as connection:
+    await three_shoppers(stage)
+    async with stage.transaction() as connection:
         await a_segment(connection, "Buyers", BUYERS)
         await a_segment(connection, "Germans", {"country": {"eq": "DE"}})
-    await refreshed(database)
-    async with database.transaction() as connection:
+    await refreshed(stage)
+    async with stage.transaction() as connection:
         await connection.execute(
             tables.segment.update()
             .where(tables.segment.c.slug == "buyers")
             .values(filter={"gone": {"eq": 1}}, due_at=func.now())
         )
-    await refreshed(database)
-    async with database.transaction() as connection:
+    await refreshed(stage)
+    async with stage.transaction() as connection:
         broken = await get_segment(connection, "buyers")
         assert broken.error is not None
         assert "'gone'" in broken.error
@@ -473,47 +489,47 @@ async def test_segment_that_cannot_be_read_any_more_says_so_and_keeps_its_member
 
 
 async def test_static_list_takes_ids_and_identifiers_and_tells_the_unknown(
-    database: Database,
+    stage: Stage,
 ) -> None:
-    ids = await three_shoppers(database)
+    ids = await three_shoppers(stage)
     unknown: list[Named] = [ByIdentifier("email", "nobody@example.com"), ById(10**9)]
-    async with database.transaction() as connection:
+    async with stage.transaction() as connection:
         segment = await a_segment(connection, "Guests of honour", None)
         given: list[Named] = [ById(ids["ann"]), ByIdentifier("email", " BO@example.com "), *unknown]
         listed = await add_members(connection, segment, given, WORKSPACE)
     assert (listed.changed, list(listed.unknown)) == (2, unknown)
-    await refreshed(database)
-    async with database.transaction() as connection:
+    await refreshed(stage)
+    async with stage.transaction() as connection:
         assert await members(connection) == {"guests-of-honour": {ids["ann"], ids["bo"]}}
         again = await add_members(connection, segment, given[:2], WORKSPACE)
         assert again.changed == 0
         removed = await remove_members(connection, segment, given[1:2], WORKSPACE)
         assert removed.changed == 1
-    await refreshed(database)
-    async with database.transaction() as connection:
+    await refreshed(stage)
+    async with stage.transaction() as connection:
         assert (await feed(connection))[-1][3] == "list changed"
         assert await members(connection) == {"guests-of-honour": {ids["ann"]}}
 
 
-async def test_list_follows_its_people_through_merges_and_splits(database: Database) -> None:
-    ids = await three_shoppers(database)
-    async with database.transaction() as connection:
+async def test_list_follows_its_people_through_merges_and_splits(stage: Stage) -> None:
+    ids = await three_shoppers(stage)
+    async with stage.transaction() as connection:
         segment = await a_segment(connection, "List", None)
         await add_members(connection, segment, [ById(ids["bo"])], WORKSPACE)
         together = [CustomerId(ids["ann"]), CustomerId(ids["bo"])]
         await merge_customers(connection, together, AUTHOR, WORKSPACE)
-    await refreshed(database)
-    async with database.transaction() as connection:
+    await refreshed(stage)
+    async with stage.transaction() as connection:
         assert await members(connection) == {"list": {ids["ann"]}}
         leaving = [ProfileId(ids["bo"])]
         await split_customer(connection, CustomerId(ids["ann"]), leaving, AUTHOR, WORKSPACE)
-    await refreshed(database)
-    async with database.transaction() as connection:
+    await refreshed(stage)
+    async with stage.transaction() as connection:
         assert await members(connection) == {"list": {ids["bo"]}}
 
 
-async def test_members_of_a_filter_are_not_put_on_it_by_hand(database: Database) -> None:
-    async with database.transaction() as connection:
+async def test_members_of_a_filter_are_not_put_on_it_by_hand(stage: Stage) -> None:
+    async with stage.transaction() as connection:
         segment = await a_segment(connection, "Buyers", BUYERS)
         with pytest.raises(BadInput, match="is no list"):
             await add_members(connection, segment, [ById(1)], WORKSPACE)
@@ -525,9 +541,9 @@ async def test_members_of_a_filter_are_not_put_on_it_by_hand(database: Database)
 # Questions ------------------------------------------------------------------------------------
 
 
-async def test_preview_counts_exactly_and_shows_some(database: Database) -> None:
-    ids = await three_shoppers(database)
-    async with database.transaction() as connection:
+async def test_preview_counts_exactly_and_shows_some(stage: Stage) -> None:
+    ids = await three_shoppers(stage)
+    async with stage.transaction() as connection:
         found = await preview(connection, BUYERS, WORKSPACE, NOW, may_see_personal=True)
         nobody = await preview(
             connection, {"country": {"eq": "FR"}}, WORKSPACE, NOW, may_see_personal=True
@@ -537,18 +553,18 @@ async def test_preview_counts_exactly_and_shows_some(database: Database) -> None
     assert (nobody.count, nobody.percentage, nobody.sample) == (0, 0.0, [])
 
 
-async def test_why_tells_each_clause_with_the_value_it_looked_at(database: Database) -> None:
-    ids = await three_shoppers(database)
+async def test_why_tells_each_clause_with_the_value_it_looked_at(stage: Stage) -> None:
+    ids = await three_shoppers(stage)
     filter_ = {
         "purchases": {"orderCount": {"gte": 3, "lt": 10}},
         "or": [{"country": {"eq": "DE"}}, {"firstName": {"eq": "Bo"}}],
         "orders": {"count": {"where": {"placedAt": {"withinLast": "P30D"}}, "gte": 2}},
         "not": {"messages": {"some": {"kind": {"eq": "bounced"}}}},
     }
-    async with database.transaction() as connection:
+    async with stage.transaction() as connection:
         segment = await a_segment(connection, "Chosen", filter_)
-    await refreshed(database)
-    async with database.transaction() as connection:
+    await refreshed(stage)
+    async with stage.transaction() as connection:
         ann = await why(connection, segment, ids["ann"], WORKSPACE, NOW)
         bo = await why(connection, segment, ids["bo"], WORKSPACE, NOW)
         with pytest.raises(NotFound):
@@ -573,14 +589,14 @@ async def test_why_tells_each_clause_with_the_value_it_looked_at(database: Datab
     assert personal == {"or", "or[1].firstName.eq"}
 
 
-async def test_overlap_counts_each_pair(database: Database) -> None:
-    await three_shoppers(database)
-    async with database.transaction() as connection:
+async def test_overlap_counts_each_pair(stage: Stage) -> None:
+    await three_shoppers(stage)
+    async with stage.transaction() as connection:
         await a_segment(connection, "Buyers", BUYERS)
         await a_segment(connection, "Germans", {"country": {"eq": "DE"}})
         await a_segment(connection, "French", {"country": {"eq": "FR"}})
-    await refreshed(database)
-    async with database.transaction() as connection:
+    await refreshed(stage)
+    async with stage.transaction() as connection:
         found = await overlap(connection, ["buyers", "germans", "french"])
     assert found["buyers", "buyers"] == 2
     assert found["buyers", "germans"] == found["germans", "buyers"] == 1
@@ -588,10 +604,10 @@ async def test_overlap_counts_each_pair(database: Database) -> None:
 
 
 async def test_definition_is_evaluated_as_the_reader_of_customers_would(
-    database: Database,
+    stage: Stage,
 ) -> None:
-    await three_shoppers(database)
-    async with database.transaction() as connection:
+    await three_shoppers(stage)
+    async with stage.transaction() as connection:
         segment = await a_segment(connection, "Buyers", BUYERS)
         scope = present(NOW, WORKSPACE)
         condition = definition_of(segment, scope, WORKSPACE).condition

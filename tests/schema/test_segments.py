@@ -238,27 +238,25 @@ async def test_segment_is_changed_and_deleted(own_graph: Graph) -> None:
     assert found["segment"] is None
 
 
-@pytest.mark.parametrize(
-    ("given", "path"),
-    [
+async def test_what_cannot_be_saved_is_told_with_its_place(own_graph: Graph) -> None:
+    mistakes: list[tuple[dict[str, Any], str]] = [
         ({"name": " ", "filter": {}}, "name"),
         ({"name": "Lost", "filter": {}}, "slug"),
         ({"name": "X", "slug": "A b", "filter": {}}, "slug"),
         ({"name": "X", "filter": {"segments": {"in": ["nope"]}}}, "filter.segments"),
         ({"name": "X", "filter": {"segments": {"in": ["x"]}}}, "filter.segments"),
-        ({"name": "X", "filter": {"createdAt": {"withinLast": "soon"}}},
-         "filter.createdAt.withinLast"),
+        (
+            {"name": "X", "filter": {"createdAt": {"withinLast": "soon"}}},
+            "filter.createdAt.withinLast",
+        ),
         ({"name": "X", "filter": {}, "members": {"customerIds": [ANN]}}, "members"),
         ({"name": "X", "members": {"customerIds": ["bm9uZQ=="]}}, "members"),
-    ],
-)  # fmt: skip
-async def test_what_cannot_be_saved_is_told_with_its_place(
-    own_graph: Graph, given: dict[str, Any], path: str
-) -> None:
-    payload = await create(own_graph, **given)
-    assert payload["segment"] is None
-    (error,) = payload["errors"]
-    assert (error["code"], error["path"]) == ("BAD_REQUEST", ["input", path])
+    ]
+    for given, path in mistakes:
+        payload = await create(own_graph, **given)
+        assert payload["segment"] is None
+        (error,) = payload["errors"]
+        assert (error["code"], error["path"]) == ("BAD_REQUEST", ["input", path])
 
 
 async def test_circle_is_refused_in_the_payload(own_graph: Graph) -> None:
