@@ -555,6 +555,14 @@ match_pair = Table(
     comment="Evidence: how alike two source profiles are. It lapses when either record changes.",
 )
 
+compared_profile = Table(
+    "compared_profile",
+    metadata,
+    Column("source_profile_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("digest", LargeBinary, nullable=False, comment="Of what it said then."),
+    comment="Source profiles that linkage has compared; whoever says something else since is new.",
+)
+
 match_review = Table(
     "match_review",
     metadata,

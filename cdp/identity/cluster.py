@@ -7,6 +7,7 @@ from itertools import combinations
 from typing import Final, TypeAlias
 
 from cdp.identity.bounds import is_overgrown, overgrown_name, tying
+from cdp.identity.bridges import hold_together
 from cdp.identity.evidence import NO_TIES, Decision, Evidence, Identifier, Pair, Ties, Verdict
 from cdp.identity.groups import Group, alike, are_parted, group_of, names_fit, within_limits
 from cdp.identity.rules import KindRule, Rules, Strength
@@ -85,13 +86,17 @@ def partition(
     for decision in ties.decisions:
         for whole in decision.wholes:
             components.tie(whole & known.keys())
+    asking = [one for one in pairs if rules.cuts.asks(one.weight)]
     for pair in pairs:
-        if pair.weight >= rules.cuts.review_weight:
+        if rules.cuts.joins(pair.weight):
             components.tie((pair.left, pair.right))
-    builder = _Builder((known[one] for one in components.tied), rules, ties.decisions, pairs)
+    tied = {*components.tied, *(one for pair in asking for one in (pair.left, pair.right))}
+    bound = (one for one in known.values() if one.profile_id in tied)
+    builder = _Builder(bound, rules, ties.decisions, pairs)
     for identifiers, members in components.each(rules):
         builder.build(identifiers, members, shared)
-    alone = [[one] for one in known if one not in components.tied]
+    builder.ask(asking)
+    alone = [[one] for one in known if one not in tied]
     return Partition(
         [*alone, *builder.customers()],
         builder.joins,
@@ -241,6 +246,15 @@ class _Builder:
         for identifier in weak:
             self._take(identifier, holders[identifier])
 
+    def ask(self, pairs: Iterable[Pair]) -> None:
+        """Leave to a person what is alike, but not alike enough: it ties nobody by itself."""
+        for pair in sorted(pairs, key=self._pair_order):
+            left, right = self._group[pair.left], self._group[pair.right]
+            if left is not right and not are_parted(left, right):
+                question = 4 * pair.probability * (1 - pair.probability)
+                why = "They are alike, but not alike enough.", question
+                self._questions.append(_Question(pair.name, pair.left, pair.right, why))
+
     def reviews(self) -> list[Review]:
         """What is left to a person, once for any two customers: the most open question."""
         asked: dict[frozenset[int], Review] = {}
@@ -314,8 +328,22 @@ class _Builder:
         """Whether no decision and no rule forbids that two groups become one."""
         return (
             _are_not_parted(left, right)
-            and names_fit(left, right, rule)
+            and self._agree(left, right, rule)
             and within_limits((left, right), self._rules)
+        )
+
+    def _agree(self, left: Group, right: Group, rule: KindRule) -> bool:
+        """Whether who they are allows that two who share an identifier are one person.
+
+        Where linkage has weighed all that they say, its weights tell; else their names.
+        """
+        if rule.strength is Strength.UNIQUE:
+            return True
+        weights = [pair.weight for pair in self._between(left, right)]
+        if not weights:
+            return names_fit(left, right, rule)
+        return self._rules.cuts.joins(max(weights)) and hold_together(
+            weights, len(left.members), len(right.members)
         )
 
     def _join_fitting(
@@ -376,14 +404,14 @@ class _Builder:
     # Scored pairs -----------------------------------------------------------------------------
 
     def _heaviest_first(self, members: Iterable[ProfileId]) -> list[Pair]:
-        """The pairs of a component that may join or ask."""
+        """The pairs of a component that may join."""
         if not self._pairs:
             return []
         found = {
             pair.name: pair
             for one in members
             for pair in self._pairs.get(one, {}).values()
-            if pair.weight >= self._rules.cuts.review_weight
+            if self._rules.cuts.joins(pair.weight)
         }
         return sorted(found.values(), key=self._pair_order)
 
@@ -395,24 +423,24 @@ class _Builder:
         left, right = self._group[pair.left], self._group[pair.right]
         if left is right or are_parted(left, right):
             return
-        why = bound or self._why_not(pair, left, right)
+        why = bound or self._why_not(left, right)
         if why is None:
             who = sorted((pair.left, pair.right))
             self._unite(pair.name, [left, right], who, weight=pair.weight)
         else:
             self._questions.append(_Question(pair.name, pair.left, pair.right, why))
 
-    def _why_not(self, pair: Pair, left: Group, right: Group) -> Why | None:
-        if pair.weight < self._rules.cuts.join_weight:
-            question = 4 * pair.probability * (1 - pair.probability)
-            return "They are alike, but not alike enough.", question
+    def _why_not(self, left: Group, right: Group) -> Why | None:
         if not within_limits((left, right), self._rules):
             return _LIMIT
-        lightest = min(one.weight for one in self._between(left, right))
-        return None if lightest >= self._rules.cuts.review_weight else _BRIDGE
+        weights = (one.weight for one in self._between(left, right))
+        sizes = len(left.members), len(right.members)
+        return None if hold_together(weights, *sizes) else _BRIDGE
 
     def _between(self, left: Group, right: Group) -> Iterator[Pair]:
         """The scored pairs between two groups."""
+        if not self._pairs:
+            return
         small, large = sorted((left, right), key=lambda group: len(group.members))
         for one in small.members:
             for other, pair in self._pairs.get(one, {}).items():
