@@ -18,16 +18,10 @@ ROOMS = (
     ("identity", "attributes", "survivorship", "facts", "activity", "loyalty", "customers",
      "profiles", "touched", "consent", "sources"),
     ("ingest", "traits", "remap"),
-<<<<<<< HEAD
     ("deadletters", "clock", "operators", "bearers", "fields", "related", "clauses", "filters",
      "keyset", "query", "keys", "segments", "scoring"),
-    ("refresh", "writers", "export", "publish", "stewardship", "rulechange"),
-=======
-    ("deadletters", "operators", "fields", "filters", "keyset", "query", "keys", "segments",
-     "scoring"),
     ("refresh", "writers", "export", "publish", "stewardship", "rulechange",
      "resolving"),
->>>>>>> main
 )  # fmt: skip
 """The rooms of cdp: a module imports from its own line and those above, never from one below."""
 
