@@ -15,6 +15,7 @@ def upgrade() -> None:
     _create_outbox()
     _create_segments()
     _create_memberships()
+    _create_indexes()
     _write_starters()
 
 
@@ -199,6 +200,20 @@ def _create_memberships() -> None:
         comment="The feed: who entered and who left, in the order in which it was committed.",
     )
     op.create_index(op.f("ix_segment_change_segment_id_id"), "segment_change", ["segment_id", "id"])
+
+
+def _create_indexes() -> None:
+    op.create_index(
+        "ix_sales_order_placed_at",
+        "sales_order",
+        ["placed_at"],
+        postgresql_include=["source_profile_id", "total", "status", "channel"],
+        postgresql_where=sa.text("deleted_at IS NULL"),
+    )
+    op.create_index(
+        op.f("ix_source_profile_customer_id_id"), "source_profile", ["customer_id", "id"]
+    )
+    op.drop_index(op.f("ix_source_profile_customer_id"), "source_profile")
 
 
 _IS_REACHABLE = {"or": [{"identifier": {"kind": "email"}}, {"identifier": {"kind": "phone"}}]}
