@@ -241,6 +241,7 @@ class _Writer:
             owners = await self._owners(current, people)
             columns = (*columns, "source_profile_id")
             rows = [(*row, owner) for row, owner in zip(rows, owners, strict=True)]
+            self._touched.add_named(stream, changes, owners, origin.learned_at)
             if stream == "orders":
                 self._touched.add_orders(changes, owners)
             if stream in ACTIVITY_STREAMS:
@@ -345,3 +346,4 @@ class _Writer:
         await refresh_loyalty(
             self._connection, (described | people.alone) - counted - people.left_customers
         )
+        await self._touched.note(people.customers | people.left_customers | counted | engaged)
