@@ -2,7 +2,7 @@
 
 from collections.abc import Collection
 from datetime import date
-from functools import cache
+from functools import cache, lru_cache
 from typing import Final, TypeAlias
 
 from sqlalchemy import (
@@ -27,6 +27,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from cdp.errors import CdpError
 from cdp.facts import customer_facts, days_of, order_day, purchase_days
 from cdp.survivorship import attributes_of
+from cdp.survivorship_rules import DEFAULT, Survivorship
 from cdp.tables import FACT_COLUMNS, customer, purchase_day, sales_order, source_profile
 from cdp.values import CustomerId, ProfileId
 from cdp.workspace import Workspace
@@ -76,9 +77,9 @@ def _forget_customers() -> Delete:
     return delete(customer).where(customer.c.id == _given().c.id, is_left)
 
 
-@cache
-def _fold_attributes() -> Insert:
-    rows = attributes_of(_given())
+@lru_cache(maxsize=8)  # the rules in force, and those before them
+def _fold_attributes(survivorship: Survivorship) -> Insert:
+    rows = attributes_of(_given(), survivorship)
     names = [column.name for column in rows.selected_columns]
     insertion = upsert(customer).from_select(names, rows)
     return insertion.on_conflict_do_update(
@@ -148,7 +149,9 @@ async def customers_of(
 
 
 async def refresh_attributes(
-    connection: AsyncConnection, customers: Collection[CustomerId]
+    connection: AsyncConnection,
+    customers: Collection[CustomerId],
+    survivorship: Survivorship = DEFAULT,
 ) -> None:
     """Fold the given customers' profiles anew; a customer that has none any more goes."""
     if not customers:
@@ -156,7 +159,7 @@ async def refresh_attributes(
     given = {"ids": list(customers)}
     await _walk_indexes(connection, only=True)
     await connection.execute(_forget_customers(), given)
-    await connection.execute(_fold_attributes(), given)
+    await connection.execute(_fold_attributes(survivorship), given)
     await _walk_indexes(connection, only=False)
 
 
@@ -183,7 +186,9 @@ async def _walk_indexes(connection: AsyncConnection, *, only: bool) -> None:
     )
 
 
-async def rebuild(connection: AsyncConnection, workspace: Workspace) -> int:
+async def rebuild(
+    connection: AsyncConnection, workspace: Workspace, survivorship: Survivorship = DEFAULT
+) -> int:
     """Fold every day and every customer anew; returns the number of customers.
 
     For a change of what stored values depend on, such as the workspace's currency.
@@ -209,6 +214,6 @@ async def rebuild(connection: AsyncConnection, workspace: Workspace) -> int:
             .distinct()
         )
         await refresh_days(connection, [(row[0], row[1]) for row in days], workspace)
-        await refresh_attributes(connection, customers)
+        await refresh_attributes(connection, customers, survivorship)
         await refresh_facts(connection, customers)
         first, count = customers[-1], count + len(customers)

@@ -57,6 +57,8 @@ class CustomerRecord(Keyed, frozen=True, kw_only=True, omit_defaults=True):
     emails: list[Name] = []
     phone: Name | None = None
     phones: list[Name] = []
+    email_verified: bool | None = None
+    phone_verified: bool | None = None
     first_name: Name | None = None
     last_name: Name | None = None
     full_name: Name | None = None

@@ -223,6 +223,8 @@ source_profile = Table(
     Column("country", Text),
     Column("language", Text),
     Column("loyalty_card", Text),
+    Column("email_verified", Boolean, comment="Shown to the source to be theirs; null: not said."),
+    Column("phone_verified", Boolean, comment="Shown to the source to be theirs; null: not said."),
     Column("tags", JSONB),
     Column("created_at", Instant, comment="When the source first knew the person, if it tells."),
     Column("first_stored_at", Instant, nullable=False),

@@ -26,8 +26,9 @@ OPEN: Mapping[str, frozenset[str]] = {
     | {each.name for each in tables.FACT_COLUMNS},
     "source_profile": _RECORD
     | _OPEN_ATTRIBUTES
-    | {"id", "customer_id", "stream", "created_at", "first_stored_at"},
-    "attribute_claim": _RECORD | {"id", "value", "is_winner"},
+    | {"id", "customer_id", "stream", "created_at", "first_stored_at"}
+    | {"email_verified", "phone_verified"},
+    "attribute_claim": _RECORD | {"id", "value", "is_verified", "rule", "because", "place"},
     "identifier": frozenset(
         {"kind", "source_profile_id", "source_id", "is_current", "first_seen_at", "last_seen_at"}
     ),

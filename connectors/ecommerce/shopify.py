@@ -217,6 +217,8 @@ def customer(item: Item) -> Iterator[tuple[str, Row]]:
             "id": key,
             "email": item.get("defaultEmailAddress", "emailAddress"),
             "phone": item.get("defaultPhoneNumber", "phoneNumber"),
+            "email_verified": _has_proof_of_email(item) or None,
+            "phone_verified": _is_confirmed(item.item("defaultPhoneNumber")) or None,
             "first_name": item.get("firstName"),
             "last_name": item.get("lastName"),
             "street": ", ".join(line for line in street if line),
@@ -233,6 +235,21 @@ def customer(item: Item) -> Iterator[tuple[str, Row]]:
     )
     yield from _consent(item, key, "email", item.item("defaultEmailAddress"))
     yield from _consent(item, key, "sms", item.item("defaultPhoneNumber"))
+
+
+def _has_proof_of_email(item: Item) -> bool:
+    """Whether the person answered at the address: with an account, or by a double opt-in.
+
+    `verifiedEmail` alone is no proof: Shopify sets it for whomever the shop's staff adds.
+    """
+    has_account = item.text("state") == "ENABLED" and item.flag("verifiedEmail")
+    return has_account or _is_confirmed(item.item("defaultEmailAddress"))
+
+
+def _is_confirmed(said: Item) -> bool:
+    """Whether a double opt-in came to its end, be it taken back since or not."""
+    has_answered = (said.text("marketingState") or "") in CONSENT_STATES
+    return has_answered and said.text("marketingOptInLevel") == "CONFIRMED_OPT_IN"
 
 
 def _consent(item: Item, key: str, channel: str, said: Item) -> Iterator[tuple[str, Row]]:

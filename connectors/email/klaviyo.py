@@ -170,6 +170,9 @@ def profile(item: Item) -> Iterator[tuple[str, Row]]:
             "id": key,
             "email": said.get("email"),
             "phone": said.get("phone_number"),
+            # By a double opt-in the person has answered at the address.
+            "email_verified": said.flag("subscriptions", "email", "marketing", "double_optin")
+            or None,
             "first_name": said.get("first_name"),
             "last_name": said.get("last_name"),
             "street": ", ".join(line for line in street if line),

@@ -14,8 +14,8 @@ PACKAGES = ("cdp", "schema", "connectors", "migrations")
 ROOMS = (
     ("errors", "values", "settings"),
     ("records", "delivery", "versions", "rows", "tables", "database", "postgres", "workspace"),
-    ("identity", "attributes", "survivorship", "facts", "customers", "profiles", "touched",
-     "consent", "sources"),
+    ("identity", "attributes", "survivorship_rules", "claims", "survivorship", "facts",
+     "customers", "profiles", "touched", "sources"),
     ("ingest", "traits", "remap"),
     ("deadletters", "operators", "fields", "filters", "keyset", "query", "keys", "segments",
      "scoring", "loyalty"),

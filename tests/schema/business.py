@@ -28,6 +28,7 @@ SHOP: Final[dict[str, list[Row]]] = {
         {
             "id": "s1",
             "email": "ann@example.com",
+            "email_verified": True,
             "phone": "+44 7700 900001",
             "first_name": "Ann",
             "last_name": "Miller",
