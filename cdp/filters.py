@@ -14,18 +14,21 @@ from sqlalchemy import (
     FromClause,
     Numeric,
     Select,
+    Text,
     and_,
     case,
     cast,
     exists,
     false,
     func,
+    literal,
     or_,
     select,
     true,
 )
 
 from cdp import tables
+from cdp.consent import Asked, consents, read_status
 from cdp.errors import BadInput, Forbidden
 from cdp.fields import (
     ATTRIBUTE_OPERATORS,
@@ -125,7 +128,10 @@ class _Reading:
                 return self._attribute(value, place)
             if name == "identifier":
                 return self._identifier(value, place)
-            known = (*_NESTING, *FIELDS, *GROUPS, *RELATIONS, "attribute", "identifier")
+            if name == "consent":
+                return self._consent(value, place)
+            own = ("attribute", "identifier", "consent")
+            known = (*_NESTING, *FIELDS, *GROUPS, *RELATIONS, *own)
             raise _unknown(name, place, known)
 
         return self._all(given, path, depth, member)
@@ -247,6 +253,23 @@ class _Reading:
             found = identified_by(kind, value, workspace=self.workspace)
         except BadInput as error:
             raise BadInput(error.message, todo=error.todo, path=f"{path}.{error.path}") from None
+        return self.scope.customer.c.id.in_(found)
+
+    def _consent(self, given: object, path: str) -> ColumnElement[bool]:
+        """How the customer stands to some channel and purpose is so, all members at once."""
+        members = {name: (value, place) for name, value, place in _members(given, path)}
+        if unknown := members.keys() - {"channel", "purpose", "status"}:
+            raise _unknown(min(unknown), f"{path}.{min(unknown)}", ("channel", "purpose", "status"))
+        self._count(path)
+        channel, purpose = (
+            literal(read_text(*members[name]).strip().lower(), Text) if name in members else None
+            for name in ("channel", "purpose")
+        )
+        asked = Asked(self.scope.as_of, channel=channel, purpose=purpose)
+        stands = consents(asked).subquery()
+        found = select(stands.c.customer_id)
+        if "status" in members:
+            found = found.where(stands.c.status == read_status(*members["status"]).value.lower())
         return self.scope.customer.c.id.in_(found)
 
     def _compare(

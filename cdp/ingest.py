@@ -13,6 +13,7 @@ from typing import Any, Final
 import msgspec
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from cdp.contact_points import contact_point_of
 from cdp.customers import (
     customers_of,
     lock_customers,
@@ -35,7 +36,7 @@ from cdp.profiles import (
     find_profiles,
     write_people,
 )
-from cdp.records import STREAMS, ExchangeRateRecord, OrderRecord, line_names
+from cdp.records import STREAMS, ConsentRecord, ExchangeRateRecord, OrderRecord, line_names
 from cdp.rows import EMBEDDED_LINE_COLUMNS, columns_of, embedded_line_row, order_status, row_of
 from cdp.tables import PERSON_TABLES, STREAM_TABLES, order_line
 from cdp.touched import COMPARED_COLUMNS, Touched, adopt_waiting
@@ -237,6 +238,10 @@ class _Writer:
             rows = [(*row, owner) for row, owner in zip(rows, owners, strict=True)]
             if stream == "orders":
                 self._touched.add_orders(changes, owners)
+        if stream == "consents":
+            columns = (*columns, "contact_point_kind", "contact_point")
+            points = [self._contact_point(one) for one in current]
+            rows = [(*row, *point) for row, point in zip(rows, points, strict=True)]
         await copy_rows(self._driver, STREAM_TABLES[stream], columns, rows)
         if stream == "orders":
             await self._write_lines(current)
@@ -260,6 +265,13 @@ class _Writer:
             return people.owners.get((CUSTOMERS, customer_id))
         said = contact_identifiers(record, self._origin.region)
         return people.owners[CONTACT, contact_key(said[0])] if said else None
+
+    def _contact_point(self, version: Version) -> tuple[str | None, str | None]:
+        """Kind and value of the contact point that a statement of consent names."""
+        if not isinstance(version.record, ConsentRecord):
+            return None, None
+        point = contact_point_of(version.record, self._origin.region)
+        return (None, None) if point is None else (point.kind, point.value)
 
     async def _write_lines(self, orders: Sequence[Version]) -> None:
         """The lines that stand inside orders take the place of those of the versions before."""

@@ -310,6 +310,11 @@ message = _person_table(
     Column("kind", Text),
     Column("occurred_at", Instant),
     Column("url", Text),
+    Index(
+        "ix_message_refusal",
+        "source_profile_id",
+        postgresql_where=text("kind IN ('unsubscribed', 'complained')"),
+    ),
     comment="One event of one message to a person.",
 )
 
@@ -381,11 +386,19 @@ consent = _person_table(
     "recorded_at",
     Column("email", Text),
     Column("phone", Text),
-    Column("channel", Text),
+    Column("contact_point_kind", Text, comment="email or phone; null: it names no such point."),
+    Column("contact_point", Text, comment="What it names, normalised; null: its profile's."),
+    Column("channel", Text, comment="In lower case, as the purpose."),
     Column("purpose", Text),
     Column("status", Text),
     Column("recorded_at", Instant),
     Column("evidence", Text),
+    Index(
+        "ix_consent_contact_point",
+        "contact_point_kind",
+        "contact_point",
+        postgresql_where=text("contact_point IS NOT NULL"),
+    ),
     comment="A permission given or taken back.",
 )
 

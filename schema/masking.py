@@ -19,6 +19,11 @@ _PERSONAL_OWNED: Final = _PERSONAL_RECORD | {"customer_id", "key"}
 
 _OPEN_ATTRIBUTES: Final = frozenset(each.name for each in ATTRIBUTES if not each.is_personal)
 _PERSONAL_ATTRIBUTES: Final = frozenset(each.name for each in ATTRIBUTES if each.is_personal)
+_CONSENT: Final = frozenset(
+    {"customer_id", "channel", "purpose", "status", "at", "event", "source_id", "profile_id"}
+    | {"holds", "is_own"}
+)
+_PERSONAL_CONSENT: Final = frozenset({"point_kind", "point", "evidence", "key"})
 
 OPEN: Mapping[str, frozenset[str]] = {
     "customer": _OPEN_ATTRIBUTES
@@ -54,6 +59,8 @@ OPEN: Mapping[str, frozenset[str]] = {
     | {"plan", "status", "amount", "currency", "interval"}
     | {"started_at", "renews_at", "cancelled_at", "ended_at"},
     "consent": _OWNED | {"channel", "purpose", "status", "recorded_at"},
+    "customer_consent": _CONSENT,
+    "consent_statement": _CONSENT,
     "source": frozenset({"id", "name", "connector", "created_at", "removed_at"}),
     "checkpoint": frozenset({"source_id", "stream", "epoch", "updated_at"}),
     "sync_run": frozenset({"id", "source_id", "started_at", "finished_at", "status", "counts"}),
@@ -82,7 +89,10 @@ PERSONAL: Mapping[str, frozenset[str]] = {
     "feedback": _PERSONAL_OWNED | {"comment"},
     "loyalty_entry": _PERSONAL_OWNED | {"loyalty_card", "reason"},
     "subscription": _PERSONAL_OWNED,
-    "consent": _PERSONAL_OWNED | {"email", "phone", "evidence"},
+    "consent": _PERSONAL_OWNED
+    | {"email", "phone", "contact_point_kind", "contact_point", "evidence"},
+    "customer_consent": _PERSONAL_CONSENT,
+    "consent_statement": _PERSONAL_CONSENT,
     "source": frozenset({"settings"}),
     "checkpoint": frozenset({"cursor"}),
     "sync_run": frozenset({"error"}),

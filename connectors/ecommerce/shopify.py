@@ -16,7 +16,7 @@ from connectors.base import Abort, Connector, Page, Retry, Setting, Values
 from connectors.ecommerce import shopify_queries as queries
 from connectors.http import Http
 from connectors.limits import CostBucket
-from connectors.reading import Item, Mapper, Row, delivered
+from connectors.reading import Item, Mapper, Row, consent_key, delivered
 from connectors.scans import Scan, Step, latest_of, scan, utc_now, written
 
 MAX_LISTED: Final = 25_000  # objects of one listing, by Shopify's rule
@@ -233,8 +233,9 @@ def customer(item: Item) -> Iterator[tuple[str, Row]]:
             "account_state": item.get("state"),
         },
     )
-    yield from _consent(item, key, "email", item.item("defaultEmailAddress"))
-    yield from _consent(item, key, "sms", item.item("defaultPhoneNumber"))
+    email, phone = item.item("defaultEmailAddress"), item.item("defaultPhoneNumber")
+    yield from _consent(item, "email", email, {"email": email.text("emailAddress")})
+    yield from _consent(item, "sms", phone, {"phone": phone.text("phoneNumber")})
 
 
 def _has_proof_of_email(item: Item) -> bool:
@@ -252,7 +253,11 @@ def _is_confirmed(said: Item) -> bool:
     return has_answered and said.text("marketingOptInLevel") == "CONFIRMED_OPT_IN"
 
 
-def _consent(item: Item, key: str, channel: str, said: Item) -> Iterator[tuple[str, Row]]:
+def _consent(
+    item: Item, channel: str, said: Item, at: Mapping[str, str | None]
+) -> Iterator[tuple[str, Row]]:
+    """What was said of the contact point `at`: of another one it is another statement."""
+    key = number_of(item.need("id"))
     status = CONSENT_STATES.get(said.text("marketingState") or "")
     if status is None:
         return
@@ -260,8 +265,9 @@ def _consent(item: Item, key: str, channel: str, said: Item) -> Iterator[tuple[s
     yield (
         "consents",
         {
-            "id": f"{key}:{channel}:marketing",
+            "id": consent_key(key, channel, at),
             "customer_id": key,
+            **at,
             "channel": channel,
             "purpose": "marketing",
             "status": status,

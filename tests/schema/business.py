@@ -187,7 +187,25 @@ NEWSLETTER: Final[dict[str, list[Row]]] = {
             "status": "granted",
             "recorded_at": days_ago(600),
             "evidence": "Ann ticked the box",
-        }
+        },
+        {
+            "id": "c2",
+            "email": "bo@example.org",
+            "channel": "email",
+            "purpose": "marketing",
+            "status": "denied",
+            "recorded_at": days_ago(50),
+            "evidence": "Bo wrote to us",
+        },
+        {
+            "id": "c3",
+            "customer_id": "n1",
+            "email": "ann@example.com",
+            "channel": "Email",
+            "purpose": "profiling",
+            "status": "withdrawn",
+            "recorded_at": days_ago(5),
+        },
     ],
 }
 

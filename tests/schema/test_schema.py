@@ -24,7 +24,7 @@ CONTRACT = {
     "Query": "node nodes customer customers sources",
     "Customer": "id name firstName lastName email phone birthDate gender address language createdAt"
     " updatedAt attributes provenance identifiers sourceProfiles mergeHistory purchases rfm"
-    " lifecycle orders timeline",
+    " lifecycle orders timeline consents",
     "Address": "street city region postalCode country",
     "Identifier": "kind value source firstSeenAt lastSeenAt",
     "SourceProfile": "source stream key record",
