@@ -32,6 +32,7 @@ from cdp.consent import Asked, consents, read_status
 from cdp.errors import BadInput, Forbidden
 from cdp.fields import (
     ATTRIBUTE_OPERATORS,
+    CONSENT_MEMBERS,
     FIELDS,
     GROUPS,
     QUANTIFIERS,
@@ -258,8 +259,8 @@ class _Reading:
     def _consent(self, given: object, path: str) -> ColumnElement[bool]:
         """How the customer stands to some channel and purpose is so, all members at once."""
         members = {name: (value, place) for name, value, place in _members(given, path)}
-        if unknown := members.keys() - {"channel", "purpose", "status"}:
-            raise _unknown(min(unknown), f"{path}.{min(unknown)}", ("channel", "purpose", "status"))
+        if unknown := members.keys() - CONSENT_MEMBERS.keys():
+            raise _unknown(min(unknown), f"{path}.{min(unknown)}", CONSENT_MEMBERS)
         self._count(path)
         channel, purpose = (
             literal(read_text(*members[name]).strip().lower(), Text) if name in members else None

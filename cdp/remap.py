@@ -8,7 +8,12 @@ from typing import Final
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from cdp.customers import lock_customers, refresh_attributes, refresh_facts
+from cdp.customers import (
+    lock_customers,
+    refresh_activity,
+    refresh_attributes,
+    refresh_facts,
+)
 from cdp.database import driver as driver_of
 from cdp.identity import ledger
 from cdp.identity.ledger import Cause
@@ -16,6 +21,7 @@ from cdp.identity.resolve import Move, Resolution, resolve_stored
 from cdp.identity.rules import Rules
 from cdp.tables import source_profile
 from cdp.values import CustomerId, ProfileId
+from cdp.workspace import Workspace
 
 REMAP_BATCH: Final = 5_000  # source profiles resolved together: bounds memory, not the result
 MOVES_KEPT: Final = 200  # to be shown: a person reads no more; the counts are of all
@@ -51,13 +57,14 @@ async def write_map(
     return Remap(resolution, await ledger.record(driver, resolution, rules, at, cause=cause))
 
 
-async def fold(connection: AsyncConnection, remap: Remap) -> None:
+async def fold(connection: AsyncConnection, remap: Remap, workspace: Workspace) -> None:
     """Fold the customers who changed, locked before anything of theirs is read."""
     moved = {one for move in remap.resolution.moves for one in move.profile_ids}
     if moved:
         await lock_customers(connection, moved, remap.customer_ids)
         await refresh_attributes(connection, remap.customer_ids)
         await refresh_facts(connection, remap.customer_ids)
+        await refresh_activity(connection, remap.customer_ids, workspace)
 
 
 @dataclass(slots=True)
@@ -76,16 +83,18 @@ class Tally:
     more_customers: int = 0
 
     def add(self, resolution: Resolution) -> None:
-        """Count one batch."""
-        self.seen.update(resolution.customer_of)
-        before, after = set(resolution.before.values()), set(resolution.customer_of.values())
-        self.more_customers += len(after) - len(before)
-        splits = sum(1 for move in resolution.moves if move.kind == "split")
+        """Count one batch, but for whom one before has told of already."""
+        fresh = resolution.customer_of.keys() - self.seen
+        self.seen |= fresh
+        before = {resolution.before[one] for one in fresh}
+        self.more_customers += len({resolution.customer_of[one] for one in fresh}) - len(before)
+        moves = [move for move in resolution.moves if move.profile_ids[0] in fresh]
+        splits = sum(1 for move in moves if move.kind == "split")
         self.parted += splits
-        self.joined += len(resolution.moves) - splits
-        for move in resolution.moves:
+        self.joined += len(moves) - splits
+        for move in moves:
             self.moved += [(one, move.customer_id) for one in move.profile_ids]
-        self.moves += resolution.moves[: MOVES_KEPT - len(self.moves)]
+        self.moves += moves[: MOVES_KEPT - len(self.moves)]
 
 
 async def remap_all(
@@ -94,6 +103,7 @@ async def remap_all(
     rules: Rules,
     cause: Cause,
     at: datetime,
+    workspace: Workspace,
 ) -> Tally:
     """Resolve any number of stored profiles anew and fold whom it changes, in bounded batches.
 
@@ -104,7 +114,7 @@ async def remap_all(
         batch = profile_ids[start : start + REMAP_BATCH]
         rest = [one for one in batch if one not in tally.seen]
         remap = await write_map(connection, rest, rules, cause, at)
-        await fold(connection, remap)
+        await fold(connection, remap, workspace)
         tally.add(remap.resolution)
     return tally
 

@@ -8,9 +8,9 @@ from typing import Annotated, Any, Final
 
 import strawberry
 
-from cdp.consent import ConsentStatus
 from cdp.fields import (
     ATTRIBUTE_OPERATORS,
+    CONSENT_MEMBERS,
     FIELDS,
     GROUPS,
     QUANTIFIERS,
@@ -42,6 +42,7 @@ _OUTPUT: Final[Mapping[type, Any]] = {
 _UNITS: Final = {
     "currency": "In the workspace's currency.",
     "days": "In days.",
+    "hours": "In hours.",
     "ratio": "Between 0 and 1.",
 }
 
@@ -98,7 +99,7 @@ def _trait_field(trait: Trait) -> Member:
 
 def _group_type(group: Group) -> Declared:
     members = {trait.name: _trait_field(trait) for trait in group.traits}
-    return declare(strawberry.type, _pascal(group.name), group.doc, members)
+    return declare(strawberry.type, group.type_name or _pascal(group.name), group.doc, members)
 
 
 def with_groups(customer: type) -> type:
@@ -251,9 +252,8 @@ def _identifier_filter() -> Declared:
 
 def _consent_filter() -> Declared:
     members = {
-        "channel": _member(str, "Such as `email`, in any case.", "channel"),
-        "purpose": _member(str, "Such as `marketing`, in any case.", "purpose"),
-        "status": _member(enum(ConsentStatus), "How the customer stands.", "status"),
+        name: _member(enum(type_) if issubclass(type_, Enum) else type_, doc, name)
+        for name, (type_, doc) in CONSENT_MEMBERS.items()
     }
     doc = (
         "How the customer stands to one channel and purpose: all members hold of the same one. Who"

@@ -1,20 +1,19 @@
 """The partition: a pure function of the evidence and the rules, blind to order and to time."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from typing import Final, TypeAlias
 
+from cdp.identity.bounds import is_overgrown, overgrown_name, tying
+from cdp.identity.bridges import hold_together
 from cdp.identity.evidence import NO_TIES, Decision, Evidence, Identifier, Pair, Ties, Verdict
 from cdp.identity.groups import Group, alike, are_parted, group_of, names_fit, within_limits
 from cdp.identity.rules import KindRule, Rules, Strength
 from cdp.values import ProfileId
 
 MAX_REVIEWS_PER_VALUE: Final = 10  # pairs of five who share it; a person learns no more from more
-
-OVERGROWN: Final = "identifiers"
-"""The kind under which a source profile with too many identifiers is left to a review."""
 
 TORN_PRIORITY: Final = 0.9  # whose it is, nothing tells
 LIMIT_PRIORITY: Final = 0.5
@@ -66,30 +65,6 @@ class Partition:
     """The evidence that ties more than one: identifiers that are not blocked, and scored pairs."""
 
 
-def too_shared(identifier: Identifier, holders: Collection[Evidence], rules: Rules) -> bool:
-    """Whether a value is carried by more distinct persons than its kind allows.
-
-    Persons are counted by name, so that a hundred records of one person count once; nameless
-    records of the customers stream count one each, contacts not at all.
-    """
-    if len(holders) > rules.most_holders:
-        return True
-    names = {(h.person.given, h.person.family) for h in holders if h.person.is_named}
-    nameless = sum(1 for h in holders if not h.person.is_named and not h.is_contact)
-    return len(names) + nameless > rules.of(identifier.kind).most_persons
-
-
-def tying(one: Evidence, rules: Rules) -> Collection[Identifier]:
-    """The identifiers by which a profile is tied to others.
-
-    All that it ever carried; of one that carries more than a person can, its own key alone.
-    """
-    if len(one.all) <= rules.most_identifiers:
-        return one.all
-    source, _, key = one.rank
-    return () if one.is_contact else (Identifier(f"external:{source}", key),)
-
-
 def partition(
     evidence: Iterable[Evidence],
     rules: Rules,
@@ -104,41 +79,56 @@ def partition(
     may not become one, each side joins within itself, and whoever would fit two such sides joins
     neither: it is left to a review.
     """
-    profiles = sorted(evidence, key=lambda one: one.rank)
-    holders: dict[Identifier, list[ProfileId]] = defaultdict(list)
-    for one in profiles:
-        for identifier in tying(one, rules):
-            if identifier not in blocked and not rules.blocks(identifier):
-                holders[identifier].append(one.profile_id)
-    known = {one.profile_id: one for one in profiles}
-    shared = {identifier: who for identifier, who in holders.items() if len(who) > 1}
+    known = {one.profile_id: one for one in evidence}
+    shared = _shared(known.values(), rules, blocked)
     pairs = [one for one in ties.pairs if one.left in known and one.right in known]
     components = Components(shared)
     for decision in ties.decisions:
         for whole in decision.wholes:
             components.tie(whole & known.keys())
+    asking = [one for one in pairs if rules.cuts.asks(one.weight)]
     for pair in pairs:
-        if pair.weight >= rules.cuts.review_weight:
+        if rules.cuts.joins(pair.weight):
             components.tie((pair.left, pair.right))
-    builder = _Builder((known[one] for one in components.tied), rules, ties.decisions, pairs)
+    tied = {*components.tied, *(one for pair in asking for one in (pair.left, pair.right))}
+    bound = (one for one in known.values() if one.profile_id in tied)
+    builder = _Builder(bound, rules, ties.decisions, pairs)
     for identifiers, members in components.each(rules):
         builder.build(identifiers, members, shared)
-    alone = [[one] for one in known if one not in components.tied]
+    builder.ask(asking)
+    alone = [[one] for one in known if one not in tied]
     return Partition(
         [*alone, *builder.customers()],
         builder.joins,
-        [*builder.reviews(), *_overgrown(profiles, rules)],
+        [*builder.reviews(), *_overgrown(known.values(), rules)],
         [*shared, *(pair.name for pair in pairs)],
     )
+
+
+def _shared(
+    profiles: Iterable[Evidence], rules: Rules, blocked: Collection[Identifier]
+) -> dict[Identifier, list[ProfileId]]:
+    """Who carries each value that ties more than one, by rank."""
+    first: dict[Identifier, Evidence] = {}
+    holders: dict[Identifier, list[Evidence]] = {}
+    for one in profiles:
+        for identifier in tying(one, rules):
+            known = first.setdefault(identifier, one)
+            if known is not one:
+                holders.setdefault(identifier, [known]).append(one)
+    return {
+        identifier: [one.profile_id for one in sorted(who, key=lambda one: one.rank)]
+        for identifier, who in holders.items()
+        if identifier not in blocked and not rules.blocks(identifier)
+    }
 
 
 def _overgrown(profiles: Iterable[Evidence], rules: Rules) -> Iterator[Review]:
     """Whoever carries more identifiers than a person can is not silently left out."""
     for one in profiles:
-        if len(one.all) > rules.most_identifiers:
+        if is_overgrown(one, rules):
             reason = f"It carries more than {rules.most_identifiers} identifiers: they tie nobody."
-            name = Identifier(OVERGROWN, "/".join(one.rank))
-            yield Review(name, (one.profile_id,), (), reason, BOUND_PRIORITY)
+            yield Review(overgrown_name(one), (one.profile_id,), (), reason, BOUND_PRIORITY)
 
 
 class Components:
@@ -176,6 +166,14 @@ class Components:
             identifiers.sort(key=lambda i: (rules.of(i.kind).strength, i.kind, i.value))
         return found.values()
 
+    def larger_than(self, most: int) -> set[ProfileId]:
+        """Everyone in a component of more than so many profiles."""
+        if len(self._parent) <= most:
+            return set()
+        roots = {one: self._root(one) for one in self._parent}
+        sizes = Counter(roots.values())
+        return {one for one, root in roots.items() if sizes[root] > most}
+
     def _root(self, one: ProfileId) -> ProfileId:
         parent = self._parent
         parent.setdefault(one, one)
@@ -209,7 +207,7 @@ class _Builder:
         self._group: dict[ProfileId, Group] = {}
         self._rank: dict[ProfileId, tuple[str, str, str]] = {}
         for one in profiles:
-            self._group[one.profile_id] = group_of(one)
+            self._group[one.profile_id] = group_of(one, rules)
             self._rank[one.profile_id] = one.rank
         self._decisions = sorted(decisions, key=lambda d: (d.at, d.decision_id), reverse=True)
         self._pairs: dict[ProfileId, dict[ProfileId, Pair]] = defaultdict(dict)
@@ -247,6 +245,15 @@ class _Builder:
             self._weigh(pair, bound)
         for identifier in weak:
             self._take(identifier, holders[identifier])
+
+    def ask(self, pairs: Iterable[Pair]) -> None:
+        """Leave to a person what is alike, but not alike enough: it ties nobody by itself."""
+        for pair in sorted(pairs, key=self._pair_order):
+            left, right = self._group[pair.left], self._group[pair.right]
+            if left is not right and not are_parted(left, right):
+                question = 4 * pair.probability * (1 - pair.probability)
+                why = "They are alike, but not alike enough.", question
+                self._questions.append(_Question(pair.name, pair.left, pair.right, why))
 
     def reviews(self) -> list[Review]:
         """What is left to a person, once for any two customers: the most open question."""
@@ -303,6 +310,9 @@ class _Builder:
             for same in alike(groups):
                 self._unite(identifier, same, who)
             groups = self._groups_of(who)
+        if len(groups) == 2 and self._fit(groups[0], groups[1], rule):
+            self._make_one(identifier, groups, who)
+            return
         torn = self._join_fitting(
             identifier, groups, who, lambda one, other: self._fit(one, other, rule)
         )
@@ -318,8 +328,22 @@ class _Builder:
         """Whether no decision and no rule forbids that two groups become one."""
         return (
             _are_not_parted(left, right)
-            and names_fit(left, right, rule)
+            and self._agree(left, right, rule)
             and within_limits((left, right), self._rules)
+        )
+
+    def _agree(self, left: Group, right: Group, rule: KindRule) -> bool:
+        """Whether who they are allows that two who share an identifier are one person.
+
+        Where linkage has weighed all that they say, its weights tell; else their names.
+        """
+        if rule.strength is Strength.UNIQUE:
+            return True
+        weights = [pair.weight for pair in self._between(left, right)]
+        if not weights:
+            return names_fit(left, right, rule)
+        return self._rules.cuts.joins(max(weights)) and hold_together(
+            weights, len(left.members), len(right.members)
         )
 
     def _join_fitting(
@@ -357,8 +381,18 @@ class _Builder:
         limited: bool = True,
     ) -> None:
         """Make one of groups that fit each other; none of them where all together would not."""
-        if len(groups) < 2 or (limited and not within_limits(groups, self._rules)):
-            return
+        if len(groups) > 1 and (not limited or within_limits(groups, self._rules)):
+            self._make_one(identifier, groups, who, weight=weight)
+
+    def _make_one(
+        self,
+        identifier: Identifier,
+        groups: Sequence[Group],
+        who: Sequence[ProfileId],
+        *,
+        weight: float | None = None,
+    ) -> None:
+        """Make one of groups of which it is known that nothing forbids it."""
         whole, *others = groups
         for group in others:
             for one in group.members:
@@ -370,14 +404,14 @@ class _Builder:
     # Scored pairs -----------------------------------------------------------------------------
 
     def _heaviest_first(self, members: Iterable[ProfileId]) -> list[Pair]:
-        """The pairs of a component that may join or ask."""
+        """The pairs of a component that may join."""
         if not self._pairs:
             return []
         found = {
             pair.name: pair
             for one in members
             for pair in self._pairs.get(one, {}).values()
-            if pair.weight >= self._rules.cuts.review_weight
+            if self._rules.cuts.joins(pair.weight)
         }
         return sorted(found.values(), key=self._pair_order)
 
@@ -389,28 +423,29 @@ class _Builder:
         left, right = self._group[pair.left], self._group[pair.right]
         if left is right or are_parted(left, right):
             return
-        why = bound or self._why_not(pair, left, right)
+        why = bound or self._why_not(left, right)
         if why is None:
             who = sorted((pair.left, pair.right))
             self._unite(pair.name, [left, right], who, weight=pair.weight)
         else:
             self._questions.append(_Question(pair.name, pair.left, pair.right, why))
 
-    def _why_not(self, pair: Pair, left: Group, right: Group) -> Why | None:
-        if pair.weight < self._rules.cuts.join_weight:
-            question = 4 * pair.probability * (1 - pair.probability)
-            return "They are alike, but not alike enough.", question
+    def _why_not(self, left: Group, right: Group) -> Why | None:
         if not within_limits((left, right), self._rules):
             return _LIMIT
-        lightest = min(one.weight for one in self._between(left, right))
-        return None if lightest >= self._rules.cuts.review_weight else _BRIDGE
+        weights = (one.weight for one in self._between(left, right))
+        sizes = len(left.members), len(right.members)
+        return None if hold_together(weights, *sizes) else _BRIDGE
 
     def _between(self, left: Group, right: Group) -> Iterator[Pair]:
         """The scored pairs between two groups."""
+        if not self._pairs:
+            return
         small, large = sorted((left, right), key=lambda group: len(group.members))
         for one in small.members:
             for other, pair in self._pairs.get(one, {}).items():
-                if self._group[other] is large:
+                # Whom only light pairs tie is in no group.
+                if self._group.get(other) is large:
                     yield pair
 
     def _best_between(self, left: Group, right: Group) -> Pair | None:

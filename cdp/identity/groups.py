@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from cdp.identity.bounds import tying
 from cdp.identity.evidence import Evidence, Identifier
 from cdp.identity.names import Person, may_be_one
 from cdp.identity.rules import KindRule, Rules, Strength
@@ -38,11 +39,12 @@ class Group:
         self.is_nameless_contact = self.is_nameless_contact and other.is_nameless_contact
 
 
-def group_of(one: Evidence) -> Group:
-    """A profile alone."""
+def group_of(one: Evidence, rules: Rules) -> Group:
+    """A profile alone. What does not tie it does not count against its limits either."""
     persons = frozenset([one.person]) if one.person.is_named else _NOBODY
     is_nameless_contact = one.is_contact and not persons
-    return Group(one.rank, [one.profile_id], persons, one.current, is_nameless_contact)
+    current = one.current.intersection(tying(one, rules))
+    return Group(one.rank, [one.profile_id], persons, current, is_nameless_contact)
 
 
 def are_parted(left: Group, right: Group) -> bool:
@@ -69,7 +71,8 @@ def within_limits(groups: Sequence[Group], rules: Rules) -> bool:
     What one of them has alone is no reason: it is there, joined or not.
     """
     together = frozenset[Identifier]().union(*(group.current for group in groups))
-    if len(together) <= rules.fewest_per_customer:
+    # Of each of the kinds there is one at least: what is left of them is no more than allowed.
+    if len(together) - len({kind for kind, _ in together}) < rules.fewest_per_customer:
         return True
     alone = [_count(group.current) for group in groups]
     return all(

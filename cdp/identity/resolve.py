@@ -13,10 +13,13 @@ from typing import Final, TypeAlias
 
 import asyncpg
 
+from cdp.database import by_index
+from cdp.identity.bounds import tying
 from cdp.identity.cluster import Join, Partition, Review, partition
-from cdp.identity.component import Block, Component, read_component, read_profiles
+from cdp.identity.component import Block, Component, read_component
 from cdp.identity.evidence import Evidence, Identifier, Ties
 from cdp.identity.rules import Rules
+from cdp.identity.stored import read_profiles
 from cdp.values import CustomerId, ProfileId
 
 Driver: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
@@ -63,28 +66,48 @@ async def resolve(
     fresh: Collection[ProfileId],
     rules: Rules,
 ) -> Resolution:
-    """Resolve new and changed source profiles, before they are written.
+    """Resolve new and changed source profiles, before they are written."""
+    return conclude(await gather(driver, subjects, fresh, rules), rules)
+
+
+async def gather(
+    driver: Driver,
+    subjects: Mapping[ProfileId, Evidence],
+    fresh: Collection[ProfileId],
+    rules: Rules,
+) -> Component:
+    """Everyone whom evidence ties to new and changed source profiles, locked and read.
 
     `fresh` are those of the subjects that are not stored yet. Takes locks that are held until the
     caller's transaction ends.
     """
     if not subjects:
-        return Resolution()
-    stripes = _stripes(value for one in subjects.values() for value in one.all)
+        return Component({}, set())
+    stripes = _stripes(value for one in subjects.values() for value in tying(one, rules))
     for round_number in range(MAX_ROUNDS + 1):
         if round_number == MAX_ROUNDS:
             stripes = set(range(STRIPES))
         savepoint = driver.transaction()
         await savepoint.start()
         await _lock(driver, stripes)
-        component = await read_component(driver, subjects, fresh, rules)
+        async with by_index(driver):
+            component = await read_component(driver, subjects, fresh, rules)
         wanted = _stripes(component.values)
         if wanted <= stripes:
             await savepoint.commit()
-            break
+            return component
         await savepoint.rollback()
         stripes |= wanted
-    return _compare(_partition(component, rules), component)
+    raise AssertionError("with every stripe there is none to be wanted")
+
+
+def conclude(component: Component, rules: Rules) -> Resolution:
+    """The new map of everyone in a component, and how it differs from before; asks nobody."""
+    ties = Ties(tuple(component.decisions.values()), tuple(component.pairs.values()))
+    tied = (one for key, one in component.evidence.items() if key not in component.alone)
+    resolution = _compare(partition(tied, rules, component.blocked, ties), component)
+    resolution.customer_of.update({one: CustomerId(one) for one in component.alone})
+    return resolution
 
 
 async def resolve_stored(
@@ -94,7 +117,7 @@ async def resolve_stored(
 
     Takes the same locks as `resolve`.
     """
-    return await resolve(driver, await read_profiles(driver, profile_ids), (), rules)
+    return await resolve(driver, await read_profiles(driver, profile_ids, rules), (), rules)
 
 
 async def peek(driver: Driver, profile_ids: Collection[ProfileId], rules: Rules) -> Resolution:
@@ -102,14 +125,10 @@ async def peek(driver: Driver, profile_ids: Collection[ProfileId], rules: Rules)
 
     Without a lock: for a reader with one view of the data.
     """
-    subjects = await read_profiles(driver, profile_ids)
-    component = await read_component(driver, subjects, (), rules, judges_anew=True)
-    return _compare(_partition(component, rules), component)
-
-
-def _partition(component: Component, rules: Rules) -> Partition:
-    ties = Ties(tuple(component.decisions.values()), tuple(component.pairs.values()))
-    return partition(component.evidence.values(), rules, component.blocked, ties)
+    subjects = await read_profiles(driver, profile_ids, rules)
+    async with by_index(driver):
+        component = await read_component(driver, subjects, (), rules, judges_anew=True)
+    return conclude(component, rules)
 
 
 def _stripes(values: Iterable[Identifier]) -> set[int]:
@@ -143,16 +162,20 @@ def _compare(result: Partition, component: Component) -> Resolution:
     for join in result.joins:
         for profile_id in join.profile_ids:
             joins[profile_id].append(join)
-    before: dict[CustomerId, set[ProfileId]] = defaultdict(set)
-    for profile_id in component.evidence:
-        before[_old(component, profile_id)].add(profile_id)
+    known: list[Sequence[ProfileId]] = []
     for members in result.customers:
         customer_id = CustomerId(min(members))
-        if len(members) == 1 and members[0] not in component.customer_of:
-            resolution.customer_of[members[0]] = customer_id
-            continue
         for profile_id in members:
             resolution.customer_of[profile_id] = customer_id
+        # Whoever is new and alone leaves nobody, and nobody has left them.
+        if len(members) > 1 or members[0] in component.customer_of:
+            known.append(members)
+    before: dict[CustomerId, set[ProfileId]] = defaultdict(set)
+    for members in known:
+        for profile_id in members:
+            before[_old(component, profile_id)].add(profile_id)
+    for members in known:
+        customer_id = resolution.customer_of[members[0]]
         resolution.moves += _moves(members, customer_id, component, before, joins)
     return resolution
 
@@ -171,15 +194,14 @@ def _moves(
     for old, moved in sorted(left.items()):
         if old == customer_id:
             continue
-        is_split = len(left) == 1 and len(moved) < len(before[old])
-        others = before[old].difference(moved) if is_split else together
+        # The first of those who take an id of their own leave somebody, and join nobody yet.
         evidence = {id(join): join for one in members for join in joins.get(one, ())}
         yield Move(
-            "split" if is_split else "merged",
+            "merged" if together else "split",
             customer_id,
             old,
             tuple(sorted(moved)),
-            tuple(sorted(others)),
+            tuple(sorted(together or before[old].difference(moved))),
             tuple(evidence.values()),
         )
         together.update(moved)

@@ -57,6 +57,14 @@ class Cuts:
     join_weight: float = 10.0
     review_weight: float = 0.0
 
+    def joins(self, weight: float) -> bool:
+        """Whether a pair of this weight may join."""
+        return weight >= self.join_weight
+
+    def asks(self, weight: float) -> bool:
+        """Whether a pair of this weight is left to a person."""
+        return self.review_weight <= weight < self.join_weight
+
 
 @dataclass(frozen=True, slots=True)
 class Rules:
@@ -89,6 +97,12 @@ class Rules:
         """Whether a pattern says that the value joins nobody."""
         pattern = self.of(identifier.kind).blocked
         return pattern is not None and pattern.fullmatch(identifier.value) is not None
+
+    def unblocked(self, values: set[Identifier]) -> set[Identifier]:
+        """The values that no pattern blocks; where there is no pattern, all, unlooked at."""
+        if all(rule.blocked is None for rule in self.kinds.values()):
+            return values
+        return {value for value in values if not self.blocks(value)}
 
 
 # The document ---------------------------------------------------------------------------------

@@ -14,13 +14,14 @@ PACKAGES = ("cdp", "schema", "connectors", "migrations")
 ROOMS = (
     ("errors", "values", "settings"),
     ("records", "delivery", "versions", "rows", "tables", "database", "postgres", "workspace"),
-    ("identity", "attributes", "survivorship_rules", "claims", "survivorship", "facts",
-     "customers", "profiles", "touched", "contact_points", "consent", "consent_writing",
-     "sources"),
+    ("identity", "attributes", "survivorship_rules", "claims", "survivorship", "facts", "activity",
+     "loyalty", "customers", "profiles", "touched", "contact_points", "consent",
+     "consent_writing", "sources"),
     ("ingest", "traits", "remap"),
     ("deadletters", "operators", "fields", "filters", "keyset", "query", "keys", "segments",
-     "scoring", "loyalty"),
-    ("refresh", "writers", "export", "publish", "stewardship", "rulechange"),
+     "scoring"),
+    ("refresh", "writers", "export", "publish", "stewardship", "rulechange",
+     "resolving"),
 )  # fmt: skip
 """The rooms of cdp: a module imports from its own line and those above, never from one below."""
 

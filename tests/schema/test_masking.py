@@ -23,7 +23,7 @@ query ($who: IdentifierInput!) {
     town: provenance(attribute: "city") { value }
     identifiers { kind value }
     consents { status contactPoint source evidence statements { contactPoint evidence event } }
-    sourceProfiles { stream key record }
+    sourceProfiles { stream key record name email phone birthDate address { street city } }
     mergeHistory { reason evidence { kind value } }
     orders { nodes { refunds { reason } lines { title } } }
     timeline(first: 50) { nodes { kind
