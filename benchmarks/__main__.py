@@ -12,6 +12,7 @@ from benchmarks.figure import Figure
 from benchmarks.ground import Ground, open_ground
 from benchmarks.ingest import ingest
 from benchmarks.memory import memory
+from benchmarks.online import online
 from benchmarks.reads import reads
 from cdp.errors import CdpError
 
@@ -22,6 +23,7 @@ BENCHMARKS: Final[Mapping[str, Benchmark]] = {
     "memory": memory,
     "demo": demo,
     "reads": reads,
+    "online": online,
 }
 
 
