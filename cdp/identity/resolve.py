@@ -1,8 +1,9 @@
 """Online resolution: what new evidence does to the map from source profile to customer.
 
 The components that new evidence touches are read whole, clustered again, and compared with the map.
-Writers that touch the same values take turns, by advisory locks on stripes of values, taken in
-order; a component that reaches into further stripes starts again with all of them.
+Writers that touch the same values take turns, by advisory locks: on the values of the subjects in
+order, then on those that the component reaches, without waiting. Where one of these is taken, the
+resolution starts again with all of them in order.
 """
 
 import zlib
@@ -23,9 +24,10 @@ from cdp.values import CustomerId, ProfileId
 
 Driver: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
-STRIPES: Final = 256  # locks at most; PostgreSQL's table of locks has room for some thousands
-STRIPE_LOCK: Final = 7_365_002  # the first key of the two-key advisory locks: any number
-MAX_ROUNDS: Final = 5  # starts with more stripes; after that all of them are taken
+VALUE_LOCK: Final = 7_365_002  # the first key of the two-key advisory locks: any number
+EVERY_VALUE: Final = -1  # the second key: shared by who locks some values, alone for all of them
+MOST_LOCKS: Final = 300  # of one writer: PostgreSQL's table of locks has room for 6,400 as it comes
+MAX_ROUNDS: Final = 5  # starts with more values; after that every value is locked
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,23 +72,7 @@ async def resolve(
     `fresh` are those of the subjects that are not stored yet. Takes locks that are held until the
     caller's transaction ends.
     """
-    if not subjects:
-        return Resolution()
-    stripes = _stripes(value for one in subjects.values() for value in tying(one, rules))
-    for round_number in range(MAX_ROUNDS + 1):
-        if round_number == MAX_ROUNDS:
-            stripes = set(range(STRIPES))
-        savepoint = driver.transaction()
-        await savepoint.start()
-        await _lock(driver, stripes)
-        component = await read_component(driver, subjects, fresh, rules)
-        wanted = _stripes(component.values)
-        if wanted <= stripes:
-            await savepoint.commit()
-            break
-        await savepoint.rollback()
-        stripes |= wanted
-    return _compare(_partition(component, rules), component)
+    return await _resolve(driver, subjects, fresh, rules)
 
 
 async def resolve_stored(
@@ -96,7 +82,34 @@ async def resolve_stored(
 
     Takes the same locks as `resolve`.
     """
-    return await resolve(driver, await read_profiles(driver, profile_ids, rules), (), rules)
+    return await _resolve(driver, await read_profiles(driver, profile_ids, rules), None, rules)
+
+
+async def _resolve(
+    driver: Driver,
+    subjects: Mapping[ProfileId, Evidence],
+    fresh: Collection[ProfileId] | None,
+    rules: Rules,
+) -> Resolution:
+    """Resolve; where `fresh` is None the subjects are stored, and read once they are locked."""
+    if not subjects:
+        return Resolution()
+    wanted = {_lock_of(value) for one in subjects.values() for value in tying(one, rules)}
+    for round_number in range(MAX_ROUNDS + 1):
+        savepoint = driver.transaction()
+        await savepoint.start()
+        try:
+            locks = await _lock(driver, wanted, every=round_number == MAX_ROUNDS)
+            if fresh is None:
+                subjects = await read_profiles(driver, subjects, rules)
+            component = await read_component(driver, subjects, fresh or (), rules, locks.hold)
+        except _Taken as taken:
+            await savepoint.rollback()
+            wanted |= taken.locks
+        else:
+            await savepoint.commit()
+            return _compare(_partition(component, rules), component)
+    raise AssertionError("who has locked every value is not refused any")
 
 
 async def peek(driver: Driver, profile_ids: Collection[ProfileId], rules: Rules) -> Resolution:
@@ -114,21 +127,59 @@ def _partition(component: Component, rules: Rules) -> Partition:
     return partition(component.evidence.values(), rules, component.blocked, ties)
 
 
-def _stripes(values: Iterable[Identifier]) -> set[int]:
-    stripes: set[int] = set()
-    for kind, value in values:
-        stripes.add(zlib.crc32(f"{kind} {value}".encode()) % STRIPES)
-        if len(stripes) == STRIPES:
-            break
-    return stripes
+class _Taken(Exception):
+    """Another writer has locked one of these values, or there are too many to be locked singly."""
+
+    def __init__(self, locks: set[int]) -> None:
+        super().__init__()
+        self.locks = locks
 
 
-async def _lock(driver: Driver, stripes: set[int]) -> None:
+@dataclass(slots=True)
+class _Locks:
+    """The values that one resolution has locked; `held` is None where it is every value."""
+
+    driver: Driver
+    held: set[int] | None
+
+    async def hold(self, values: Iterable[Identifier]) -> None:
+        """Lock more values. Waits for nobody, who may be waiting for us: raises _Taken."""
+        if self.held is None:
+            return
+        more = {_lock_of(value) for value in values} - self.held
+        if not more:
+            return
+        if len(self.held) + len(more) > MOST_LOCKS or not await self._try(more):
+            raise _Taken(more)
+        self.held |= more
+
+    async def _try(self, locks: Iterable[int]) -> bool:
+        return bool(
+            await self.driver.fetchval(
+                "SELECT bool_and(pg_try_advisory_xact_lock($1, key))"
+                " FROM unnest($2::int[]) AS k(key)",
+                VALUE_LOCK,
+                list(locks),
+            )
+        )
+
+
+async def _lock(driver: Driver, wanted: set[int], *, every: bool) -> _Locks:
+    """Wait for the locks of values, in order; many of them cost as much as every value does."""
+    if every or len(wanted) > MOST_LOCKS:
+        await driver.execute("SELECT pg_advisory_xact_lock($1, $2)", VALUE_LOCK, EVERY_VALUE)
+        return _Locks(driver, None)
+    await driver.execute("SELECT pg_advisory_xact_lock_shared($1, $2)", VALUE_LOCK, EVERY_VALUE)
     await driver.execute(
-        "SELECT pg_advisory_xact_lock($1, stripe) FROM unnest($2::int[]) AS s(stripe)",
-        STRIPE_LOCK,
-        sorted(stripes),
+        "SELECT pg_advisory_xact_lock($1, key) FROM unnest($2::int[]) AS k(key)",
+        VALUE_LOCK,
+        sorted(wanted),
     )
+    return _Locks(driver, set(wanted))
+
+
+def _lock_of(value: Identifier) -> int:
+    return zlib.crc32(f"{value.kind} {value.value}".encode()) >> 1  # a positive int of 32 bits
 
 
 def _compare(result: Partition, component: Component) -> Resolution:
