@@ -103,9 +103,11 @@ async def driver(connection: AsyncConnection) -> "asyncpg.Connection[asyncpg.Rec
     SQLAlchemy sends BEGIN with its own first statement, and not for what is sent past it: without
     one of its own, every statement of the driver would commit by itself.
     """
-    await connection.exec_driver_sql("SELECT 1")
     raw = await connection.get_raw_connection()
-    return cast("asyncpg.Connection[asyncpg.Record]", raw.driver_connection)
+    below = cast("asyncpg.Connection[asyncpg.Record]", raw.driver_connection)
+    if not below.is_in_transaction():
+        await connection.exec_driver_sql("SELECT 1")
+    return below
 
 
 def _plain(url: str) -> str:

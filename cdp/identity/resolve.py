@@ -169,10 +169,11 @@ async def _lock(driver: Driver, wanted: set[int], *, every: bool) -> _Locks:
     if every or len(wanted) > MOST_LOCKS:
         await driver.execute("SELECT pg_advisory_xact_lock($1, $2)", VALUE_LOCK, EVERY_VALUE)
         return _Locks(driver, None)
-    await driver.execute("SELECT pg_advisory_xact_lock_shared($1, $2)", VALUE_LOCK, EVERY_VALUE)
     await driver.execute(
-        "SELECT pg_advisory_xact_lock($1, key) FROM unnest($2::int[]) AS k(key)",
+        "SELECT pg_advisory_xact_lock_shared($1, $2) UNION ALL"
+        " SELECT pg_advisory_xact_lock($1, key) FROM unnest($3::int[]) AS k(key)",
         VALUE_LOCK,
+        EVERY_VALUE,
         sorted(wanted),
     )
     return _Locks(driver, set(wanted))
