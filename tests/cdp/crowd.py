@@ -1,8 +1,8 @@
 """`python -m tests.cdp.crowd ROLE SEED NUMBER`: one of several processes at work on one database.
 
-It says that it is ready. A teller applies its share of the records in small batches; until standard
-input ends a steward decides, and the clock folds what is due and changes the rules. Refusals are
-part of it; whatever else is raised is not.
+It says that it is ready, and counts aloud what it has committed. A teller applies its share of the
+records in small batches; until standard input ends a steward decides, and the clock folds what is
+due and changes the rules. Refusals are part of it; whatever else is raised is not.
 """
 
 import asyncio
@@ -24,8 +24,9 @@ from cdp.identity.rules import parse_rules
 from cdp.ingest import apply
 from cdp.refresh import refresh_due
 from cdp.rulechange import apply_rules
-from tests.cdp.histories import Answer, Merge, Said, Split, Step, Told, Undo
+from tests.cdp.histories import Answer, Merge, Split, Step, Told, Undo
 from tests.cdp.ingesting import WORKSPACE, a_source
+from tests.cdp.telling import Said
 
 SOURCES: Final = ("shop", "till", "mail", "desk")
 TELLERS: Final = 4
@@ -99,13 +100,13 @@ async def tell(database: Database, said: Sequence[Said]) -> None:
 async def _steward(database: Database, chance: random.Random) -> None:
     acts = 0
     while not _is_over():
-        acts += 1
         with suppress(BadInput, NotFound):
             async with database.transaction() as connection:
                 await _act(connection, chance)
+        acts += 1
+        print(acts, flush=True)
         # Whoever decides reads what others are writing: let them write.
         await asyncio.sleep(chance.random() / 50)
-    print(acts)  # told to the test
 
 
 async def _act(connection: AsyncConnection, chance: random.Random) -> None:
@@ -123,11 +124,14 @@ async def _act(connection: AsyncConnection, chance: random.Random) -> None:
 
 
 async def _clock(database: Database, chance: random.Random) -> None:
+    changes = 0
     while not _is_over():
         await refresh_due(database, WORKSPACE)
         async with database.transaction() as connection:
             rules = chance.choice(RULES)
             await apply_rules(connection, rules, actor="ann", reason="Other rules.")
+        changes += 1
+        print(changes, flush=True)
         await asyncio.sleep(chance.random() / 5)
     async with database.transaction() as connection:
         await apply_rules(connection, RULES[0], actor="ann", reason="The usual rules.")

@@ -112,13 +112,13 @@ async def _with_people(database: Database, url: str, seed: int, count: int) -> N
 async def test_four_processes_at_once_give_the_customers_of_one(
     database: Database, database_url: str, second_database: Database
 ) -> None:
-    await _records_alone(database, database_url, second_database, seed=1, count=160)
+    await _records_alone(database, database_url, second_database, seed=1, count=80)
 
 
 async def test_processes_that_tell_decide_and_change_rules_at_once_leave_identity_sound(
     database: Database, database_url: str
 ) -> None:
-    await _with_people(database, database_url, seed=2, count=160)
+    await _with_people(database, database_url, seed=2, count=80)
 
 
 @pytest.mark.prove
