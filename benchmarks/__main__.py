@@ -12,6 +12,7 @@ from benchmarks.figure import Figure
 from benchmarks.ground import Ground, open_ground
 from benchmarks.ingest import ingest
 from benchmarks.memory import memory
+from benchmarks.online import online
 from benchmarks.reads import reads
 from benchmarks.segments import segments
 from cdp.errors import CdpError
@@ -24,6 +25,7 @@ BENCHMARKS: Final[Mapping[str, Benchmark]] = {
     "demo": demo,
     "reads": reads,
     "segments": segments,
+    "online": online,
 }
 
 
