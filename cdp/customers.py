@@ -153,16 +153,15 @@ async def lock_customers(
     """
     for _ in range(MAX_LOCK_ROUNDS):
         # A round that is lost gives its locks back: more of them would not be in id order.
-        round_ = await connection.begin_nested()
-        before = await customers_of(connection, profiles)
-        await connection.exec_driver_sql(
-            "SELECT id FROM customer WHERE id = ANY($1::bigint[]) ORDER BY id FOR UPDATE",
-            (sorted(before.union(also)),),
-        )
-        if await customers_of(connection, profiles) == before:
-            await round_.commit()
-            return before
-        await round_.rollback()
+        async with connection.begin_nested() as round_:
+            before = await customers_of(connection, profiles)
+            await connection.exec_driver_sql(
+                "SELECT id FROM customer WHERE id = ANY($1::bigint[]) ORDER BY id FOR UPDATE",
+                (sorted(before.union(also)),),
+            )
+            if await customers_of(connection, profiles) == before:
+                return before
+            await round_.rollback()
     raise CdpError(
         "BUSY",
         f"The customers of {len(profiles)} source profiles changed {MAX_LOCK_ROUNDS} times.",
