@@ -313,7 +313,7 @@ class _Writer:
     async def _fold(self, people: People) -> None:
         """Facts of whoever was touched, with their customers locked before anything is read."""
         days = self._touched.days
-        days |= await days_of_new_members(self._driver, people.touched - people.fresh)
+        days |= await days_of_new_members(self._connection, people.touched - people.fresh)
         # Profiles that came with this batch have no days yet but those counted here, and a
         # customer of theirs alone is not there yet for others to change.
         stored = people.touched - people.fresh | people.moved
