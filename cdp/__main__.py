@@ -14,6 +14,7 @@ COMMANDS: Final = {
     "import": "cdp.cli.import_:import_file",
     "config": "cdp.cli.config:config",
     "connector": "cdp.cli.connector:connector",
+    "identity": "cdp.cli.identity:identity",
     "export": "cdp.cli.export:export",
     "loyalty": "cdp.cli.loyalty:loyalty",
     "deadletter": "cdp.cli.deadletter:deadletter",

@@ -13,9 +13,12 @@ from typing import Any, Final
 import msgspec
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from cdp.activity import ACTIVITY_STREAMS
 from cdp.customers import (
+    add_alone,
     customers_of,
     lock_customers,
+    refresh_activity,
     refresh_attributes,
     refresh_days,
     refresh_facts,
@@ -228,11 +231,11 @@ class _Writer:
 
     async def _write_stream(self, stream: str, changes: Changes, people: People) -> None:
         origin = self._origin
-        await keep_old(self._driver, origin.source_id, stream, changes, origin.learned_at)
+        await keep_old(self._driver, origin.source_id, stream, changes)
         current = changes.current
         if stream == "order_lines":
             await self._drop_lines("key", [version.key for version in current])
-        rows = [row_of(origin.source_id, stream, one, origin.learned_at) for one in current]
+        rows = [row_of(origin.source_id, stream, one) for one in current]
         columns = columns_of(stream)
         if stream in PERSON_STREAMS:
             owners = await self._owners(current, people)
@@ -240,11 +243,13 @@ class _Writer:
             rows = [(*row, owner) for row, owner in zip(rows, owners, strict=True)]
             if stream == "orders":
                 self._touched.add_orders(changes, owners)
-            elif stream in BELONGING_STREAMS:
+            if stream in ACTIVITY_STREAMS:
+                self._touched.add_activity(changes, owners)
+            if stream in BELONGING_STREAMS:
                 self._touched.add_people(changes, owners)
         await copy_rows(self._driver, STREAM_TABLES[stream], columns, rows)
         if stream == "orders":
-            await self._write_lines(current)
+            await self._write_lines(changes)
 
     async def _owners(
         self, versions: Sequence[Version], people: People
@@ -266,11 +271,11 @@ class _Writer:
         said = contact_identifiers(record, self._origin.region)
         return people.owners[CONTACT, contact_key(said[0])] if said else None
 
-    async def _write_lines(self, orders: Sequence[Version]) -> None:
+    async def _write_lines(self, changes: Changes) -> None:
         """The lines that stand inside orders take the place of those of the versions before."""
         lines: dict[str, tuple[Any, ...]] = {}
         telling = []
-        for version in orders:
+        for version in changes.current:
             if isinstance(version.record, OrderRecord):
                 status, is_known = order_status(version.record.status)
                 if not is_known:
@@ -279,11 +284,11 @@ class _Writer:
                     telling.append(version.key)
                     names = line_names(version.record.lines)
                     for name, line in zip(names, version.record.lines, strict=True):
-                        row = embedded_line_row(
-                            self._origin.source_id, version.key, name, line, self._origin.learned_at
-                        )
+                        row = embedded_line_row(self._origin.source_id, version.key, name, line)
                         lines[row[1]] = row
-        await self._drop_lines("order_key", telling)
+        # An order that is seen for the first time has no version before.
+        known = {version.key for version, _ in changes.changed}
+        await self._drop_lines("order_key", [key for key in telling if key in known])
         for key in await self._own_lines(telling):
             lines.pop(key, None)
         await copy_rows(self._driver, order_line, EMBEDDED_LINE_COLUMNS, list(lines.values()))
@@ -293,8 +298,9 @@ class _Writer:
         if not orders:
             return ()
         rows = await self._driver.fetch(
-            "SELECT t.key FROM unnest($2::text[]) AS k(key) JOIN order_line t"
-            " ON t.source_id = $1 AND t.order_key = k.key AND t.digest <> ''",
+            "SELECT t.key FROM unnest($2::text[]) AS k(key) CROSS JOIN LATERAL (SELECT key"
+            " FROM order_line WHERE source_id = $1 AND order_key = k.key AND digest <> ''"
+            " OFFSET 0) t",
             self._origin.source_id,
             list(orders),
         )
@@ -304,8 +310,10 @@ class _Writer:
         """Lines known only through a former version of their order."""
         if keys:
             await self._driver.execute(
-                f"DELETE FROM order_line t USING unnest($2::text[]) AS k(key)"  # noqa: S608  # names are our own constants
-                f" WHERE t.source_id = $1 AND t.{column} = k.key AND t.digest = ''",
+                "DELETE FROM order_line WHERE ctid = ANY (ARRAY(SELECT t.ctid"  # noqa: S608  # names are our own constants
+                " FROM unnest($2::text[]) AS k(key) CROSS JOIN LATERAL"
+                " (SELECT ctid FROM order_line"
+                f" WHERE source_id = $1 AND {column} = k.key AND digest = '' OFFSET 0) t))",
                 self._origin.source_id,
                 list(keys),
             )
@@ -317,14 +325,21 @@ class _Writer:
         # Profiles that came with this batch have no days yet but those counted here, and a
         # customer of theirs alone is not there yet for others to change.
         stored = people.touched - people.fresh | people.moved
-        profiles = {profile_id for profile_id, _ in days} | self._touched.profiles
-        described = people.customers | people.left_customers
-        locked = await lock_customers(self._connection, profiles | stored, described)
+        buying, active = {profile_id for profile_id, _ in days}, self._touched.active
+        belonging = self._touched.profiles
+        told = buying | belonging
+        described = (people.customers | people.left_customers) - people.alone
+        locked = await lock_customers(self._connection, told | active | stored, described)
+        await add_alone(self._connection, people.alone)
         await refresh_attributes(self._connection, described)
         await refresh_days(self._connection, days, self._workspace)
-        await post_entries(self._connection, self._touched.profiles)
+        await post_entries(self._connection, belonging)
         counted = locked
-        if stored:
-            counted = await customers_of(self._connection, profiles | people.moved)
+        if stored or active:
+            counted = await customers_of(self._connection, told | people.moved)
         await refresh_facts(self._connection, counted | people.left_customers)
-        await refresh_loyalty(self._connection, described - counted - people.left_customers)
+        engaged = await customers_of(self._connection, active | people.moved)
+        await refresh_activity(self._connection, engaged | people.left_customers, self._workspace)
+        await refresh_loyalty(
+            self._connection, (described | people.alone) - counted - people.left_customers
+        )

@@ -1,23 +1,27 @@
 """Source profiles: customers' records and contacts, from versions to evidence to stored rows."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+import asyncio
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from operator import attrgetter, itemgetter
 from typing import Any, Final, cast
+
+import msgspec
 
 from cdp.identity import ledger
 from cdp.identity.component import read_profiles
 from cdp.identity.evidence import CONTACT, Evidence, Identifier
-from cdp.identity.names import Person
 from cdp.identity.people import (
+    NOBODY,
     Claims,
     claims_of,
-    compared_digest,
     contact_identifiers,
     first_of,
     identifiers_of,
+    no_claims,
 )
-from cdp.identity.resolve import resolve
+from cdp.identity.resolve import conclude, gather
 from cdp.identity.rules import Rules
 from cdp.records import CustomerRecord
 from cdp.rows import BASE_COLUMNS, base_row, json_text
@@ -26,7 +30,6 @@ from cdp.values import CustomerId, ProfileId, SourceId
 from cdp.versions import Changes, Driver, Version, copy_rows, keep_old
 
 CUSTOMERS: Final = "customers"
-NOBODY: Final = Person("", "")
 
 STORED_COLUMNS: Final = ("id", "customer_id", "first_stored_at")
 """What of a stored profile outlives its versions."""
@@ -35,12 +38,15 @@ _ATTRIBUTE_COLUMNS: Final = (
     "first_name", "last_name", "full_name", "birth_date", "gender", "street", "city", "region",
     "postal_code", "language", "loyalty_card", "created_at",
 )  # fmt: skip
+_attributes: Final[Callable[[CustomerRecord], tuple[Any, ...]]] = attrgetter(*_ATTRIBUTE_COLUMNS)
+_NO_ATTRIBUTES: Final = (None,) * len(_ATTRIBUTE_COLUMNS)
+
 _COLUMNS: Final = (
     "id", "customer_id", "stream", "first_stored_at", "given_key", "family_key", "email", "phone",
     "compared_digest", "country", "tags", *_ATTRIBUTE_COLUMNS, *BASE_COLUMNS,
 )  # fmt: skip
 _IDENTIFIER_COLUMNS: Final = (
-    "kind", "value", "source_profile_id", "is_current", "first_seen_at", "last_seen_at",
+    "value", "kind", "source_profile_id", "is_current",
 )  # fmt: skip
 
 
@@ -61,31 +67,29 @@ class People:
 
     `owners`: (stream, key) to profile, for customers' records and contacts of the batch; `fresh`
     those stored by it, `touched` those that it tells something of. `customers` are those of the
-    touched ones now; `moved` are profiles stored before that left a customer, `left_customers`
-    whom they left. `moves` counts every change of the map, those of fresh profiles too.
+    touched ones now; `alone` those of them who are new and have one live profile, which nothing
+    ties to anybody; `moved` are profiles stored before that left a customer, `left_customers` whom
+    they left. `moves` counts every change of the map, those of fresh profiles too.
     """
 
     owners: dict[tuple[str, str], ProfileId] = field(default_factory=dict)
     fresh: set[ProfileId] = field(default_factory=set)
     touched: set[ProfileId] = field(default_factory=set)
     customers: set[CustomerId] = field(default_factory=set)
+    alone: set[CustomerId] = field(default_factory=set)
     left_customers: set[CustomerId] = field(default_factory=set)
     moved: set[ProfileId] = field(default_factory=set)
     moves: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class _Row:
+class _Row(msgspec.Struct, frozen=True):
     """A row of `source_profile` but for its customer, which evidence decides."""
 
     profile_id: ProfileId
     stream: str
     version: Version
     first_stored_at: datetime
-    person: Person
-    email: str | None
-    phone: str | None
-    compared_digest: bytes = b""
+    claims: Claims
 
 
 def contact_key(identifier: Identifier) -> str:
@@ -142,20 +146,21 @@ class _Writer:
     ) -> None:
         origin = self._origin
         record = cast("CustomerRecord | None", version.record)
-        person, said = NOBODY, [Identifier(f"external:{origin.name}", version.key)]
-        if record is not None:
+        if record is None:
+            claims = no_claims(version.key, origin.name)
+        else:
             claims = self._claims.get(id(record)) or claims_of(record, origin.name, origin.region)
-            person, said = claims.person, claims.identifiers
-        rank = (origin.name, CUSTOMERS, version.key)
-        digest = compared_digest(record, person, said)
+        said = claims.identifiers
         self._evidence[profile_id] = Evidence(
-            profile_id, rank, person, current=frozenset(said), all=set(said), digest=digest
+            profile_id,
+            (origin.name, CUSTOMERS, version.key),
+            claims.person,
+            current=frozenset(said),
+            all=set(said),
+            digest=claims.digest,
         )
         self._people.owners[CUSTOMERS, version.key] = profile_id
-        email, phone = first_of(said, "email"), first_of(said, "phone")
-        self._rows.append(
-            _Row(profile_id, CUSTOMERS, version, first_stored_at, person, email, phone, digest)
-        )
+        self._rows.append(_Row(profile_id, CUSTOMERS, version, first_stored_at, claims))
 
     async def _add_late(self, late: Sequence[Version]) -> None:
         """An old version changes no attribute, but its identifiers are evidence like any other."""
@@ -214,30 +219,34 @@ class _Writer:
             self._people.owners[CONTACT, key] = profile_id
             self._people.fresh.add(profile_id)
             email, phone = first_of(identifiers, "email"), first_of(identifiers, "phone")
+            claims = Claims(NOBODY, identifiers, email, phone, b"")
             version = Version(key, None, b"null", b"", None, None)
-            self._rows.append(
-                _Row(profile_id, CONTACT, version, origin.learned_at, NOBODY, email, phone)
-            )
+            self._rows.append(_Row(profile_id, CONTACT, version, origin.learned_at, claims))
 
     async def write(self, changes: Changes) -> People:
         """Resolve against what is stored, then write profiles, identifiers, map and ledger."""
         people, rules = self._people, self._origin.rules
-        resolution = await resolve(self._driver, self._evidence, self._people.fresh, rules)
-        await keep_old(
-            self._driver, self._origin.source_id, CUSTOMERS, changes, self._origin.learned_at
+        component = await gather(self._driver, self._evidence, people.fresh, rules)
+        # While we work out who is who, the database takes what does not depend on it.
+        resolution, _ = await asyncio.gather(
+            asyncio.to_thread(conclude, component, rules), self._write_certain(component.alone)
         )
-        await self._write_identifiers()
-        await copy_rows(
-            self._driver,
-            source_profile,
-            _COLUMNS,
-            [self._row(row, resolution.customer_of[row.profile_id]) for row in self._rows],
+        await keep_old(self._driver, self._origin.source_id, CUSTOMERS, changes)
+        await self._write_profiles(
+            self._row(row, resolution.customer_of[row.profile_id])
+            for row in self._rows
+            if row.profile_id not in component.alone
         )
         await self._complete_contacts()
         written = {row.profile_id for row in self._rows}
         await ledger.record(self._driver, resolution, rules, self._origin.learned_at, written)
         people.touched.update(self._evidence)
         people.customers.update(resolution.customer_of.values())
+        people.alone = {
+            CustomerId(row.profile_id)
+            for row in self._rows
+            if row.profile_id in component.alone and row.version.deleted_at is None
+        }
         for move in resolution.moves:
             stored = set(move.profile_ids) - people.fresh
             people.moved |= stored
@@ -246,48 +255,61 @@ class _Writer:
         people.moves = len(resolution.moves)
         return people
 
+    async def _write_certain(self, alone: Collection[ProfileId]) -> None:
+        """The identifiers, and the profiles whom nothing ties to anybody."""
+        await self._write_identifiers()
+        await self._write_profiles(
+            self._row(row, CustomerId(row.profile_id))
+            for row in self._rows
+            if row.profile_id in alone
+        )
+
+    async def _write_profiles(self, rows: Iterable[tuple[Any, ...]]) -> None:
+        await copy_rows(self._driver, source_profile, _COLUMNS, list(rows))
+
     def _row(self, row: _Row, customer_id: CustomerId) -> tuple[Any, ...]:
-        record = row.version.record
-        country, tags = getattr(record, "country", None), getattr(record, "tags", None)
+        record, claims = cast("CustomerRecord | None", row.version.record), row.claims
+        country, tags = (None, None) if record is None else (record.country, record.tags)
         return (
             row.profile_id,
             customer_id,
             row.stream,
             row.first_stored_at,
-            row.person.given,
-            row.person.family,
-            row.email,
-            row.phone,
-            row.compared_digest,
+            claims.person.given,
+            claims.person.family,
+            claims.email,
+            claims.phone,
+            claims.digest,
             country.upper() if country else None,
             json_text(tags) if tags else None,
-            *(getattr(record, name, None) for name in _ATTRIBUTE_COLUMNS),
-            *base_row(self._origin.source_id, row.version, self._origin.learned_at),
+            *(_NO_ATTRIBUTES if record is None else _attributes(record)),
+            *base_row(self._origin.source_id, row.version),
         )
 
     async def _write_identifiers(self) -> None:
         """Every identifier of the batch's evidence; those no longer said stay, as history."""
-        at = self._origin.learned_at
-        fresh: list[tuple[Any, ...]] = []
-        known: list[tuple[Any, ...]] = []
+        fresh: list[tuple[str, str, ProfileId, bool]] = []
+        known: list[tuple[str, str, ProfileId, bool]] = []
         for profile_id, one in self._evidence.items():
             into = fresh if profile_id in self._people.fresh else known
-            into += [(*said, profile_id, said in one.current, at, at) for said in one.all]
+            into += [
+                (value, kind, profile_id, (kind, value) in one.current) for kind, value in one.all
+            ]
+        fresh.sort(key=itemgetter(0))  # as the index is, so that a page of it is looked up once
         await self._driver.copy_records_to_table(
             "identifier", columns=_IDENTIFIER_COLUMNS, records=fresh
         )
         if known:
             await self._driver.execute(
-                "INSERT INTO identifier (kind, value, source_profile_id, is_current,"
-                " first_seen_at, last_seen_at) SELECT kind, value, id, is_current, $5, $5"
+                "INSERT INTO identifier (value, kind, source_profile_id, is_current)"
+                " SELECT value, kind, id, is_current"
                 " FROM unnest($1::text[], $2::text[], $3::bigint[], $4::bool[])"
-                " AS k(kind, value, id, is_current)"
-                " ON CONFLICT (kind, value, source_profile_id) DO UPDATE"
+                " AS k(value, kind, id, is_current)"
+                " ON CONFLICT (value, kind, source_profile_id) DO UPDATE"
                 " SET is_current = excluded.is_current, last_seen_at = CASE"
                 " WHEN excluded.is_current THEN excluded.last_seen_at"
                 " ELSE identifier.last_seen_at END",
-                *map(list, zip(*(row[:4] for row in known), strict=True)),
-                at,
+                *map(list, zip(*known, strict=True)),
             )
 
     async def _complete_contacts(self) -> None:
@@ -332,8 +354,8 @@ async def find_profiles(
     if not keys:
         return {}
     rows = await driver.fetch(
-        "SELECT p.key, p.id FROM unnest($3::text[]) AS k(key) JOIN source_profile p"
-        " ON p.source_id = $1 AND p.stream = $2 AND p.key = k.key",
+        "SELECT p.key, p.id FROM unnest($3::text[]) AS k(key) CROSS JOIN LATERAL (SELECT key, id"
+        " FROM source_profile WHERE source_id = $1 AND stream = $2 AND key = k.key OFFSET 0) p",
         source_id,
         stream,
         list(keys),

@@ -4,22 +4,52 @@ from typing import Final
 
 from sqlalchemy import func, select
 
-from cdp.customers import ProfileDay, lock_customers, refresh_days, refresh_facts
+from cdp.customers import (
+    ProfileDay,
+    lock_customers,
+    refresh_activity,
+    refresh_days,
+    refresh_facts,
+)
 from cdp.database import Database
 from cdp.loyalty.clock import refresh_points
-from cdp.tables import purchase_day
-from cdp.values import ProfileId
+from cdp.tables import customer, purchase_day
+from cdp.values import CustomerId, ProfileId
 from cdp.workspace import Workspace
 
-DUE_BATCH: Final = 5_000  # days folded in one transaction
+DUE_BATCH: Final = 5_000  # days, or customers, folded in one transaction
 
 
 async def refresh_due(database: Database, workspace: Workspace) -> int:
-    """Fold what the clock made due; returns how many days and customers that were.
+    """Fold whatever a moment gone by has changed; returns how many days and customers there were.
 
-    These are days with orders, and customers with points or a tier, whose next change has passed.
-    An order dated tomorrow counts from tomorrow, a refund announced for Friday from Friday.
+    An order dated tomorrow counts from tomorrow, a subscription until it ends, points until they
+    expire.
     """
+    return await _refresh_days_due(database, workspace) + await _refresh_activity_due(
+        database, workspace
+    )
+
+
+async def _refresh_activity_due(database: Database, workspace: Workspace) -> int:
+    folded = 0
+    while True:
+        async with database.transaction() as connection:
+            rows = await connection.execute(
+                select(customer.c.id)
+                .where(customer.c.activity_change_at <= func.now())
+                .order_by(customer.c.id)
+                .limit(DUE_BATCH)
+            )
+            due = {CustomerId(row[0]) for row in rows}
+            await lock_customers(connection, (), due)
+            await refresh_activity(connection, due, workspace)
+        folded += len(due)
+        if len(due) < DUE_BATCH:
+            return folded
+
+
+async def _refresh_days_due(database: Database, workspace: Workspace) -> int:
     folded = 0
     while True:
         async with database.transaction() as connection:

@@ -8,7 +8,12 @@ from typing import Final
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from cdp.customers import lock_customers, refresh_attributes, refresh_facts
+from cdp.customers import (
+    lock_customers,
+    refresh_activity,
+    refresh_attributes,
+    refresh_facts,
+)
 from cdp.database import driver as driver_of
 from cdp.identity import ledger
 from cdp.identity.ledger import Cause
@@ -16,6 +21,7 @@ from cdp.identity.resolve import Move, Resolution, resolve_stored
 from cdp.identity.rules import Rules
 from cdp.tables import source_profile
 from cdp.values import CustomerId, ProfileId
+from cdp.workspace import Workspace
 
 REMAP_BATCH: Final = 5_000  # source profiles resolved together: bounds memory, not the result
 MOVES_KEPT: Final = 200  # to be shown: a person reads no more; the counts are of all
@@ -51,13 +57,14 @@ async def write_map(
     return Remap(resolution, await ledger.record(driver, resolution, rules, at, cause=cause))
 
 
-async def fold(connection: AsyncConnection, remap: Remap) -> None:
+async def fold(connection: AsyncConnection, remap: Remap, workspace: Workspace) -> None:
     """Fold the customers who changed, locked before anything of theirs is read."""
     moved = {one for move in remap.resolution.moves for one in move.profile_ids}
     if moved:
         await lock_customers(connection, moved, remap.customer_ids)
         await refresh_attributes(connection, remap.customer_ids)
         await refresh_facts(connection, remap.customer_ids)
+        await refresh_activity(connection, remap.customer_ids, workspace)
 
 
 @dataclass(slots=True)
@@ -94,6 +101,7 @@ async def remap_all(
     rules: Rules,
     cause: Cause,
     at: datetime,
+    workspace: Workspace,
 ) -> Tally:
     """Resolve any number of stored profiles anew and fold whom it changes, in bounded batches.
 
@@ -104,7 +112,7 @@ async def remap_all(
         batch = profile_ids[start : start + REMAP_BATCH]
         rest = [one for one in batch if one not in tally.seen]
         remap = await write_map(connection, rest, rules, cause, at)
-        await fold(connection, remap)
+        await fold(connection, remap, workspace)
         tally.add(remap.resolution)
     return tally
 

@@ -22,7 +22,7 @@ from cdp.identity.rules import (
 )
 from cdp.remap import REMAP_BATCH, Tally, every_profile, moment_of, remap_all
 from cdp.values import ProfileId
-from cdp.workspace import take_turn
+from cdp.workspace import Workspace, take_turn
 
 TOKEN_LETTERS: Final = 16  # of a digest, in hexadecimal: no two changes are taken for one
 
@@ -63,6 +63,7 @@ async def try_rules(connection: AsyncConnection, document: Document) -> Differen
 async def apply_rules(
     connection: AsyncConnection,
     document: Document,
+    workspace: Workspace,
     *,
     actor: str,
     reason: str,
@@ -86,7 +87,7 @@ async def apply_rules(
     await connection.execute(delete(tables.match_review))
     everybody = await every_profile(connection)
     cause, at = Cause(actor, reason), await moment_of(connection)
-    tally = await remap_all(connection, everybody, rules, cause, at)
+    tally = await remap_all(connection, everybody, rules, cause, at, workspace)
     difference = await _difference(connection, document, tally, before)
     if token is not None and token != difference.token:
         raise CdpError(

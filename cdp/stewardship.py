@@ -10,20 +10,21 @@ from datetime import datetime
 from typing import Any, Final
 
 import asyncpg
-from sqlalchemy import ARRAY, BigInteger, any_, literal, select
+from sqlalchemy import ARRAY, BigInteger, RowMapping, any_, literal, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from cdp.attributes import ATTRIBUTES
+from cdp.attributes import ATTRIBUTES, Attribute
 from cdp.database import driver as driver_of
 from cdp.errors import BadInput, NotFound
 from cdp.fields import camel_case
 from cdp.identity.evidence import Verdict
-from cdp.identity.ledger import Cause
+from cdp.identity.ledger import Cause, is_undone
 from cdp.identity.rules import read_rules
 from cdp.identity.ties import retract_decision, write_decision
 from cdp.operators import read_text
 from cdp.query import present
 from cdp.remap import Remap, fold, moment_of, write_map
+from cdp.tables import identity_decision, merge_event
 from cdp.traits.catalog import CATALOG
 from cdp.values import CustomerId, ProfileId
 from cdp.workspace import Workspace, take_turn
@@ -31,6 +32,9 @@ from cdp.workspace import Workspace, take_turn
 MAX_REASON: Final = 500  # characters
 MAX_CUSTOMERS: Final = 100  # that are merged at once; nobody has looked at more
 MAX_PROFILES: Final = 10_000  # that one decision speaks of; more are no person
+
+NO_REASON: Final = "No reason was given."
+"""The reason of those decisions that explain themselves: an undo, an answer to a review."""
 
 _UNTIED: Final = "Decided before it was recorded whom they joined: split the customer instead."
 
@@ -268,17 +272,21 @@ class _Act:
             )
         return {customer_id: list(profiles) for customer_id, profiles in found.items()}
 
-    async def event(self, event_id: int) -> asyncpg.Record:
+    async def event(self, event_id: int) -> RowMapping:
         """An entry of the ledger that has not been undone."""
-        event = await self.driver.fetchrow(
-            "SELECT e.*, d.id IS NOT NULL AND d.retracted_at IS NULL AS decision_holds,"
-            # A decision may have several entries; one of its retraction undoes itself.
-            " d.retracted_at IS NOT NULL AND e.undoes_event_id IS NULL"
-            " OR EXISTS (SELECT FROM merge_event u WHERE u.undoes_event_id = e.id) AS is_undone"
-            " FROM merge_event e LEFT JOIN identity_decision d ON d.id = e.decision_id"
-            " WHERE e.id = $1",
-            event_id,
+        entry, decision = merge_event, identity_decision
+        rows = await self.connection.execute(
+            select(
+                entry,
+                (decision.c.id.is_not(None) & decision.c.retracted_at.is_(None)).label(
+                    "decision_holds"
+                ),
+                is_undone(entry).label("is_undone"),
+            )
+            .select_from(entry.outerjoin(decision, decision.c.id == entry.c.decision_id))
+            .where(entry.c.id == event_id)
         )
+        event = rows.mappings().one_or_none()
         if event is None:
             raise NotFound(f"There is no entry {event_id} in the ledger.", todo="Read it again.")
         if event["is_undone"]:
@@ -307,7 +315,7 @@ class _Act:
         )
         return await self._remap(decision_id, [*left, *right], undoes_event_id)
 
-    async def retract(self, event: asyncpg.Record) -> _Done:
+    async def retract(self, event: RowMapping) -> _Done:
         """Take the decision of an entry back and compute the map anew."""
         decision_id = event["decision_id"]
         if not await retract_decision(self.driver, decision_id, self.at, self.author.actor):
@@ -331,7 +339,7 @@ class _Act:
             remap, decision_id, profile_ids = await act()
             concerned = {remap.resolution.customer_of[one] for one in profile_ids}
             before = await self._values(remap.customer_ids | concerned)
-            await fold(self.connection, remap)
+            await fold(self.connection, remap, self.workspace)
             after = await self._values(remap.customer_ids | concerned)
             if dry_run:
                 await savepoint.rollback()
@@ -358,7 +366,7 @@ class _Act:
         """Every attribute and trait of the given customers, by its path in GraphQL."""
         scope = present(self.at, self.workspace)
         columns = {
-            **{camel_case(one.name): scope.customer.c[one.name] for one in ATTRIBUTES},
+            **{_path(one): scope.customer.c[one.name] for one in ATTRIBUTES},
             **{
                 f"{group.name}.{camel_case(each.name)}": each(scope)
                 for group in CATALOG
@@ -374,6 +382,12 @@ class _Act:
             CustomerId(customer_id): dict(zip(columns, values, strict=True))
             for customer_id, *values in rows
         }
+
+
+def _path(attribute: Attribute) -> str:
+    """As GraphQL names it, which has the parts of the address in an object."""
+    within = "address." if attribute.composite == "address" else ""
+    return f"{within}{camel_case(attribute.name)}"
 
 
 def _differences(

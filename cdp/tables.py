@@ -57,6 +57,27 @@ class LifecycleStage(Enum):
 lifecycle_stage = ENUM(LifecycleStage, name="lifecycle_stage", metadata=metadata)
 
 
+class EngagementLevel(Enum):
+    """How much a customer answers to what a shop sends and posts; from none to high."""
+
+    NONE = "NONE"
+    LOW = "LOW"
+    MEDIUM = "MEDIUM"
+    HIGH = "HIGH"
+
+
+class NpsCategory(Enum):
+    """What an answer to the NPS question counts as: 0 to 6, 7 and 8, 9 and 10."""
+
+    DETRACTOR = "DETRACTOR"
+    PASSIVE = "PASSIVE"
+    PROMOTER = "PROMOTER"
+
+
+engagement_level = ENUM(EngagementLevel, name="engagement_level", metadata=metadata)
+nps_category = ENUM(NpsCategory, name="nps_category", metadata=metadata)
+
+
 class LoyaltyStatus(Enum):
     """How a customer belongs to the loyalty programme."""
 
@@ -160,7 +181,13 @@ def _record_columns() -> tuple[Column[Any], ...]:
         Column("attributes", JSONB, comment="What the source said beyond our columns."),
         Column("updated_at", Instant, comment="When the source changed it, if it tells."),
         Column("vendor_version", BigInteger, comment="The source's own counter, if it has one."),
-        Column("learned_at", Instant, nullable=False, comment="When this version reached us."),
+        Column(
+            "learned_at",
+            Instant,
+            nullable=False,
+            server_default=func.now(),
+            comment="When this version reached us.",
+        ),
         Column("deleted_at", Instant, comment="When the source deleted it; null while it lives."),
     )
 
@@ -209,7 +236,7 @@ record_version = Table(
     Column("payload", JSON, nullable=False),
     Column("updated_at", Instant),
     Column("vendor_version", BigInteger),
-    Column("learned_at", Instant, nullable=False),
+    Column("learned_at", Instant, nullable=False, server_default=func.now()),
     Column("deleted_at", Instant),
     Index(None, "source_id", "stream", "key"),
     comment="Every version of a record that is not the current one: superseded, or come too late.",
@@ -448,9 +475,10 @@ identifier = Table(
     Column("value", Text, nullable=False, comment="Normalised."),
     Column("source_profile_id", BigInteger, nullable=False),
     Column("is_current", Boolean, nullable=False, comment="Said by the record's current version."),
-    Column("first_seen_at", Instant, nullable=False),
-    Column("last_seen_at", Instant, nullable=False),
-    PrimaryKeyConstraint("kind", "value", "source_profile_id"),
+    Column("first_seen_at", Instant, nullable=False, server_default=func.now()),
+    Column("last_seen_at", Instant, nullable=False, server_default=func.now()),
+    # Values differ at their first letters, kinds do not: half as much to compare on the way down.
+    PrimaryKeyConstraint("value", "kind", "source_profile_id"),
     Index(None, "source_profile_id"),
     comment="Evidence: this source profile carries, or once carried, this identifier.",
 )
@@ -544,6 +572,8 @@ match_review = Table(
     Column("opened_at", Instant, nullable=False),
     UniqueConstraint("kind", "value", "left_id", "right_id"),
     Index(None, "priority", "id"),
+    Index(None, "left_id"),
+    Index(None, "right_id"),
     comment="Evidence that joined not all whom it ties: two sides, for a person to decide.",
 )
 
@@ -569,6 +599,11 @@ merge_event = Table(
     Column("reason", Text, nullable=False),
     Column("decision_id", ForeignKey("identity_decision.id"), comment="Null: by the rules alone."),
     Column("undoes_event_id", ForeignKey("merge_event.id"), comment="Null: it undoes none."),
+    Index(
+        "ix_merge_event_undoes_event_id",
+        "undoes_event_id",
+        postgresql_where=text("undoes_event_id IS NOT NULL"),
+    ),
     comment="The ledger: every change of the map from source profile to customer.",
 )
 
@@ -657,6 +692,42 @@ FACT_COLUMNS: tuple[Column[Any], ...] = (
 )
 """The facts, one column each; `cdp.facts` says how each is folded."""
 
+ACTIVITY_COLUMNS: tuple[Column[Any], ...] = (
+    *(
+        Column(name, Integer, nullable=False, server_default="0", comment=comment)
+        for name, comment in {
+            "messages_sent": "Messages of which any event is known.",
+            "messages_delivered": "Of them, those that arrived, as far as their source tells.",
+            "messages_opened": "Of them, those opened at least once.",
+            "messages_clicked": "Of them, those in which something was clicked.",
+            "social_interactions": "Interactions on a social network.",
+            "ticket_count": "Cases in the support queue.",
+            "open_tickets": "Of them, those not settled yet.",
+            "review_count": "Reviews given.",
+            "active_subscriptions": "Subscriptions that go on.",
+        }.items()
+    ),
+    Column("last_engaged_at", Instant, comment="Of opening, clicking, replying, interacting."),
+    Column("median_first_response_hours", Numeric, comment="From opening to the first answer."),
+    Column("median_resolution_hours", Numeric, comment="From opening to resolution."),
+    Column("nps", Numeric, comment="The latest answer to the NPS question, 0 to 10."),
+    Column("csat", Numeric, comment="Mean satisfaction, on a scale up to 5."),
+    Column("ces", Numeric, comment="Mean effort score, on a scale up to 7."),
+    Column("average_rating", Numeric, comment="Mean of reviews, on a scale up to 5."),
+    Column(
+        "monthly_value",
+        Numeric,
+        nullable=False,
+        server_default="0",
+        comment="What subscriptions that are paid for bring a month.",
+    ),
+    Column("subscribed_at", Instant, comment="When the first subscription began."),
+    Column("renews_at", Instant, comment="The next renewal of a subscription that goes on."),
+    Column("cancelled_at", Instant, comment="The latest cancellation of a subscription."),
+    Column("activity_change_at", Instant, comment="When time alone will change one of these."),
+)
+"""The facts of everything but buying, one column each; `cdp.activity` says how each is folded."""
+
 LOYALTY_COLUMNS: tuple[Column[Any], ...] = (
     Column(
         "loyalty_status",
@@ -703,8 +774,14 @@ customer = Table(
     Column("updated_at", Instant, nullable=False, comment="When this row was last folded."),
     Column("search", TSVECTOR, nullable=False),
     *FACT_COLUMNS,
+    *ACTIVITY_COLUMNS,
     *LOYALTY_COLUMNS,
     Index(None, "created_at", "id"),
+    Index(
+        "ix_customer_activity_due",
+        "activity_change_at",
+        postgresql_where=text("activity_change_at IS NOT NULL"),
+    ),
     Index(None, "net_spend", "id"),
     # Nulls come last in both directions, which one index of a nullable column cannot serve.
     Index(

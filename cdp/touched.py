@@ -7,10 +7,18 @@ from typing import Final, TypeAlias
 from sqlalchemy import ARRAY, Date, Text, and_, any_, column, exists, func, literal, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from cdp.activity import ACTIVITY_STREAMS
 from cdp.customers import ProfileDay
 from cdp.facts import RATE_VALID_DAYS, day_of, order_day
 from cdp.records import ExchangeRateRecord, OrderRecord, split_line_key
-from cdp.tables import PERSON_TABLES, STREAM_TABLES, order_line, refund, sales_order
+from cdp.tables import (
+    PERSON_TABLES,
+    STREAM_TABLES,
+    order_line,
+    refund,
+    sales_order,
+    subscription,
+)
 from cdp.values import ProfileId, SourceId
 from cdp.versions import Changes, Driver
 from cdp.workspace import Workspace
@@ -21,10 +29,10 @@ COMPARED_COLUMNS = {
     "order_lines": ("order_key",),
     "products": ("category",),
     "exchange_rates": ("on", "currency", "base"),
+    **dict.fromkeys(ACTIVITY_STREAMS, ("source_profile_id",)),
     "loyalty_entries": ("source_profile_id", "order_id"),
-    "subscriptions": ("source_profile_id",),
 }
-"""What of a stored version tells which days it touched before it changed."""
+"""What of a stored version tells whom or which days it touched before it changed."""
 
 BELONGING_STREAMS: Final = ("loyalty_entries", "subscriptions")
 """Streams that say how a person belongs to a programme: their owners are folded anew."""
@@ -34,7 +42,7 @@ Rate: TypeAlias = tuple[date | None, str | None, str | None]
 
 
 class Touched:
-    """The days whose facts must be folded anew."""
+    """The days whose facts must be folded anew, and the source profiles whose activity must."""
 
     def __init__(
         self, connection: AsyncConnection, source_id: SourceId, workspace: Workspace
@@ -43,6 +51,7 @@ class Touched:
         self._source_id = source_id
         self._workspace = workspace
         self.days: set[ProfileDay] = set()
+        self.active: set[ProfileId] = set()
         self.profiles: set[ProfileId] = set()
 
     def add(self, profile_id: ProfileId | None, placed_at: datetime | None) -> None:
@@ -58,10 +67,13 @@ class Touched:
         for _, stored in (*changes.changed, *changes.deleted):
             self.add(stored.row["source_profile_id"], stored.row["placed_at"])
 
+    def add_activity(self, changes: Changes, owners: Iterable[ProfileId | None]) -> None:
+        """Whose records of the batch are now, and whose they were before."""
+        self.active |= _people(changes, owners)
+
     def add_people(self, changes: Changes, owners: Iterable[ProfileId | None]) -> None:
-        """Whose the records of the batch are now, and whose they were before."""
-        said = [old.row["source_profile_id"] for _, old in (*changes.changed, *changes.deleted)]
-        self.profiles.update(one for one in (*owners, *said) if one is not None)
+        """The same for records that say how a person belongs to a programme."""
+        self.profiles |= _people(changes, owners)
 
     async def add_dependents(self, stream: str, changes: Changes) -> None:
         """Orders that a refund, a line, a product or a rate of the batch speaks of."""
@@ -130,6 +142,11 @@ class Touched:
         on = order_day(self._workspace)
         is_valid = on.between(given.c.on, given.c.on + RATE_VALID_DAYS)
         await self._add_where(exists().where(given.c.currency == sales_order.c.currency, is_valid))
+        owners = select(subscription.c.source_profile_id).where(
+            subscription.c.currency.in_([currency for _, currency in days])
+        )
+        rows = await self._connection.execute(owners.distinct())
+        self.active.update(row[0] for row in rows if row[0] is not None)
         await self._add_where(
             exists().where(
                 refund.c.source_id == sales_order.c.source_id,
@@ -147,6 +164,11 @@ class Touched:
             .distinct()
         )
         self.days.update((ProfileId(row[0]), row[1]) for row in rows)
+
+
+def _people(changes: Changes, owners: Iterable[ProfileId | None]) -> set[ProfileId]:
+    before = (old.row["source_profile_id"] for _, old in (*changes.changed, *changes.deleted))
+    return {one for one in (*owners, *before) if one is not None}
 
 
 def _rate_of(record: ExchangeRateRecord) -> Rate:
@@ -179,5 +201,6 @@ async def adopt_waiting(
         )
         for one in adopted:
             touched.add(one["id"], one["placed_at"])
+            touched.active.add(one["id"])
         if name in _BELONGING_TABLES:
             touched.profiles.update(one["id"] for one in adopted)

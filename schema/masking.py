@@ -23,7 +23,10 @@ _PERSONAL_ATTRIBUTES: Final = frozenset(each.name for each in ATTRIBUTES if each
 OPEN: Mapping[str, frozenset[str]] = {
     "customer": _OPEN_ATTRIBUTES
     | {"id", "profile_count", "created_at", "updated_at"}
-    | {each.name for each in (*tables.FACT_COLUMNS, *tables.LOYALTY_COLUMNS)},
+    | {
+        each.name
+        for each in (*tables.FACT_COLUMNS, *tables.ACTIVITY_COLUMNS, *tables.LOYALTY_COLUMNS)
+    },
     "source_profile": _RECORD
     | _OPEN_ATTRIBUTES
     | {"id", "customer_id", "stream", "created_at", "first_stored_at"},
@@ -34,9 +37,30 @@ OPEN: Mapping[str, frozenset[str]] = {
     "blocked_value": frozenset({"kind", "blocked_at"}),
     "merge_event": frozenset(
         {"id", "at", "kind", "customer_id", "from_customer_id"}
-        | {"profile_ids", "rule_version", "actor"}
+        | {"profile_ids", "other_ids", "rule_version", "actor", "decision_id", "undoes_event_id"}
     ),
-    "merge_evidence": frozenset({"kind"}),
+    "merge_evidence": frozenset({"kind", "weight", "profileIds"}),
+    "identity_decision": frozenset(
+        {"id", "kind", "action", "at", "actor", "retracted_at", "retracted_by"}
+    ),
+    "decision_member": frozenset({"decision_id", "source_profile_id", "side"}),
+    "match_pair": frozenset(
+        {"left_id", "right_id", "weight", "probability", "parts", "model_version"}
+        | {"left_digest", "right_digest"}
+    ),
+    "match_review": frozenset(
+        {"id", "kind", "left_id", "right_id", "left_ids", "right_ids"}
+        | {"pair_left_id", "pair_right_id", "reason", "priority", "opened_at"}
+    ),
+    "match_comparison": frozenset({"name", "level", "weight"}),
+    "identity_rules": frozenset(
+        {"version", "document", "model_version", "applied_at", "actor", "reason"}
+    ),
+    "kind_rule": frozenset({"kind", "rule"}),
+    "payload": frozenset({"notes"}),
+    "user_error": frozenset({"code", "message", "path"}),
+    "identity_change": frozenset({"kind"}),
+    "trait_change": frozenset({"name"}),
     "sales_order": _OWNED
     | {"key", "placed_at", "currency", "total", "discount", "tax", "shipping", "status", "channel"},
     "order_line": _RECORD
@@ -74,11 +98,16 @@ PERSONAL: Mapping[str, frozenset[str]] = {
     "customer": _PERSONAL_ATTRIBUTES | {"attributes", "search"},
     "source_profile": _PERSONAL_RECORD
     | (_PERSONAL_ATTRIBUTES - {"name"})
-    | {"key", "full_name", "loyalty_card", "tags", "given_key", "family_key"},
+    | {"key", "full_name", "loyalty_card", "tags", "given_key", "family_key", "compared_digest"},
     "identifier": frozenset({"value"}),
     "blocked_value": frozenset({"value", "reason"}),
     "merge_event": frozenset({"evidence", "reason"}),
     "merge_evidence": frozenset({"value"}),
+    "identity_decision": frozenset({"reason"}),
+    "decision_member": frozenset(),
+    "match_pair": frozenset(),
+    "match_review": frozenset({"value"}),
+    "identity_rules": frozenset(),
     "sales_order": _PERSONAL_RECORD | {"customer_id"},
     "order_line": _PERSONAL_RECORD,
     "refund": _PERSONAL_RECORD | {"reason"},

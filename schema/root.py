@@ -24,6 +24,10 @@ from schema.edges import (
     row_of,
 )
 from schema.ids import row_id
+from schema.mutations.decide import DECIDE, DecideMatchPayload
+from schema.mutations.merge import MERGE, MergeCustomersPayload
+from schema.mutations.split import SPLIT, SplitCustomerPayload
+from schema.mutations.undo import UNDO, UndoMergePayload
 from schema.nodes import NUMBER, RECORD, Nodes, NodeType, number_parts, record_parts, shape
 from schema.scalars import SCALARS
 from schema.types.customer import (
@@ -32,9 +36,19 @@ from schema.types.customer import (
     CustomerConnection,
     customers,
 )
+from schema.types.decision import find_decision
 from schema.types.identity import SourceProfile, find_profile
+from schema.types.ledger import find_event
 from schema.types.node import Node
 from schema.types.order import Order, find_order
+from schema.types.review import (
+    REVIEWS,
+    REVIEWS_ARGUMENTS,
+    REVIEWS_LATE,
+    MatchReviewConnection,
+    find_review,
+)
+from schema.types.rules import RULES, IdentityRules
 from schema.types.source import Source, find_source, sources
 from schema.types.timeline import ENTRY_TYPES
 
@@ -110,6 +124,9 @@ NODE_TYPES: Final = {
         NodeType("SourceProfile", NUMBER, number_parts, find_profile),
         NodeType("Order", RECORD, record_parts, find_order),
         NodeType("Source", NUMBER, number_parts, find_source),
+        NodeType("MergeEvent", NUMBER, number_parts, find_event),
+        NodeType("IdentityDecision", NUMBER, number_parts, find_decision),
+        NodeType("MatchReview", NUMBER, number_parts, find_review),
     )
 }
 
@@ -162,12 +179,39 @@ class Query:
     sources: list[Source] = planned(
         Roots(sources), "The sources that are connected. Not for the role frontend."
     )
+    match_reviews: MatchReviewConnection = planned(
+        REVIEWS,
+        "The review queue: who may be one person, and nobody knows. First comes whose answer"
+        " teaches most, then the older. Not for the role frontend.",
+        REVIEWS_ARGUMENTS,
+        REVIEWS_LATE,
+    )
+    identity_rules: IdentityRules = planned(
+        RULES, "The rules by which source profiles become customers. Not for the role frontend."
+    )
+
+
+@strawberry.type(
+    description="Where every change begins; for the roles steward and admin. The fields of one"
+    " operation run one after another, each in a transaction of its own: one that is refused or"
+    " fails leaves nothing. What a caller can expect to go wrong stands in the payload's `errors`."
+    " Any other error makes the whole answer null and ends the operation: its `path` names the"
+    " field, and the fields before that one are kept."
+)
+class Mutation:
+    """The root fields that write."""
+
+    merge_customers: MergeCustomersPayload = MERGE
+    split_customer: SplitCustomerPayload = SPLIT
+    undo_merge: UndoMergePayload = UNDO
+    decide_match: DecideMatchPayload = DECIDE
 
 
 def build_schema() -> strawberry.Schema:
     """The schema, with every type that only an interface leads to."""
     return strawberry.Schema(
         query=Query,
+        mutation=Mutation,
         types=[Customer, SourceProfile, Order, Source, *ENTRY_TYPES],
         config=StrawberryConfig(scalar_map=dict(SCALARS), disable_field_suggestions=True),
     )

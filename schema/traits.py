@@ -41,6 +41,7 @@ _OUTPUT: Final[Mapping[type, Any]] = {
 _UNITS: Final = {
     "currency": "In the workspace's currency.",
     "days": "In days.",
+    "hours": "In hours.",
     "ratio": "Between 0 and 1.",
 }
 
@@ -97,7 +98,7 @@ def _trait_field(trait: Trait) -> Member:
 
 def _group_type(group: Group) -> Declared:
     members = {trait.name: _trait_field(trait) for trait in group.traits}
-    return declare(strawberry.type, _pascal(group.name), group.doc, members)
+    return declare(strawberry.type, group.type_name or _pascal(group.name), group.doc, members)
 
 
 def with_groups(customer: type) -> type:

@@ -9,12 +9,17 @@ from pathlib import Path
 
 import asyncpg
 import pytest
+from hypothesis import settings
 from sqlalchemy.engine import make_url
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cdp.database import Database, open_database
 from cdp.postgres import embedded
 from migrations import upgrade
+
+# A machine that is busy fails no test.
+settings.register_profile("project", deadline=None)
+settings.load_profile("project")
 
 TEST_HOME = Path(__file__).resolve().parents[1] / ".cdp" / "tests"
 

@@ -1,6 +1,6 @@
 """The partition: a pure function of the evidence and the rules, blind to order and to time."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
@@ -74,9 +74,12 @@ def too_shared(identifier: Identifier, holders: Collection[Evidence], rules: Rul
     """
     if len(holders) > rules.most_holders:
         return True
+    most_persons = rules.of(identifier.kind).most_persons
+    if len(holders) <= most_persons:
+        return False
     names = {(h.person.given, h.person.family) for h in holders if h.person.is_named}
     nameless = sum(1 for h in holders if not h.person.is_named and not h.is_contact)
-    return len(names) + nameless > rules.of(identifier.kind).most_persons
+    return len(names) + nameless > most_persons
 
 
 def tying(one: Evidence, rules: Rules) -> Collection[Identifier]:
@@ -104,14 +107,8 @@ def partition(
     may not become one, each side joins within itself, and whoever would fit two such sides joins
     neither: it is left to a review.
     """
-    profiles = sorted(evidence, key=lambda one: one.rank)
-    holders: dict[Identifier, list[ProfileId]] = defaultdict(list)
-    for one in profiles:
-        for identifier in tying(one, rules):
-            if identifier not in blocked and not rules.blocks(identifier):
-                holders[identifier].append(one.profile_id)
-    known = {one.profile_id: one for one in profiles}
-    shared = {identifier: who for identifier, who in holders.items() if len(who) > 1}
+    known = {one.profile_id: one for one in evidence}
+    shared = _shared(known.values(), rules, blocked)
     pairs = [one for one in ties.pairs if one.left in known and one.right in known]
     components = Components(shared)
     for decision in ties.decisions:
@@ -127,9 +124,27 @@ def partition(
     return Partition(
         [*alone, *builder.customers()],
         builder.joins,
-        [*builder.reviews(), *_overgrown(profiles, rules)],
+        [*builder.reviews(), *_overgrown(known.values(), rules)],
         [*shared, *(pair.name for pair in pairs)],
     )
+
+
+def _shared(
+    profiles: Iterable[Evidence], rules: Rules, blocked: Collection[Identifier]
+) -> dict[Identifier, list[ProfileId]]:
+    """Who carries each value that ties more than one, by rank."""
+    first: dict[Identifier, Evidence] = {}
+    holders: dict[Identifier, list[Evidence]] = {}
+    for one in profiles:
+        for identifier in tying(one, rules):
+            known = first.setdefault(identifier, one)
+            if known is not one:
+                holders.setdefault(identifier, [known]).append(one)
+    return {
+        identifier: [one.profile_id for one in sorted(who, key=lambda one: one.rank)]
+        for identifier, who in holders.items()
+        if identifier not in blocked and not rules.blocks(identifier)
+    }
 
 
 def _overgrown(profiles: Iterable[Evidence], rules: Rules) -> Iterator[Review]:
@@ -175,6 +190,14 @@ class Components:
         for identifiers, _ in found.values():
             identifiers.sort(key=lambda i: (rules.of(i.kind).strength, i.kind, i.value))
         return found.values()
+
+    def larger_than(self, most: int) -> set[ProfileId]:
+        """Everyone in a component of more than so many profiles."""
+        if len(self._parent) <= most:
+            return set()
+        roots = {one: self._root(one) for one in self._parent}
+        sizes = Counter(roots.values())
+        return {one for one, root in roots.items() if sizes[root] > most}
 
     def _root(self, one: ProfileId) -> ProfileId:
         parent = self._parent
@@ -303,6 +326,9 @@ class _Builder:
             for same in alike(groups):
                 self._unite(identifier, same, who)
             groups = self._groups_of(who)
+        if len(groups) == 2 and self._fit(groups[0], groups[1], rule):
+            self._make_one(identifier, groups, who)
+            return
         torn = self._join_fitting(
             identifier, groups, who, lambda one, other: self._fit(one, other, rule)
         )
@@ -357,8 +383,18 @@ class _Builder:
         limited: bool = True,
     ) -> None:
         """Make one of groups that fit each other; none of them where all together would not."""
-        if len(groups) < 2 or (limited and not within_limits(groups, self._rules)):
-            return
+        if len(groups) > 1 and (not limited or within_limits(groups, self._rules)):
+            self._make_one(identifier, groups, who, weight=weight)
+
+    def _make_one(
+        self,
+        identifier: Identifier,
+        groups: Sequence[Group],
+        who: Sequence[ProfileId],
+        *,
+        weight: float | None = None,
+    ) -> None:
+        """Make one of groups of which it is known that nothing forbids it."""
         whole, *others = groups
         for group in others:
             for one in group.members:
@@ -410,7 +446,8 @@ class _Builder:
         small, large = sorted((left, right), key=lambda group: len(group.members))
         for one in small.members:
             for other, pair in self._pairs.get(one, {}).items():
-                if self._group[other] is large:
+                # Whom only light pairs tie is in no group.
+                if self._group.get(other) is large:
                     yield pair
 
     def _best_between(self, left: Group, right: Group) -> Pair | None:

@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from operator import attrgetter
 from typing import Any, Final, TypeAlias
 
 import asyncpg
@@ -46,6 +47,12 @@ class Component:
     decisions: dict[int, Decision] = field(default_factory=dict)
     pairs: dict[Identifier, Pair] = field(default_factory=dict)
     lapsed: set[Identifier] = field(default_factory=set)
+    hanging: Components = field(default_factory=lambda: Components({}))
+    """Which of them share a value, blocked or not."""
+    carrier_of: dict[Identifier, ProfileId] = field(default_factory=dict)
+    """The first of those who carry each value."""
+    alone: set[ProfileId] = field(default_factory=set)
+    """New source profiles whom nothing ties to anybody: customers of their own."""
     has_ties: bool = False
     judges_anew: bool = False
     """Whether stored blocks are passed over: for rules that may block other values."""
@@ -78,6 +85,12 @@ async def read_component(
     else:
         raise AssertionError(f"a component of more than {MAX_HOPS} hops")
     _drop_lapsed(component)
+    component.alone = {
+        one
+        for one in fresh
+        if one not in component.hanging.tied
+        and len(component.evidence[one].all) <= rules.most_identifiers
+    }
     return component
 
 
@@ -104,24 +117,25 @@ async def _sharing(
 
     Of a subject's values it is counted again whether too many share them.
     """
-    values = {v for one in profiles.values() for v in tying(one, rules)} - component.values
+    own = _by_value(profiles.values(), rules)
+    _hang_together(component, own)
+    values = own.keys() - component.values
     # Every value is locked, also one that joins nobody: a person's decision may yet tie them.
     component.values |= values
-    values = {value for value in values if not rules.blocks(value)}
+    values = rules.unblocked(values)
     if len(component.evidence) > READ_AT_MOST * rules.most_profiles_per_component:
         values = _of_small_components(component, values, rules)
     reads = (PERSONS, HOLDERS) if component.judges_anew else (PERSONS,) if is_subject else ()
     holders, blocked = await _sharers(driver, values, reads)
     unread = {value for value, reason in blocked.items() if reason not in reads}
     component.blocked |= unread
-    own = _by_value(profiles.values(), rules)
+    shared = {value for value, who in own.items() if len(who) > 1}
     found: dict[ProfileId, Evidence] = {}
-    for value in values - unread:
+    for value in values & shared.union(holders) - unread:
         others = holders.get(value, {})
-        if not others and len(own[value]) == 1:
-            continue
+        everyone = {**others, **{one.profile_id: one for one in own[value]}}
         was = None if component.judges_anew else blocked.get(value)
-        if _judge(component, value, {**others, **own[value]}, was, rules):
+        if _judge(component, value, everyone, was, rules):
             found.update(others)
     return found
 
@@ -150,6 +164,14 @@ def _judge(
     return True
 
 
+def _hang_together(component: Component, own: Mapping[Identifier, Sequence[Evidence]]) -> None:
+    """Tie those who are new here to those with whom they share a value."""
+    for value, who in own.items():
+        first = component.carrier_of.setdefault(value, who[0].profile_id)
+        if len(who) > 1 or first != who[0].profile_id:
+            component.hanging.tie((first, *(one.profile_id for one in who)))
+
+
 def _of_small_components(
     component: Component, values: set[Identifier], rules: Rules
 ) -> set[Identifier]:
@@ -158,18 +180,15 @@ def _of_small_components(
     A component that is known to be larger than the rules allow joins by unique identifiers alone,
     so that only those need to be followed.
     """
+    large = component.hanging.larger_than(rules.most_profiles_per_component)
+    if not large:
+        return values
     by_value = _by_value(component.evidence.values(), rules)
-    hanging = Components({value: list(who) for value, who in by_value.items() if len(who) > 1})
-    large = {
-        one
-        for _, members in hanging.each(rules)
-        if len(members) > rules.most_profiles_per_component
-        for one in members
-    }
     return {
         value
         for value in values
-        if rules.of(value.kind).strength is Strength.UNIQUE or large.isdisjoint(by_value[value])
+        if rules.of(value.kind).strength is Strength.UNIQUE
+        or large.isdisjoint(one.profile_id for one in by_value[value])
     }
 
 
@@ -264,18 +283,21 @@ async def _sharers(
     """
     if not values:
         return {}, {}
+    # As the index is sorted, so that a page of it is looked up once for all values that it holds.
+    wanted = sorted(values, key=attrgetter("value"))
     rows = await driver.fetch(
         "WITH k AS (SELECT * FROM unnest($1::text[], $2::text[]) AS k(kind, value))"  # noqa: S608  # our own constant
         f" SELECT i.kind, i.value, NULL AS reason, {_PROFILE} FROM k"
-        " JOIN identifier i USING (kind, value)"
+        " CROSS JOIN LATERAL (SELECT * FROM identifier"
+        " WHERE kind = k.kind AND value = k.value OFFSET 0) i"
         " JOIN source_profile p ON p.id = i.source_profile_id JOIN source s ON s.id = p.source_id"
         " LEFT JOIN blocked_value b ON b.kind = i.kind AND b.value = i.value"
         " WHERE b.reason IS NULL OR b.reason = ANY($3::text[])"
         " UNION ALL SELECT b.kind, b.value, b.reason,"
         " NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL FROM k JOIN blocked_value b"
         " USING (kind, value)",
-        [one.kind for one in values],
-        [one.value for one in values],
+        [one.kind for one in wanted],
+        [one.value for one in wanted],
         list(reads_blocked),
     )
     seen: dict[ProfileId, Evidence] = {}
@@ -310,11 +332,9 @@ async def _tied(
     return await read_profiles(driver, missing) if missing else {}
 
 
-def _by_value(
-    evidence: Iterable[Evidence], rules: Rules
-) -> dict[Identifier, dict[ProfileId, Evidence]]:
-    found: dict[Identifier, dict[ProfileId, Evidence]] = defaultdict(dict)
+def _by_value(evidence: Iterable[Evidence], rules: Rules) -> dict[Identifier, list[Evidence]]:
+    found: dict[Identifier, list[Evidence]] = defaultdict(list)
     for one in evidence:
         for value in tying(one, rules):
-            found[value][one.profile_id] = one
+            found[value].append(one)
     return found

@@ -69,7 +69,8 @@ def within_limits(groups: Sequence[Group], rules: Rules) -> bool:
     What one of them has alone is no reason: it is there, joined or not.
     """
     together = frozenset[Identifier]().union(*(group.current for group in groups))
-    if len(together) <= rules.fewest_per_customer:
+    # Of each of the kinds there is one at least: what is left of them is no more than allowed.
+    if len(together) - len({kind for kind, _ in together}) < rules.fewest_per_customer:
         return True
     alone = [_count(group.current) for group in groups]
     return all(

@@ -7,12 +7,14 @@ from typing import Final, TypeAlias
 
 import asyncpg
 import msgspec
+from sqlalchemy import ColumnElement, FromClause, and_, exists, or_, select
 
 from cdp.identity.cluster import BOUND_PRIORITY, Review
 from cdp.identity.component import HOLDERS, PERSONS
 from cdp.identity.evidence import DECISION, SIMILARITY
 from cdp.identity.resolve import Move, Resolution
 from cdp.identity.rules import Rules
+from cdp.tables import identity_decision, merge_event
 from cdp.values import ProfileId
 
 Driver: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
@@ -56,6 +58,21 @@ async def record(
     await _write_blocked(driver, resolution, at)
     await _write_reviews(driver, resolution, rules, at)
     return event_ids
+
+
+def is_undone(event: FromClause) -> ColumnElement[bool]:
+    """Whether an entry of the ledger was taken back: by itself, or with the decision that made it.
+
+    What came of taking a decision back undoes another entry, and is not undone with it.
+    """
+    later, decision = merge_event.alias(), identity_decision.alias()
+    by_itself = select(1).where(later.c.undoes_event_id == event.c.id).correlate_except(later)
+    retracted = (
+        select(1)
+        .where(decision.c.id == event.c.decision_id, decision.c.retracted_at.is_not(None))
+        .correlate_except(decision)
+    )
+    return or_(exists(by_itself), and_(event.c.undoes_event_id.is_(None), exists(retracted)))
 
 
 async def _write_events(

@@ -1,9 +1,10 @@
 """Whether two names may be one person's: short forms, initials, typos, turned names allowed."""
 
-from dataclasses import dataclass
 from datetime import date
 from functools import lru_cache
 from typing import Final
+
+import msgspec
 
 SHORTEST_TYPO: Final = 4  # letters; below that one other letter is another name (Ann, Ian)
 SHORTEST_GIVEN_TYPO: Final = 5  # letters; given names lie closer together than family names
@@ -52,8 +53,7 @@ def _read_nicknames() -> dict[str, frozenset[str]]:
 _FORMAL: Final = _read_nicknames()
 
 
-@dataclass(frozen=True, slots=True)
-class Person:
+class Person(msgspec.Struct, frozen=True):
     """What tells one person from another who shares an identifier. Empty or None: not known."""
 
     given: str

@@ -2,7 +2,6 @@
 
 import hashlib
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from typing import Final
 
 import msgspec
@@ -13,18 +12,33 @@ from cdp.identity.names import Person
 from cdp.identity.normalise import name_keys, normalise
 from cdp.records import CustomerRecord, Record
 
+NOBODY: Final = Person("", "")
 
-@dataclass(frozen=True, slots=True)
-class Claims:
-    """What a customer record says of its person."""
+
+class Claims(msgspec.Struct, frozen=True):
+    """What a customer record says of its person.
+
+    `email` and `phone` are the first of their kind; `digest` is that of what linkage compares.
+    """
 
     person: Person
     identifiers: list[Identifier]
+    email: str | None
+    phone: str | None
+    digest: bytes
 
 
 def claims_of(record: CustomerRecord, source_name: str, region: str) -> Claims:
-    """The record's person and identifiers: the same whenever it is asked."""
-    return Claims(person_of(record), identifiers_of(record, source_name, region))
+    """What the record claims: the same whenever it is asked."""
+    person, said = person_of(record), identifiers_of(record, source_name, region)
+    digest = compared_digest(record, person, said)
+    return Claims(person, said, first_of(said, "email"), first_of(said, "phone"), digest)
+
+
+def no_claims(key: str, source_name: str) -> Claims:
+    """Of a profile of which nothing but its deletion is known: its own key."""
+    said = [Identifier(f"external:{source_name}", key)]
+    return Claims(NOBODY, said, None, None, compared_digest(None, NOBODY, said))
 
 
 def claims_ahead(

@@ -13,6 +13,7 @@ from typing import Final, TypeAlias
 
 import asyncpg
 
+from cdp.database import by_index
 from cdp.identity.cluster import Join, Partition, Review, partition
 from cdp.identity.component import Block, Component, read_component, read_profiles
 from cdp.identity.evidence import Evidence, Identifier, Ties
@@ -63,13 +64,23 @@ async def resolve(
     fresh: Collection[ProfileId],
     rules: Rules,
 ) -> Resolution:
-    """Resolve new and changed source profiles, before they are written.
+    """Resolve new and changed source profiles, before they are written."""
+    return conclude(await gather(driver, subjects, fresh, rules), rules)
+
+
+async def gather(
+    driver: Driver,
+    subjects: Mapping[ProfileId, Evidence],
+    fresh: Collection[ProfileId],
+    rules: Rules,
+) -> Component:
+    """Everyone whom evidence ties to new and changed source profiles, locked and read.
 
     `fresh` are those of the subjects that are not stored yet. Takes locks that are held until the
     caller's transaction ends.
     """
     if not subjects:
-        return Resolution()
+        return Component({}, {})
     stripes = _stripes(value for one in subjects.values() for value in one.all)
     for round_number in range(MAX_ROUNDS + 1):
         if round_number == MAX_ROUNDS:
@@ -77,14 +88,24 @@ async def resolve(
         savepoint = driver.transaction()
         await savepoint.start()
         await _lock(driver, stripes)
-        component = await read_component(driver, subjects, fresh, rules)
+        async with by_index(driver):
+            component = await read_component(driver, subjects, fresh, rules)
         wanted = _stripes(component.values)
         if wanted <= stripes:
             await savepoint.commit()
-            break
+            return component
         await savepoint.rollback()
         stripes |= wanted
-    return _compare(_partition(component, rules), component)
+    raise AssertionError("with every stripe there is none to be wanted")
+
+
+def conclude(component: Component, rules: Rules) -> Resolution:
+    """The new map of everyone in a component, and how it differs from before; asks nobody."""
+    ties = Ties(tuple(component.decisions.values()), tuple(component.pairs.values()))
+    tied = (one for key, one in component.evidence.items() if key not in component.alone)
+    resolution = _compare(partition(tied, rules, component.blocked, ties), component)
+    resolution.customer_of.update({one: CustomerId(one) for one in component.alone})
+    return resolution
 
 
 async def resolve_stored(
@@ -103,13 +124,9 @@ async def peek(driver: Driver, profile_ids: Collection[ProfileId], rules: Rules)
     Without a lock: for a reader with one view of the data.
     """
     subjects = await read_profiles(driver, profile_ids)
-    component = await read_component(driver, subjects, (), rules, judges_anew=True)
-    return _compare(_partition(component, rules), component)
-
-
-def _partition(component: Component, rules: Rules) -> Partition:
-    ties = Ties(tuple(component.decisions.values()), tuple(component.pairs.values()))
-    return partition(component.evidence.values(), rules, component.blocked, ties)
+    async with by_index(driver):
+        component = await read_component(driver, subjects, (), rules, judges_anew=True)
+    return conclude(component, rules)
 
 
 def _stripes(values: Iterable[Identifier]) -> set[int]:
@@ -143,16 +160,20 @@ def _compare(result: Partition, component: Component) -> Resolution:
     for join in result.joins:
         for profile_id in join.profile_ids:
             joins[profile_id].append(join)
-    before: dict[CustomerId, set[ProfileId]] = defaultdict(set)
-    for profile_id in component.evidence:
-        before[_old(component, profile_id)].add(profile_id)
+    known: list[Sequence[ProfileId]] = []
     for members in result.customers:
         customer_id = CustomerId(min(members))
-        if len(members) == 1 and members[0] not in component.customer_of:
-            resolution.customer_of[members[0]] = customer_id
-            continue
         for profile_id in members:
             resolution.customer_of[profile_id] = customer_id
+        # Whoever is new and alone leaves nobody, and nobody has left them.
+        if len(members) > 1 or members[0] in component.customer_of:
+            known.append(members)
+    before: dict[CustomerId, set[ProfileId]] = defaultdict(set)
+    for members in known:
+        for profile_id in members:
+            before[_old(component, profile_id)].add(profile_id)
+    for members in known:
+        customer_id = resolution.customer_of[members[0]]
         resolution.moves += _moves(members, customer_id, component, before, joins)
     return resolution
 

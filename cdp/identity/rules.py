@@ -90,6 +90,12 @@ class Rules:
         pattern = self.of(identifier.kind).blocked
         return pattern is not None and pattern.fullmatch(identifier.value) is not None
 
+    def unblocked(self, values: set[Identifier]) -> set[Identifier]:
+        """The values that no pattern blocks; where there is no pattern, all, unlooked at."""
+        if all(rule.blocked is None for rule in self.kinds.values()):
+            return values
+        return {value for value in values if not self.blocks(value)}
+
 
 # The document ---------------------------------------------------------------------------------
 

@@ -46,6 +46,12 @@ def upgrade() -> None:
             "undoes_event_id", sa.BigInteger(), nullable=True, comment="Null: it undoes none."
         ),
     )
+    op.create_index(
+        "ix_merge_event_undoes_event_id",
+        "merge_event",
+        ["undoes_event_id"],
+        postgresql_where=sa.text("undoes_event_id IS NOT NULL"),
+    )
     op.create_foreign_key(
         op.f("fk_merge_event_decision_id"),
         "merge_event",
@@ -231,6 +237,8 @@ def _create_reviews() -> None:
         comment="Evidence that joined not all whom it ties: two sides, for a person to decide.",
     )
     op.create_index(op.f("ix_match_review_priority_id"), "match_review", ["priority", "id"])
+    op.create_index(op.f("ix_match_review_left_id"), "match_review", ["left_id"])
+    op.create_index(op.f("ix_match_review_right_id"), "match_review", ["right_id"])
     op.execute("""
         INSERT INTO match_review (kind, value, left_id, right_id, left_ids, right_ids, reason,
                                   priority, opened_at)

@@ -14,8 +14,8 @@ PACKAGES = ("cdp", "schema", "connectors", "migrations")
 ROOMS = (
     ("errors", "values", "settings"),
     ("records", "delivery", "versions", "rows", "tables", "database", "postgres", "workspace"),
-    ("identity", "attributes", "survivorship", "facts", "loyalty", "customers", "profiles",
-     "touched", "consent", "sources"),
+    ("identity", "attributes", "survivorship", "facts", "activity", "loyalty", "customers",
+     "profiles", "touched", "consent", "sources"),
     ("ingest", "traits", "remap"),
     ("deadletters", "operators", "fields", "filters", "keyset", "query", "keys", "segments",
      "scoring"),

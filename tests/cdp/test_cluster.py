@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cdp.identity.cluster import Partition, partition, too_shared
-from cdp.identity.evidence import Evidence, Identifier
+from cdp.identity.evidence import Evidence, Identifier, Pair, Ties
 from cdp.identity.names import Person, may_be_one
 from cdp.identity.rules import DEFAULT_RULES as RULES
 from cdp.values import ProfileId
@@ -61,6 +61,56 @@ def test_whoever_would_fit_two_who_cannot_be_one_joins_neither() -> None:
         frozenset({2}),
         frozenset({3}),
     }
+
+
+def test_three_who_all_fit_are_one_by_the_value_that_they_share() -> None:
+    people = [
+        a_profile(1, "robert", "doe", email="a"),
+        a_profile(2, "bob", "doe", email="a"),
+        a_profile(3, contact=True, email="a"),
+    ]
+    result = partition(people, RULES)
+    assert groups(result) == {frozenset({1, 2, 3})}
+    assert [join.profile_ids for join in result.joins] == [(1, 2, 3)]
+    assert not result.reviews
+
+
+def test_three_of_whom_two_fit_leave_the_third_outside_and_a_review() -> None:
+    people = [
+        a_profile(1, "robert", "doe", email="a"),
+        a_profile(2, "bob", "doe", email="a"),
+        a_profile(3, "carla", "doe", email="a"),
+    ]
+    result = partition(people, RULES)
+    assert groups(result) == {frozenset({1, 2}), frozenset({3})}
+    assert [join.profile_ids for join in result.joins] == [(1, 2)]
+    assert [(review.left, review.right) for review in result.reviews] == [((1, 2), (3,))]
+
+
+def test_three_who_fit_in_pairs_but_not_together_stay_apart() -> None:
+    most = RULES.of("loyalty_card").most_per_customer
+    people = [a_profile(n, given, "doe", email="a") for n, given in enumerate(("bob", "rob", ""))]
+    for one in people:
+        cards = (Identifier("loyalty_card", f"{one.rank}{n}") for n in range(most // 2))
+        one.current |= frozenset(cards)
+    assert groups(partition(people[:2], RULES)) == {frozenset({0, 1})}
+    result = partition(people, RULES)
+    assert groups(result) == {frozenset({0}), frozenset({1}), frozenset({2})}
+    assert {(review.left, review.right) for review in result.reviews} == {
+        ((0,), (1,)),
+        ((0,), (2,)),
+        ((1,), (2,)),
+    }
+    assert all("too many" in review.reason for review in result.reviews)
+
+
+def test_a_pair_that_is_too_light_to_be_asked_about_ties_nobody() -> None:
+    people = [a_profile(n, "ann", "doe") for n in (1, 2, 3)]
+    heavy = Pair(ProfileId(1), ProfileId(2), 12.0, 0.99)
+    light = Pair(ProfileId(1), ProfileId(3), -1.0, 0.01)
+    result = partition(people, RULES, ties=Ties(pairs=(heavy, light)))
+    assert groups(result) == {frozenset({1, 2}), frozenset({3})}
+    assert not result.reviews
 
 
 def test_a_loyalty_card_joins_whatever_the_names_say() -> None:

@@ -17,7 +17,7 @@ from cdp.identity.rules import (
     rules_text,
 )
 from cdp.rulechange import apply_rules, try_rules
-from tests.cdp.ingesting import Row, partition, take
+from tests.cdp.ingesting import WORKSPACE, Row, partition, take
 
 pytestmark = pytest.mark.anyio
 
@@ -80,7 +80,12 @@ async def test_rules_are_tried_and_then_applied_exactly_as_shown(
     assert (shown.customers_before, shown.customers_after, shown.parted) == (2, 3, 1)
     assert set(shown.names.values()) == {"Ann"}
     done = await apply_rules(
-        connection, PHONES_JOIN_NOBODY, actor="ann", reason="A switchboard.", token=shown.token
+        connection,
+        PHONES_JOIN_NOBODY,
+        WORKSPACE,
+        actor="ann",
+        reason="A switchboard.",
+        token=shown.token,
     )
     assert done == shown
     assert len(await partition(connection)) == 3
@@ -98,7 +103,12 @@ async def test_rules_are_not_applied_where_they_would_now_do_something_else(
     with pytest.raises(CdpError, match="Try them again"):
         async with connection.begin_nested():
             await apply_rules(
-                connection, PHONES_JOIN_NOBODY, actor="ann", reason="x", token=shown.token
+                connection,
+                PHONES_JOIN_NOBODY,
+                WORKSPACE,
+                actor="ann",
+                reason="x",
+                token=shown.token,
             )
     assert (await read_rules(await driver(connection))).version == 1
     assert len(await partition(connection)) == 2
@@ -108,7 +118,7 @@ async def test_a_bound_that_is_raised_unblocks_what_it_had_blocked(
     connection: AsyncConnection,
 ) -> None:
     tight = parse_rules("most_holders = 2")
-    await apply_rules(connection, tight, actor="ann", reason="Tight.")
+    await apply_rules(connection, tight, WORKSPACE, actor="ann", reason="Tight.")
     await take(
         connection,
         "customers",
@@ -118,7 +128,7 @@ async def test_a_bound_that_is_raised_unblocks_what_it_had_blocked(
     assert await connection.scalar(select(tables.blocked_value.c.reason)) == "holders"
     (review,) = (await connection.execute(select(tables.match_review))).mappings()
     assert "More than 2 source profiles share it" in review["reason"]
-    await apply_rules(connection, DEFAULT_DOCUMENT, actor="ann", reason="Loose.")
+    await apply_rules(connection, DEFAULT_DOCUMENT, WORKSPACE, actor="ann", reason="Loose.")
     assert len(await partition(connection)) == 1
     assert await connection.scalar(select(tables.blocked_value.c.value)) is None
     assert await connection.scalar(select(tables.match_review.c.id)) is None
@@ -127,7 +137,9 @@ async def test_a_bound_that_is_raised_unblocks_what_it_had_blocked(
 async def test_a_profile_with_more_identifiers_than_a_person_has_is_tied_by_its_key_alone(
     connection: AsyncConnection,
 ) -> None:
-    await apply_rules(connection, parse_rules("most_identifiers = 5"), actor="a", reason="b")
+    await apply_rules(
+        connection, parse_rules("most_identifiers = 5"), WORKSPACE, actor="a", reason="b"
+    )
     many = [f"a{n}@example.com" for n in range(10)]
     rows: list[Row] = [{"id": "1", "emails": many}, {"id": "2", "email": "a3@example.com"}]
     await take(connection, "customers", rows)
@@ -158,7 +170,7 @@ async def test_a_chain_longer_than_the_bound_joins_nobody_however_it_arrives(
     rules = parse_rules("""
         most_profiles_per_component = 8
         kinds.email = {strength = "common", most_per_customer = 50, most_persons = 10}""")
-    await apply_rules(connection, rules, actor="a", reason="b")
+    await apply_rules(connection, rules, WORKSPACE, actor="a", reason="b")
     chain = _chain(12)
     for start in range(0, 12, batch):
         await take(connection, "customers", chain[start : start + batch])

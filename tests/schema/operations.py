@@ -13,7 +13,8 @@ from graphql import (
 from hypothesis import strategies as st
 
 from tests.schema.client import Value
-from tests.schema.oracle import SCHEMA, gid
+from tests.schema.ids import gid
+from tests.schema.oracle import SCHEMA
 
 MAX_DEPTH: Final = 5
 IDS: Final = [
@@ -22,6 +23,7 @@ IDS: Final = [
     gid("Order", 1, "nope"),
     gid("Source", 1),
     gid("SourceProfile", 2),
+    *(gid(name, 1) for name in ("MergeEvent", "IdentityDecision", "MatchReview")),
 ]
 UNKNOWN_TO_THE_ORACLE: Final = {"cursor", "startCursor", "endCursor", "provenance"}
 

@@ -23,6 +23,8 @@ from cdp.traits.catalog import CATALOG
 from cdp.traits.trait import Scope
 from tests.schema.business import NOW
 from tests.schema.client import Value
+from tests.schema.ids import gid
+from tests.schema.oracle_identity import WhoIsWho
 
 SCHEMA: Final = build_schema(
     (Path(__file__).parents[2] / "schema" / "schema.graphql").read_text(encoding="utf-8")
@@ -49,11 +51,6 @@ RENAMED: Final = {
 }
 
 
-def gid(*parts: object) -> str:
-    """A global id."""
-    return base64.b64encode(":".join(map(str, parts)).encode()).decode()
-
-
 def plain(row: RowMapping) -> Node:
     """The columns of a row by their camelCase names, as JSON has them."""
     return {camel_case(name): value for name, value in row.items()}
@@ -68,6 +65,7 @@ class Oracle:
         self.rows = rows
         self.traits = traits
         self.names = {row["id"]: row["name"] for row in rows["source"]}
+        self.who = WhoIsWho(rows, self._profile, self._by_id)
 
     @classmethod
     async def load(cls, connection: AsyncConnection) -> "Oracle":
@@ -106,6 +104,8 @@ class Oracle:
             "sources": [self._source(row) for row in self.rows["source"]],
             "node": lambda _, id: self._node(id),  # noqa: A006
             "nodes": lambda _, ids: [self._node(each) for each in ids],
+            "matchReviews": lambda _, first=None: _page(self.who.queue(), first),
+            "identityRules": lambda _: self.who.rules(),
         }
 
     # Customers ------------------------------------------------------------------------------
@@ -174,10 +174,6 @@ class Oracle:
         return None
 
     def _customer(self, row: RowMapping) -> Node:
-        address = {
-            camel_case(name): row[name]
-            for name in ("street", "city", "region", "postal_code", "country")
-        }
         profiles = [
             each for each in self.rows["source_profile"] if each["customer_id"] == row["id"]
         ]
@@ -186,11 +182,13 @@ class Oracle:
             **plain(row),
             "__typename": "Customer",
             "id": gid("Customer", row["id"]),
-            "address": address,
+            "address": _address(row),
             **self.traits[row["id"]],
             "identifiers": lambda _: self._identifiers(ids),
             "sourceProfiles": lambda _: [self._profile(each) for each in _by(profiles, "id")],
-            "mergeHistory": lambda _: self._history(ids),
+            "mergeHistory": lambda _: self.who.history(ids),
+            "decisions": lambda _: self.who.decisions(ids),
+            "matchReviews": lambda _: self.who.reviews(ids),
             "orders": lambda _, first=25: self._orders(ids, first),
             "timeline": lambda _, first=25, kinds=None: self._timeline(ids, first, kinds),
             "loyaltyEntries": lambda _, first=25: self._points(ids, first),
@@ -229,32 +227,12 @@ class Oracle:
             "id": gid("SourceProfile", row["id"]),
             "source": self.names[row["source_id"]],
             "record": row["payload"],
+            "name": row["full_name"]
+            or " ".join(filter(None, (row["first_name"], row["last_name"])))
+            or None,
+            "address": _address(row),
             "customer": lambda _: self._by_id(row["customer_id"]),
         }
-
-    def _history(self, ids: set[int]) -> list[Node]:
-        events = [
-            row
-            for row in self.rows["merge_event"]
-            if row["customer_id"] in ids or row["from_customer_id"] in ids
-        ]
-        events.sort(key=lambda row: (row["at"], row["id"]), reverse=True)
-        return [
-            {
-                **plain(row),
-                "id": gid("MergeEvent", row["id"]),
-                "kind": row["kind"].upper(),
-                "customerId": gid("Customer", row["customer_id"]),
-                "fromCustomerId": gid("Customer", row["from_customer_id"]),
-                "evidence": sorted(row["evidence"], key=lambda e: (e["kind"], e["value"])),
-                "profiles": [
-                    self._profile(each)
-                    for each in _by(self.rows["source_profile"], "id")
-                    if each["id"] in row["profile_ids"]
-                ],
-            }
-            for row in events
-        ]
 
     # Orders and the timeline ----------------------------------------------------------------
 
@@ -415,6 +393,11 @@ class Oracle:
             "Customer": self._survivor,
             "SourceProfile": lambda rest: self._found("source_profile", rest, self._profile),
             "Source": lambda rest: self._found("source", rest, self._source),
+            "MergeEvent": lambda rest: self._found("merge_event", rest, self.who.event),
+            "IdentityDecision": lambda rest: self._found(
+                "identity_decision", rest, self.who.decision
+            ),
+            "MatchReview": lambda rest: self._found("match_review", rest, self.who.review),
             "Order": self._order_by_key,
         }
         return find[type_name](rest)
@@ -434,6 +417,11 @@ class Oracle:
             if (row["source_id"], row["key"]) == (int(source), key):
                 return self._order(row)
         return None
+
+
+def _address(row: RowMapping) -> Node:
+    names = ("street", "city", "region", "postal_code", "country")
+    return {camel_case(name): row[name] for name in names}
 
 
 def _by(rows: Sequence[RowMapping], name: str) -> list[RowMapping]:
