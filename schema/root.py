@@ -26,6 +26,7 @@ from schema.edges import (
 from schema.ids import row_id
 from schema.mutations.decide import DECIDE, DecideMatchPayload
 from schema.mutations.merge import MERGE, MergeCustomersPayload
+from schema.mutations.points import ADJUST, EARN, REDEEM, PointsPayload
 from schema.mutations.split import SPLIT, SplitCustomerPayload
 from schema.mutations.undo import UNDO, UndoMergePayload
 from schema.nodes import NUMBER, RECORD, Nodes, NodeType, number_parts, record_parts, shape
@@ -205,6 +206,9 @@ class Mutation:
     split_customer: SplitCustomerPayload = SPLIT
     undo_merge: UndoMergePayload = UNDO
     decide_match: DecideMatchPayload = DECIDE
+    earn_points: PointsPayload = EARN
+    redeem_points: PointsPayload = REDEEM
+    adjust_points: PointsPayload = ADJUST
 
 
 def build_schema() -> strawberry.Schema:
