@@ -12,6 +12,7 @@ COMMANDS: Final = {
     "source": "cdp.cli.source:source",
     "sync": "cdp.cli.sync:sync_command",
     "import": "cdp.cli.import_:import_file",
+    "resolve": "cdp.cli.resolve:resolve",
     "config": "cdp.cli.config:config",
     "connector": "cdp.cli.connector:connector",
     "identity": "cdp.cli.identity:identity",

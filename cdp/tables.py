@@ -555,6 +555,14 @@ match_pair = Table(
     comment="Evidence: how alike two source profiles are. It lapses when either record changes.",
 )
 
+compared_profile = Table(
+    "compared_profile",
+    metadata,
+    Column("source_profile_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("digest", LargeBinary, nullable=False, comment="Of what it said then."),
+    comment="Source profiles that linkage has compared; whoever says something else since is new.",
+)
+
 match_review = Table(
     "match_review",
     metadata,
@@ -571,7 +579,7 @@ match_review = Table(
     Column("priority", Double, nullable=False, comment="1: nobody knows. 0: hardly a question."),
     Column("opened_at", Instant, nullable=False),
     UniqueConstraint("kind", "value", "left_id", "right_id"),
-    Index(None, "priority", "id"),
+    Index("ix_match_review_queue", text("priority DESC"), "id"),
     Index(None, "left_id"),
     Index(None, "right_id"),
     comment="Evidence that joined not all whom it ties: two sides, for a person to decide.",

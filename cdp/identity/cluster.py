@@ -6,15 +6,14 @@ from dataclasses import dataclass
 from itertools import combinations
 from typing import Final, TypeAlias
 
+from cdp.identity.bounds import is_overgrown, overgrown_name, tying
+from cdp.identity.bridges import hold_together
 from cdp.identity.evidence import NO_TIES, Decision, Evidence, Identifier, Pair, Ties, Verdict
 from cdp.identity.groups import Group, alike, are_parted, group_of, names_fit, within_limits
 from cdp.identity.rules import KindRule, Rules, Strength
 from cdp.values import ProfileId
 
 MAX_REVIEWS_PER_VALUE: Final = 10  # pairs of five who share it; a person learns no more from more
-
-OVERGROWN: Final = "identifiers"
-"""The kind under which a source profile with too many identifiers is left to a review."""
 
 TORN_PRIORITY: Final = 0.9  # whose it is, nothing tells
 LIMIT_PRIORITY: Final = 0.5
@@ -66,33 +65,6 @@ class Partition:
     """The evidence that ties more than one: identifiers that are not blocked, and scored pairs."""
 
 
-def too_shared(identifier: Identifier, holders: Collection[Evidence], rules: Rules) -> bool:
-    """Whether a value is carried by more distinct persons than its kind allows.
-
-    Persons are counted by name, so that a hundred records of one person count once; nameless
-    records of the customers stream count one each, contacts not at all.
-    """
-    if len(holders) > rules.most_holders:
-        return True
-    most_persons = rules.of(identifier.kind).most_persons
-    if len(holders) <= most_persons:
-        return False
-    names = {(h.person.given, h.person.family) for h in holders if h.person.is_named}
-    nameless = sum(1 for h in holders if not h.person.is_named and not h.is_contact)
-    return len(names) + nameless > most_persons
-
-
-def tying(one: Evidence, rules: Rules) -> Collection[Identifier]:
-    """The identifiers by which a profile is tied to others.
-
-    All that it ever carried; of one that carries more than a person can, its own key alone.
-    """
-    if len(one.all) <= rules.most_identifiers:
-        return one.all
-    source, _, key = one.rank
-    return () if one.is_contact else (Identifier(f"external:{source}", key),)
-
-
 def partition(
     evidence: Iterable[Evidence],
     rules: Rules,
@@ -114,13 +86,17 @@ def partition(
     for decision in ties.decisions:
         for whole in decision.wholes:
             components.tie(whole & known.keys())
+    asking = [one for one in pairs if rules.cuts.asks(one.weight)]
     for pair in pairs:
-        if pair.weight >= rules.cuts.review_weight:
+        if rules.cuts.joins(pair.weight):
             components.tie((pair.left, pair.right))
-    builder = _Builder((known[one] for one in components.tied), rules, ties.decisions, pairs)
+    tied = {*components.tied, *(one for pair in asking for one in (pair.left, pair.right))}
+    bound = (one for one in known.values() if one.profile_id in tied)
+    builder = _Builder(bound, rules, ties.decisions, pairs)
     for identifiers, members in components.each(rules):
         builder.build(identifiers, members, shared)
-    alone = [[one] for one in known if one not in components.tied]
+    builder.ask(asking)
+    alone = [[one] for one in known if one not in tied]
     return Partition(
         [*alone, *builder.customers()],
         builder.joins,
@@ -150,10 +126,9 @@ def _shared(
 def _overgrown(profiles: Iterable[Evidence], rules: Rules) -> Iterator[Review]:
     """Whoever carries more identifiers than a person can is not silently left out."""
     for one in profiles:
-        if len(one.all) > rules.most_identifiers:
+        if is_overgrown(one, rules):
             reason = f"It carries more than {rules.most_identifiers} identifiers: they tie nobody."
-            name = Identifier(OVERGROWN, "/".join(one.rank))
-            yield Review(name, (one.profile_id,), (), reason, BOUND_PRIORITY)
+            yield Review(overgrown_name(one), (one.profile_id,), (), reason, BOUND_PRIORITY)
 
 
 class Components:
@@ -232,7 +207,7 @@ class _Builder:
         self._group: dict[ProfileId, Group] = {}
         self._rank: dict[ProfileId, tuple[str, str, str]] = {}
         for one in profiles:
-            self._group[one.profile_id] = group_of(one)
+            self._group[one.profile_id] = group_of(one, rules)
             self._rank[one.profile_id] = one.rank
         self._decisions = sorted(decisions, key=lambda d: (d.at, d.decision_id), reverse=True)
         self._pairs: dict[ProfileId, dict[ProfileId, Pair]] = defaultdict(dict)
@@ -270,6 +245,15 @@ class _Builder:
             self._weigh(pair, bound)
         for identifier in weak:
             self._take(identifier, holders[identifier])
+
+    def ask(self, pairs: Iterable[Pair]) -> None:
+        """Leave to a person what is alike, but not alike enough: it ties nobody by itself."""
+        for pair in sorted(pairs, key=self._pair_order):
+            left, right = self._group[pair.left], self._group[pair.right]
+            if left is not right and not are_parted(left, right):
+                question = 4 * pair.probability * (1 - pair.probability)
+                why = "They are alike, but not alike enough.", question
+                self._questions.append(_Question(pair.name, pair.left, pair.right, why))
 
     def reviews(self) -> list[Review]:
         """What is left to a person, once for any two customers: the most open question."""
@@ -344,8 +328,22 @@ class _Builder:
         """Whether no decision and no rule forbids that two groups become one."""
         return (
             _are_not_parted(left, right)
-            and names_fit(left, right, rule)
+            and self._agree(left, right, rule)
             and within_limits((left, right), self._rules)
+        )
+
+    def _agree(self, left: Group, right: Group, rule: KindRule) -> bool:
+        """Whether who they are allows that two who share an identifier are one person.
+
+        Where linkage has weighed all that they say, its weights tell; else their names.
+        """
+        if rule.strength is Strength.UNIQUE:
+            return True
+        weights = [pair.weight for pair in self._between(left, right)]
+        if not weights:
+            return names_fit(left, right, rule)
+        return self._rules.cuts.joins(max(weights)) and hold_together(
+            weights, len(left.members), len(right.members)
         )
 
     def _join_fitting(
@@ -406,14 +404,14 @@ class _Builder:
     # Scored pairs -----------------------------------------------------------------------------
 
     def _heaviest_first(self, members: Iterable[ProfileId]) -> list[Pair]:
-        """The pairs of a component that may join or ask."""
+        """The pairs of a component that may join."""
         if not self._pairs:
             return []
         found = {
             pair.name: pair
             for one in members
             for pair in self._pairs.get(one, {}).values()
-            if pair.weight >= self._rules.cuts.review_weight
+            if self._rules.cuts.joins(pair.weight)
         }
         return sorted(found.values(), key=self._pair_order)
 
@@ -425,24 +423,24 @@ class _Builder:
         left, right = self._group[pair.left], self._group[pair.right]
         if left is right or are_parted(left, right):
             return
-        why = bound or self._why_not(pair, left, right)
+        why = bound or self._why_not(left, right)
         if why is None:
             who = sorted((pair.left, pair.right))
             self._unite(pair.name, [left, right], who, weight=pair.weight)
         else:
             self._questions.append(_Question(pair.name, pair.left, pair.right, why))
 
-    def _why_not(self, pair: Pair, left: Group, right: Group) -> Why | None:
-        if pair.weight < self._rules.cuts.join_weight:
-            question = 4 * pair.probability * (1 - pair.probability)
-            return "They are alike, but not alike enough.", question
+    def _why_not(self, left: Group, right: Group) -> Why | None:
         if not within_limits((left, right), self._rules):
             return _LIMIT
-        lightest = min(one.weight for one in self._between(left, right))
-        return None if lightest >= self._rules.cuts.review_weight else _BRIDGE
+        weights = (one.weight for one in self._between(left, right))
+        sizes = len(left.members), len(right.members)
+        return None if hold_together(weights, *sizes) else _BRIDGE
 
     def _between(self, left: Group, right: Group) -> Iterator[Pair]:
         """The scored pairs between two groups."""
+        if not self._pairs:
+            return
         small, large = sorted((left, right), key=lambda group: len(group.members))
         for one in small.members:
             for other, pair in self._pairs.get(one, {}).items():

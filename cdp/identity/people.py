@@ -70,12 +70,13 @@ def compared_digest(
     record: CustomerRecord | None, person: Person, identifiers: Iterable[Identifier]
 ) -> bytes:
     """Of what linkage compares; equal where nothing that it looks at has changed."""
-    contact_points = sorted(one for one in identifiers if one.kind in ("email", "phone"))
+    tying = sorted(one for one in identifiers if one.kind.partition(":")[0] in _COMPARED_KINDS)
     place = () if record is None else tuple(getattr(record, name) for name in _COMPARED)
-    said = (person.given, person.family, person.birth_date, place, contact_points)
+    said = (person.given, person.family, person.birth_date, place, tying)
     return hashlib.blake2b(_encoder.encode(said), digest_size=16).digest()
 
 
+_COMPARED_KINDS: Final = ("email", "phone", "loyalty_card", "external")
 _COMPARED: Final = ("gender", "street", "city", "region", "postal_code", "country")
 _encoder: Final = msgspec.json.Encoder()
 

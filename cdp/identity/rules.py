@@ -57,6 +57,14 @@ class Cuts:
     join_weight: float = 10.0
     review_weight: float = 0.0
 
+    def joins(self, weight: float) -> bool:
+        """Whether a pair of this weight may join."""
+        return weight >= self.join_weight
+
+    def asks(self, weight: float) -> bool:
+        """Whether a pair of this weight is left to a person."""
+        return self.review_weight <= weight < self.join_weight
+
 
 @dataclass(frozen=True, slots=True)
 class Rules:

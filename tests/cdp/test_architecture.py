@@ -19,7 +19,8 @@ ROOMS = (
     ("ingest", "traits", "remap"),
     ("deadletters", "operators", "fields", "filters", "keyset", "query", "keys", "segments",
      "scoring"),
-    ("refresh", "writers", "export", "publish", "stewardship", "rulechange"),
+    ("refresh", "writers", "export", "publish", "stewardship", "rulechange",
+     "resolving"),
 )  # fmt: skip
 """The rooms of cdp: a module imports from its own line and those above, never from one below."""
 
