@@ -1,0 +1,96 @@
+"""The models of value together: fit them to histories, and forecast each customer."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.stats import rankdata
+
+from cdp.scoring.beta_geometric import BG_NBD, MBG_NBD
+from cdp.scoring.forecast import (
+    OrderForecast,
+    SpendForecast,
+    Terms,
+    forecast_orders,
+    forecast_spend,
+)
+from cdp.scoring.gamma_gamma import SpendFit, fit_spend
+from cdp.scoring.histories import Floats, Histories, Integers, group
+from cdp.scoring.intervals import Levels
+from cdp.scoring.maximise import Fit
+from cdp.scoring.model import OrderModel, fit_orders
+from cdp.scoring.pareto import PARETO_NBD
+
+MODELS: tuple[OrderModel, ...] = (MBG_NBD, PARETO_NBD, BG_NBD)
+"""Those that are tried; the first is the default."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fitted:
+    """A model of order days and one of their spend, fitted to the same customers."""
+
+    model: OrderModel
+    orders: Fit
+    spend: SpendFit
+
+
+@dataclass(frozen=True, slots=True)
+class Forecast:
+    """Orders and spend within a horizon, one element per customer."""
+
+    orders: OrderForecast
+    spend: SpendForecast
+
+
+@dataclass(frozen=True, slots=True)
+class Scores:
+    """What is stored of each customer, one element each.
+
+    `predicted`, `low` and `high` are the value of the horizon's net spend under the terms, the
+    bounds at the given levels. `no_order` is the probability of no order in the horizon.
+    `next_order_days` are days until an order is as likely as not, not a number where none within
+    the horizon is more likely. `rank` is 1 for the highest predicted; equal ones share a rank.
+    """
+
+    customer: Integers
+    alive: Floats
+    expected_orders: Floats
+    no_order: Floats
+    predicted: Floats
+    low: Floats
+    high: Floats
+    next_order_days: Floats
+    rank: Integers
+
+
+def fit_value(model: OrderModel, histories: Histories) -> Fitted:
+    """Fit both models."""
+    return Fitted(model, fit_orders(model, histories, group(histories)), fit_spend(histories))
+
+
+def forecast_value(fitted: Fitted, histories: Histories, terms: Terms) -> Forecast:
+    """Forecast customers, who need not be those that the models were fitted to."""
+    patterns = group(histories)
+    by_pattern = forecast_orders(fitted.model, fitted.orders, fitted.spend.model, patterns, terms)
+    orders = by_pattern.of_customers(patterns)
+    return Forecast(orders, forecast_spend(orders, fitted.spend, histories))
+
+
+def scores(forecast: Forecast, histories: Histories, terms: Terms, levels: Levels) -> Scores:
+    """What is stored of each customer, of a forecast under the same terms."""
+    orders, spend = forecast.orders, forecast.spend
+    # Discount and margin leave the same share of every outcome as they leave of the mean.
+    share = terms.margin * np.divide(
+        orders.worth, orders.expected, out=np.ones_like(orders.worth), where=orders.expected > 0
+    )
+    predicted = spend.expected * share
+    return Scores(
+        customer=histories.customer,
+        alive=orders.alive,
+        expected_orders=orders.expected,
+        no_order=orders.none,
+        predicted=predicted,
+        low=spend.quantile(levels.lower) * share,
+        high=spend.quantile(levels.upper) * share,
+        next_order_days=orders.median_wait,
+        rank=rankdata(-predicted, method="min").astype(np.int64),
+    )
