@@ -85,8 +85,9 @@ def appraise(order_days: OrderDays, as_of: date, terms: Terms) -> Appraisal:
     model = next(model for model in MODELS if model.name == name)
     fitted = fit_value(model, histories)
     measured = bounds(tried, name) if tried.pasts else None
-    forecast = forecast_value(fitted, histories, terms)
-    told = scores(forecast, histories, terms, measured.levels if measured else NOMINAL)
+    levels = measured.levels if measured else NOMINAL
+    forecast = forecast_value(fitted, histories, terms, (levels.lower, levels.upper))
+    told = scores(forecast, histories, terms, levels)
     periods = track(model, fitted.orders, order_days, moment)
     fits = describe_fitted(fitted)
     reasons = (
@@ -104,7 +105,7 @@ def appraise(order_days: OrderDays, as_of: date, terms: Terms) -> Appraisal:
         orders=fits[0],
         spend=fits[1],
         correlation=fitted.spend.correlation,
-        total_orders=total_orders(forecast.orders),
+        total_orders=total_orders(fitted, histories, forecast, terms),
         total_spend=float(told.predicted.sum()),
         trials=tuple(tried.trials),
         calibration=calibration(tried, name) if tried.pasts else None,

@@ -10,7 +10,7 @@ import numpy as np
 
 from cdp.scoring.forecast import Terms
 from cdp.scoring.histories import Floats, Histories, OrderDays, summarise
-from cdp.scoring.intervals import Outcome
+from cdp.scoring.intervals import TRIED_LEVELS, Outcome
 from cdp.scoring.metrics import Accuracy, accuracy
 from cdp.scoring.model import ModelName
 from cdp.scoring.value import MODELS, Forecast, fit_value, forecast_value
@@ -84,10 +84,10 @@ def backtest(order_days: OrderDays, as_of: int, horizon_days: int) -> Backtest:
         terms = Terms(horizon_days=past.horizon_days)
         for model in MODELS:
             fitted = fit_value(model, past.histories)
-            forecast = forecast_value(fitted, past.histories, terms)
+            forecast = forecast_value(fitted, past.histories, terms, TRIED_LEVELS)
             forecasts[model.name].append(forecast)
             trials.append(
-                _trial(model.name, past, forecast.orders.expected, forecast.spend.expected)
+                _trial(model.name, past, forecast.expected_orders, forecast.spend.expected)
             )
         for name, orders in _naive(past).items():
             mean = np.nan_to_num(past.histories.mean_spend)
@@ -134,7 +134,8 @@ def _between(
     place = np.searchsorted(histories.customer, order_days.customer[chosen])
     spend: Floats = np.nan_to_num(order_days.spend[chosen])
     count = np.bincount(place, minlength=len(histories)).astype(np.float64)
-    return count, np.bincount(place, weights=spend, minlength=len(histories))
+    total = np.bincount(place, weights=spend, minlength=len(histories)).astype(np.float64)
+    return count, total
 
 
 def _naive(past: Past) -> Mapping[Naive, Floats]:

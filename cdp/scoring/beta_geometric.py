@@ -15,7 +15,7 @@ from typing import Final
 import numpy as np
 from scipy.special import digamma, expit, gammaln
 
-from cdp.scoring.counts import NEGLIGIBLE, Gammas, number, summarise_counts
+from cdp.scoring.counts import NEGLIGIBLE, Gammas, mean_of, number
 from cdp.scoring.histories import Floats, Integers, Patterns
 from cdp.scoring.maximise import Fence
 from cdp.scoring.model import ModelName
@@ -23,6 +23,7 @@ from cdp.scoring.model import ModelName
 NEVER: Final = -700.0  # logarithm of odds so small that adding them to one changes nothing
 MOST_BETA: Final = 100.0  # a and b beyond: all customers share one chance of dropping out, or none
 LEAST_SHAPE: Final = 1e-3
+LEAST_RATE: Final = 0.5  # days: below, customers order several times a day, which are one order day
 MOST_SHAPE: Final = 100.0  # of the rates: beyond, all customers share one rate
 
 
@@ -51,7 +52,7 @@ class BetaGeometric:
         """See `Fence`."""
         longest = float(patterns.age.max(initial=1)) + 1.0
         return Fence(
-            np.array([LEAST_SHAPE, 1e-3, LEAST_SHAPE, LEAST_SHAPE]),
+            np.array([LEAST_SHAPE, LEAST_RATE, LEAST_SHAPE, LEAST_SHAPE]),
             np.array([MOST_SHAPE, MOST_SHAPE * longest, MOST_BETA, MOST_BETA]),
         )
 
@@ -186,8 +187,7 @@ class _Future:
 
     def mean(self) -> Floats:
         """The sum of the tails."""
-        mean: Floats = summarise_counts(self, [number], ()).means[0]
-        return mean
+        return mean_of(self, number, len(self.alive))
 
     def median_wait(self) -> Floats:
         """Solves P(alive) (1 - (alpha' / (alpha' + t)) ** r') = 1/2 for t."""

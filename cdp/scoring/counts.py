@@ -7,14 +7,15 @@ from typing import Final, Protocol, TypeAlias
 import numpy as np
 from scipy.special import betainc
 
-from cdp.scoring.histories import Booleans, Floats, Integers
+from cdp.scoring.histories import Floats, Integers
 
 Weights: TypeAlias = Callable[[Floats], Floats]
 """From counts 0, 1, 2 ... to a weight of each; 0 for the count 0."""
 
 BLOCK: Final = 1 << 16  # tails at once: they stay in the processor's caches and wake no BLAS thread
 NEGLIGIBLE: Final = 1e-9  # orders that the counts left out would add
-MOST_ORDERS: Final = 1 << 17  # far beyond one a day for a hundred years
+LEAST_ROWS: Final = 64  # at once, however far they reach: a step costs as much for one
+MOST_ORDERS: Final = 1 << 15  # one a day for ninety years; what is beyond is left out
 LEAST_LOG: Final = -690.0  # below, the chance of no order is no longer a floating-point number
 
 
@@ -91,12 +92,73 @@ class Counts(Protocol):
         """P(at least k) for k = 1 .. most (rows of the result), of some rows (its columns)."""
 
 
-@dataclass(frozen=True, slots=True)
-class CountSummary:
-    """Means of each weight and quantiles at each level (first axis), per row (second axis)."""
+class Visitor(Protocol):
+    """Takes the tails of some rows at a time, each row once."""
 
-    means: Floats
-    quantiles: Floats
+    def take(self, rows: Integers, tails: Floats) -> None:
+        """P(at least k) for k = 1 .. some number beyond which nothing is left, of these rows."""
+
+
+def visit(counts: Counts, visitors: Sequence[Visitor], kinds: Integers) -> None:
+    """Show all tails to the visitors, rows of one kind and about the same reach at a time.
+
+    Rows whose tail is not negligible where the guess ends are done again with twice as many counts.
+    """
+    guess = np.clip(np.ceil(counts.reach()), 1, MOST_ORDERS).astype(np.int64)
+    rows = np.arange(len(guess))
+    while len(rows):
+        again = [rows[:0]]
+        for block in _blocks(rows[np.lexsort((guess[rows], kinds[rows]))], guess, kinds):
+            tails = counts.tails(block, int(guess[block].max()))
+            # A tail that falls at least geometrically sums to less than its first times its start.
+            is_done = (tails[-1] * len(tails) <= NEGLIGIBLE) | (len(tails) >= MOST_ORDERS)
+            if not is_done.all():
+                again.append(block[~is_done])
+                block, tails = block[is_done], tails[:, is_done]
+            if len(block):
+                for visitor in visitors:
+                    visitor.take(block, tails)
+        rows = np.concatenate(again)
+        guess[rows] = np.minimum(2 * guess[rows], MOST_ORDERS)
+
+
+def _blocks(order: Integers, guess: Integers, kinds: Integers) -> Iterator[Integers]:
+    """Runs of rows of one kind and about the same guess, so that no short one waits for a long."""
+    ends = np.append(np.flatnonzero(np.diff(kinds[order])) + 1, len(order))
+    start = 0
+    for end_of_kind in ends.tolist():
+        while start < end_of_kind:
+            end = min(start + max(BLOCK // int(guess[order[start]]), LEAST_ROWS), end_of_kind)
+            end = min(start + max(BLOCK // int(guess[order[end - 1]]), LEAST_ROWS), end)
+            yield order[start:end]
+            start = end
+
+
+class Means:
+    """The mean of each weight of the count: the sum of its increments times the tails."""
+
+    def __init__(self, row_count: int, *weights: Weights) -> None:
+        self._weights = weights
+        self.values = np.empty((len(weights), row_count))
+
+    def take(self, rows: Integers, tails: Floats) -> None:
+        """See `Visitor`."""
+        numbers = np.arange(len(tails) + 1, dtype=np.float64)
+        increments = np.array([np.diff(weight(numbers)) for weight in self._weights])
+        self.values[:, rows] = increments @ tails
+
+
+class Quantiles:
+    """The least count that is at least as likely as each level."""
+
+    def __init__(self, row_count: int, *levels: float) -> None:
+        self._levels = levels
+        self.values = np.empty((len(levels), row_count))
+
+    def take(self, rows: Integers, tails: Floats) -> None:
+        """See `Visitor`: as many as there are tails above one less the level."""
+        for place, level in enumerate(self._levels):
+            self.values[place, rows] = (tails > 1.0 - level).sum(axis=0)
 
 
 def number(counts: Floats) -> Floats:
@@ -104,57 +166,14 @@ def number(counts: Floats) -> Floats:
     return counts
 
 
-def summarise_counts(
-    counts: Counts, weights: Sequence[Weights], levels: Sequence[float]
-) -> CountSummary:
-    """Mean of each weight of the count, and its quantiles: the least count at least that likely.
-
-    A mean is the sum of P(at least k) times the weight's increment at k; a quantile is how many of
-    these tails are above one less the level. Rows whose tail is not negligible where the guess ends
-    are done again with twice as many counts.
-    """
-    guess = np.maximum(np.ceil(counts.reach()), 1.0).astype(np.int64)
-    summary = CountSummary(
-        np.empty((len(weights), len(guess))), np.empty((len(levels), len(guess)))
-    )
-    rows = np.arange(len(guess))
-    while len(rows):
-        order = rows[np.argsort(guess[rows], kind="stable")]
-        again = [
-            block[_fill(summary, counts, block, int(guess[block[-1]]), weights, levels)]
-            for block in _blocks(order, guess)
-        ]
-        rows = np.concatenate(again)
-        guess[rows] *= 2
-        assert guess.max() <= MOST_ORDERS, "a count without end"
-    return summary
+def at_all(counts: Floats) -> Floats:
+    """The weight whose mean is the chance of at least one."""
+    return np.minimum(counts, 1.0)
 
 
-def _blocks(order: Integers, guess: Integers) -> Iterator[Integers]:
-    """Runs of rows of about the same guess, so that no short one waits for a long one."""
-    start = 0
-    while start < len(order):
-        end = start + max(BLOCK // int(guess[order[start]]), 1)
-        end = start + max(BLOCK // int(guess[order[min(end, len(order)) - 1]]), 1)
-        yield order[start:end]
-        start = end
-
-
-def _fill(
-    summary: CountSummary,
-    counts: Counts,
-    rows: Integers,
-    most: int,
-    weights: Sequence[Weights],
-    levels: Sequence[float],
-) -> Booleans:
-    """Summarise some rows; returns which of them go on beyond `most`."""
-    tails = counts.tails(rows, most)
-    numbers = np.arange(most + 1, dtype=np.float64)
-    increments = np.array([np.diff(weight(numbers)) for weight in weights])
-    summary.means[:, rows] = increments @ tails
-    for place, level in enumerate(levels):
-        summary.quantiles[place, rows] = (tails > 1.0 - level).sum(axis=0)
-    # A tail that falls at least geometrically sums to less than its first term times its start.
-    goes_on: Booleans = tails[-1] * most > NEGLIGIBLE
-    return goes_on
+def mean_of(counts: Counts, weight: Weights, row_count: int) -> Floats:
+    """The mean of one weight, one element per row."""
+    means = Means(row_count, weight)
+    visit(counts, [means], np.zeros(row_count, dtype=np.int64))
+    mean: Floats = means.values[0]
+    return mean

@@ -6,12 +6,11 @@ spread by an inverse gamma (q, gamma): Fader and Hardie, "The Gamma-Gamma Model 
 value of their own; spend and frequency are taken as independent (`correlation` tells how far).
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-from scipy.special import digamma, gammaln, polygamma
+from scipy.special import digamma, gammaln
 
 from cdp.scoring.histories import BLOCK, SAMPLE, Booleans, Floats, Histories, Integers
 from cdp.scoring.maximise import Fence, Fit, Problem, maximise, refine
@@ -41,25 +40,11 @@ class GammaGamma:
         """
         return self.p * (self.gamma + spend) / (self.p * priced + self.q - 1.0)
 
-    def log_scale(self, priced: Integers, spend: Floats) -> tuple[Floats, Floats]:
-        """Mean and variance of the logarithm of the customer's own scale of spend."""
+    def scale(self, priced: Integers, spend: Floats) -> Floats:
+        """A customer's own scale: a sum of their days is that times what `Sums` tells."""
         shape = self.q + self.p * np.arange(priced.max(initial=0) + 1)
-        mean: Floats = np.log(self.gamma + spend) - digamma(shape)[priced]
-        variance: Floats = polygamma(1, shape)[priced]
-        return mean, variance
-
-    def log_total(self, days: Floats) -> Floats:
-        """Mean logarithm of what so many order days sum up to, at scale one; 0 for none."""
-        return self._of_some(days, digamma)
-
-    def log_total_squared(self, days: Floats) -> Floats:
-        """Mean square of the same logarithm; 0 for none."""
-        return self._of_some(days, lambda shape: digamma(shape) ** 2 + polygamma(1, shape))
-
-    def _of_some(self, days: Floats, moment: Callable[[Floats], Floats]) -> Floats:
-        values = np.zeros_like(days)
-        values[days > 0] = moment(self.p * days[days > 0])
-        return values
+        scale: Floats = (self.gamma + spend) * np.exp(-digamma(shape))[priced]
+        return scale
 
 
 @dataclass(frozen=True, slots=True)

@@ -113,15 +113,17 @@ def _sums(values: NDArray[_Number], starts: Integers) -> NDArray[_Number]:
 
 @dataclass(frozen=True, slots=True)
 class Patterns:
-    """The distinct (repeats, recency, age), and how many customers show each.
+    """The distinct (repeats, recency, age, priced), and how many customers show each.
 
-    Two customers of one pattern are one row to the likelihood and to every forecast of orders; a
-    million customers of a shop show a third as many patterns. `of_customer` maps back.
+    Two customers of one pattern are one row to the likelihood and to every forecast of orders, and
+    what they will spend differs by a factor; a million customers of a shop show a third as many
+    patterns. `of_customer` maps back.
     """
 
     repeats: Integers
     recency: Integers
     age: Integers
+    priced: Integers
     count: Floats
     of_customer: Integers
 
@@ -141,6 +143,7 @@ class Patterns:
                 self.repeats[rows],
                 self.recency[rows],
                 self.age[rows],
+                self.priced[rows],
                 self.count[rows],
                 self.of_customer[:0],
             )
@@ -154,10 +157,12 @@ class Patterns:
 def group(histories: Histories) -> Patterns:
     """Group customers whose order days look the same to the models."""
     ages = int(histories.age.max(initial=0)) + 1
-    most = int(histories.repeats.max(initial=0)) + 1
-    assert ages * ages * most < 2**63, "three whole numbers of days no longer fit into one"
-    code = (histories.repeats * ages + histories.recency) * ages + histories.age
+    most = int(histories.repeats.max(initial=0)) + 2
+    assert (ages * most) ** 2 < 2**63, "four whole numbers of days no longer fit into one"
+    code = histories.repeats * most + histories.priced
+    code = (code * ages + histories.recency) * ages + histories.age
     distinct, of_customer, count = np.unique(code, return_inverse=True, return_counts=True)
     rest, age = np.divmod(distinct, ages)
-    repeats, recency = np.divmod(rest, ages)
-    return Patterns(repeats, recency, age, count.astype(np.float64), of_customer)
+    rest, recency = np.divmod(rest, ages)
+    repeats, priced = np.divmod(rest, most)
+    return Patterns(repeats, recency, age, priced, count.astype(np.float64), of_customer)

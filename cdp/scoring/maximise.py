@@ -16,13 +16,15 @@ MOST_STEPS: Final = 500  # a fit takes about thirty; one that has not ended by t
 MOST_REFINING_STEPS: Final = 12
 MOST_POLISHING_STEPS: Final = 4  # Newton's method doubles the digits; BFGS gave the first three
 DIFFERENCE: Final = 1e-4  # of log-parameters; the error of a central difference is its square
-BFGS_GRADIENT: Final = 1e-6  # of the log-likelihood per customer, by log-parameters
+CLIMBED_GRADIENT: Final = 1e-6  # of the log-likelihood per customer, by log-parameters
 POLISHED_GRADIENT: Final = 1e-10
 REFINED_GRADIENT: Final = 1e-8  # a sum over a million customers does not tell finer
 CONVERGED_GRADIENT: Final = 1e-5
 LEAST_CURVATURE: Final = 1e-2  # a standard error of ten: a flat direction, however flat
+LONGEST_STEP: Final = 1.0  # of a log-parameter
 UNKNOWN_ERROR: Final = 1.0  # of a logarithm: the data tell the parameter within a factor of e
 FENCE_SLOPE: Final = 1.0  # standard deviation of log-parameters outside the fence
+WALL_DISTANCE: Final = 5.0  # of log-parameters beyond the fence: five standard deviations
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +38,11 @@ class Fence:
 
     lowest: Floats
     highest: Floats
+
+    def within_walls(self, theta: Floats) -> Floats:
+        """The nearest log-parameters at which a likelihood can still be reckoned with floats."""
+        low, high = np.log(self.lowest) - WALL_DISTANCE, np.log(self.highest) + WALL_DISTANCE
+        return np.clip(theta, low, high)
 
     def log_density(self, theta: Floats) -> tuple[float, Floats]:
         """Of the prior and its gradient, at log-parameters."""
@@ -54,8 +61,14 @@ class Problem:
     customer_count: int
 
     def descent(self, theta: Floats) -> tuple[float, Floats]:
-        """What is minimised: per customer, so that tolerances mean the same for every shop."""
-        value, gradient = self.log_likelihood(theta)
+        """What is minimised: per customer, so that tolerances mean the same for every shop.
+
+        A step of the climb may go anywhere; behind a wall the likelihood is that at the wall, and
+        the prior alone leads back.
+        """
+        near = self.fence.within_walls(theta)
+        value, gradient = self.log_likelihood(near)
+        gradient = np.where(near == theta, gradient, 0.0)
         prior, prior_gradient = self.fence.log_density(theta)
         n = self.customer_count
         return -(value + prior) / n, -(gradient + prior_gradient) / n
@@ -97,7 +110,7 @@ def maximise(problem: Problem, starts: Sequence[Floats]) -> Fit:
         first,
         jac=True,
         method="BFGS",
-        options={"gtol": BFGS_GRADIENT, "maxiter": MOST_STEPS},
+        options={"gtol": CLIMBED_GRADIENT, "maxiter": MOST_STEPS},
     )
     theta, hessian = _polish(problem, np.asarray(found.x, dtype=np.float64))
     return _fit(problem, theta, hessian)
@@ -114,11 +127,26 @@ def refine(problem: Problem, near: Fit) -> Fit:
         new_value, gradient = problem.descent(theta)
         if np.abs(gradient).max() < REFINED_GRADIENT:
             return _fit(problem, theta, near.hessian)
-        if not new_value < value:
+        step = np.linalg.lstsq(near.hessian, gradient)[0]
+        if not new_value < value or np.abs(step).max() > LONGEST_STEP:
             break
-        value = new_value
-        theta = theta - np.linalg.solve(near.hessian, gradient)
+        theta, value = theta - step, new_value
     return maximise(problem, [near.parameters, np.exp(theta)])
+
+
+def log_variance(fit: Fit, total: Callable[[Floats], float]) -> float:
+    """Variance of the logarithm of a total, as the parameters vary by their errors.
+
+    The delta method by central differences along the axes of the covariance. Along an axis that the
+    data do not tell the step is bounded: what lies beyond is no forecast of the same kind.
+    """
+    variances, axes = np.linalg.eigh(fit.log_covariance)
+    steps = axes * np.minimum(np.sqrt(np.maximum(variances, 0.0)), LONGEST_STEP)
+    changes = [
+        np.log(total(fit.parameters * np.exp(step)) / total(fit.parameters * np.exp(-step))) / 2.0
+        for step in steps.T
+    ]
+    return float(sum(change**2 for change in changes))
 
 
 def _polish(problem: Problem, theta: Floats) -> tuple[Floats, Floats]:

@@ -25,6 +25,7 @@ FADED: Final = 34.0  # exp(-34) of the integrand is left where the integration s
 TINY: Final = 1e-300
 MOST_SHAPE: Final = 100.0  # of either gamma: beyond, all customers share one rate
 LEAST_SHAPE: Final = 1e-3
+LEAST_RATE: Final = 0.5  # days: below, customers order several times a day, or leave within one
 MOST_AGES: Final = 10.0  # of beta, in the longest history: beyond, all customers drop out alike
 WAITING_STEPS: Final = 6
 
@@ -59,7 +60,7 @@ class ParetoNbd:
         """See `Fence`."""
         longest = float(patterns.age.max(initial=1)) + 1.0
         return Fence(
-            np.array([LEAST_SHAPE, 1e-3, LEAST_SHAPE, 1e-3]),
+            np.array([LEAST_SHAPE, LEAST_RATE, LEAST_SHAPE, LEAST_RATE]),
             np.array([MOST_SHAPE, MOST_SHAPE * longest, MOST_SHAPE, MOST_AGES * longest]),
         )
 

@@ -7,13 +7,14 @@ from typing import Final
 import numpy as np
 
 from cdp.scoring.backtest import Backtest
-from cdp.scoring.forecast import OrderForecast
+from cdp.scoring.forecast import Terms
 from cdp.scoring.gamma_gamma import PARAMETER_NAMES
+from cdp.scoring.histories import SAMPLE, Floats, Histories, group
 from cdp.scoring.intervals import NOMINAL, Coverage, Levels, calibrated, coverage
-from cdp.scoring.maximise import Fit
+from cdp.scoring.maximise import Fit, log_variance
 from cdp.scoring.metrics import Bin, by_decile, by_repeats, by_tenth
 from cdp.scoring.model import ModelName
-from cdp.scoring.value import Fitted
+from cdp.scoring.value import Fitted, Forecast
 
 EIGHTY_PERCENT: Final = 1.2816  # standard deviations on either side of the mean
 
@@ -101,24 +102,31 @@ def describe_fitted(fitted: Fitted) -> tuple[FittedModel, FittedModel]:
     return orders, describe("GAMMA_GAMMA", PARAMETER_NAMES, fitted.spend.fit, [0.0, 1.0, 0.0])
 
 
-def total_orders(orders: OrderForecast) -> Total:
+def total_orders(fitted: Fitted, histories: Histories, forecast: Forecast, terms: Terms) -> Total:
     """Sum of the order days, and the chance that is in it.
 
-    Customers vary each by themselves, the parameters' errors move all of them the same way.
+    Customers vary each by themselves; the errors of the parameters move them all the same way, and
+    how far a sample of them tells.
     """
-    expected = float(orders.expected.sum())
-    by_chance = float((orders.squared - orders.expected**2).sum())
-    by_parameters = float((orders.expected * np.sqrt(orders.log_variance)).sum()) ** 2
-    half = EIGHTY_PERCENT * float(np.sqrt(by_chance + by_parameters))
+    count, orders = forecast.patterns.count, forecast.orders
+    sample = group(histories.every(max(len(histories) // SAMPLE, 1)))
+
+    def total(parameters: Floats) -> float:
+        future = fitted.model.future(parameters, sample, float(terms.horizon_days))
+        return float(sample.count @ future.mean())
+
+    expected = float(count @ orders.expected)
+    variance = float(count @ orders.variance) + expected**2 * log_variance(fitted.orders, total)
+    half = EIGHTY_PERCENT * float(np.sqrt(variance))
     return Total(expected, max(expected - half, 0.0), expected + half)
 
 
 def calibration(backtest: Backtest, name: ModelName) -> Calibration:
     """Of one model, over all origins."""
     forecasts, pasts = backtest.forecasts[name], backtest.pasts
-    expected = np.concatenate([forecast.orders.expected for forecast in forecasts])
+    expected = np.concatenate([forecast.expected_orders for forecast in forecasts])
     spend = np.concatenate([forecast.spend.expected for forecast in forecasts])
-    ordering = np.concatenate([1.0 - forecast.orders.none for forecast in forecasts])
+    ordering = np.concatenate([1.0 - forecast.no_order for forecast in forecasts])
     orders = np.concatenate([past.orders for past in pasts])
     repeats = np.concatenate([past.histories.repeats for past in pasts])
     return Calibration(

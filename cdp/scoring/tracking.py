@@ -17,6 +17,7 @@ from cdp.scoring.model import OrderModel
 
 PERIOD_DAYS: Final = 28
 RECENT_PERIODS: Final = 3  # a season
+AGES: Final = 128  # at which the repeats of newcomers are reckoned
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,15 +62,16 @@ def recent_excess(periods: tuple[Period, ...]) -> float | None:
 
 def _repeats_by_age(model: OrderModel, fit: Fit, days: int) -> Floats:
     """Expected repeats of a new customer on each day after the first order day (index 0: none)."""
-    newcomers = _newcomers(days - 1)
-    ages = np.arange(1.0, days)
-    so_far = model.future(fit.parameters, newcomers, ages).mean()
-    return np.diff(so_far, prepend=(0.0, 0.0))
+    ages = np.unique(np.geomspace(1, days, AGES).round())
+    so_far = model.future(fit.parameters, _newcomers(len(ages)), ages).mean()
+    # They rise smoothly: between the ages that were reckoned they are taken as a line.
+    by_day = np.interp(np.arange(days), np.append(0.0, ages), np.append(0.0, so_far))
+    return np.diff(by_day, prepend=0.0)
 
 
 def _newcomers(count: int) -> Patterns:
     none = np.zeros(count, dtype=np.int64)
-    return Patterns(none, none, none, np.ones(count), np.arange(count))
+    return Patterns(none, none, none, none, np.ones(count), np.arange(count))
 
 
 def _expected(joined: Integers, by_age: Floats) -> Floats:

@@ -1,5 +1,6 @@
 """The models of value together: fit them to histories, and forecast each customer."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,11 +15,12 @@ from cdp.scoring.forecast import (
     forecast_spend,
 )
 from cdp.scoring.gamma_gamma import SpendFit, fit_spend
-from cdp.scoring.histories import Floats, Histories, Integers, group
+from cdp.scoring.histories import Floats, Histories, Integers, Patterns, group
 from cdp.scoring.intervals import Levels
 from cdp.scoring.maximise import Fit
 from cdp.scoring.model import OrderModel, fit_orders
 from cdp.scoring.pareto import PARETO_NBD
+from cdp.scoring.sums import Sums
 
 MODELS: tuple[OrderModel, ...] = (MBG_NBD, PARETO_NBD, BG_NBD)
 """Those that are tried; the first is the default."""
@@ -35,10 +37,21 @@ class Fitted:
 
 @dataclass(frozen=True, slots=True)
 class Forecast:
-    """Orders and spend within a horizon, one element per customer."""
+    """What is to come within a horizon: order days by pattern, spend by customer."""
 
+    patterns: Patterns
     orders: OrderForecast
     spend: SpendForecast
+
+    @property
+    def expected_orders(self) -> Floats:
+        """One element per customer."""
+        return self.orders.expected[self.patterns.of_customer]
+
+    @property
+    def no_order(self) -> Floats:
+        """The probability of not one, one element per customer."""
+        return self.orders.none[self.patterns.of_customer]
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,30 +80,33 @@ def fit_value(model: OrderModel, histories: Histories) -> Fitted:
     return Fitted(model, fit_orders(model, histories, group(histories)), fit_spend(histories))
 
 
-def forecast_value(fitted: Fitted, histories: Histories, terms: Terms) -> Forecast:
+def forecast_value(
+    fitted: Fitted, histories: Histories, terms: Terms, levels: Sequence[float]
+) -> Forecast:
     """Forecast customers, who need not be those that the models were fitted to."""
-    patterns = group(histories)
-    by_pattern = forecast_orders(fitted.model, fitted.orders, fitted.spend.model, patterns, terms)
-    orders = by_pattern.of_customers(patterns)
-    return Forecast(orders, forecast_spend(orders, fitted.spend, histories))
+    patterns, spend = group(histories), fitted.spend.model
+    future = fitted.model.future(fitted.orders.parameters, patterns, float(terms.horizon_days))
+    sums = Sums(spend, patterns.priced, levels)
+    orders = forecast_orders(future, sums, patterns, terms)
+    return Forecast(patterns, orders, forecast_spend(orders, sums, spend, histories, patterns))
 
 
 def scores(forecast: Forecast, histories: Histories, terms: Terms, levels: Levels) -> Scores:
-    """What is stored of each customer, of a forecast under the same terms."""
-    orders, spend = forecast.orders, forecast.spend
+    """What is stored of each customer, of a forecast under the same terms and levels."""
+    of, orders, spend = forecast.patterns.of_customer, forecast.orders, forecast.spend
     # Discount and margin leave the same share of every outcome as they leave of the mean.
-    share = terms.margin * np.divide(
-        orders.worth, orders.expected, out=np.ones_like(orders.worth), where=orders.expected > 0
-    )
+    kept = np.ones(len(orders.expected))
+    np.divide(orders.worth, orders.expected, out=kept, where=orders.expected > 0)
+    share = (terms.margin * kept)[of]
     predicted = spend.expected * share
     return Scores(
         customer=histories.customer,
-        alive=orders.alive,
-        expected_orders=orders.expected,
-        no_order=orders.none,
+        alive=orders.alive[of],
+        expected_orders=orders.expected[of],
+        no_order=orders.none[of],
         predicted=predicted,
-        low=spend.quantile(levels.lower) * share,
-        high=spend.quantile(levels.upper) * share,
-        next_order_days=orders.median_wait,
+        low=spend.quantiles[levels.lower] * share,
+        high=spend.quantiles[levels.upper] * share,
+        next_order_days=orders.median_wait[of],
         rank=rankdata(-predicted, method="min").astype(np.int64),
     )
