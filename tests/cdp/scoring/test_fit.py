@@ -32,7 +32,7 @@ def test_parameters_of_a_made_up_world_are_found_within_their_errors(
     assert all(fit.is_identified)
 
 
-@pytest.mark.parametrize("model", MODELS, ids=lambda model: model.name)
+@pytest.mark.parametrize("model", [MBG_NBD, pytest.param(PARETO_NBD, marks=pytest.mark.prove)])
 def test_a_sample_leads_to_the_optimum_of_the_whole(model: OrderModel) -> None:
     histories = summarise(simulate(World(), ages(2 * SAMPLE), horizon=0, seed=3), 899)
     patterns = group(histories)
