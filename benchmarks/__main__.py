@@ -13,6 +13,7 @@ from benchmarks.ground import Ground, open_ground
 from benchmarks.ingest import ingest
 from benchmarks.memory import memory
 from benchmarks.reads import reads
+from benchmarks.scoring import scoring
 from cdp.errors import CdpError
 
 Benchmark: TypeAlias = Callable[[Ground, float], Iterator[Figure]]
@@ -22,6 +23,7 @@ BENCHMARKS: Final[Mapping[str, Benchmark]] = {
     "memory": memory,
     "demo": demo,
     "reads": reads,
+    "scoring": scoring,
 }
 
 

@@ -41,6 +41,8 @@ EXPECTED = {
     "memory": {"import_250k_peak_memory", "import_1m_peak_memory", "import_memory_growth"},
     "demo": {"demo_first", "demo_again", "demo_precision", "demo_recall"},
     "reads": {"statements_per_read", "read_customer_rate", "read_customers_share_of_sql"},
+    "scoring": {"scoring_mbg_wall", "scoring_mbg_processor", "scoring_pareto_processor",
+                "scoring_mbg_discounted_processor", "scoring_with_report_processor"},
 }  # fmt: skip
 
 

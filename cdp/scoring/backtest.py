@@ -18,7 +18,7 @@ from cdp.scoring.value import MODELS, Forecast, fit_value, forecast_value
 ORIGIN_SHIFTS: Final = (1.0, 1.25, 1.5)
 """How many horizons before the end the trials begin; their horizons overlap, their pasts differ."""
 LEAST_PAST: Final = 1 / 4  # of the whole history that is known at an origin
-LEAST_CUSTOMERS: Final = 100  # at an origin: of fewer, four parameters learn nothing
+LEAST_CUSTOMERS: Final = 100  # with a spend, at an origin: fewer do not tell four parameters
 LEAST_RETURNED: Final = 20
 MOST_CUSTOMERS: Final = 20_000
 """That take part: the error of their mean is far below the differences that matter."""
@@ -112,10 +112,13 @@ def _pasts(order_days: OrderDays, as_of: int, horizon_days: int) -> Iterator[Pas
         origin = as_of - round(shift * days)
         past = _past(seen, origin, days)
         has_past = length - round(shift * days) >= length * LEAST_PAST
-        returned = int((past.histories.repeats > 0).sum())
-        enough = len(past.histories) >= LEAST_CUSTOMERS and returned >= LEAST_RETURNED
-        if has_past and enough and days > 0:
+        if days and has_past and _is_enough(past.histories):
             yield past
+
+
+def _is_enough(histories: Histories) -> bool:
+    spenders, returned = (histories.spend > 0).sum(), (histories.repeats > 0).sum()
+    return bool(spenders >= LEAST_CUSTOMERS and returned >= LEAST_RETURNED)
 
 
 def _past(order_days: OrderDays, origin: int, days: int) -> Past:

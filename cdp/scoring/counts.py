@@ -17,8 +17,6 @@ NEGLIGIBLE: Final = 1e-9  # orders that the counts left out would add
 LEAST_ROWS: Final = 64  # at once, however far they reach: a step costs as much for one
 MOST_ORDERS: Final = 1 << 15  # one a day for ninety years; what is beyond is left out
 LEAST_LOG: Final = -690.0  # below, the chance of no order is no longer a floating-point number
-
-
 REACH_DEVIATIONS: Final = 7.0  # above the mean, where the search for the bound begins
 REACH_STEPS: Final = 3
 
@@ -102,14 +100,16 @@ class Visitor(Protocol):
 def visit(counts: Counts, visitors: Sequence[Visitor], kinds: Integers) -> None:
     """Show all tails to the visitors, rows of one kind and about the same reach at a time.
 
-    Rows whose tail is not negligible where the guess ends are done again with twice as many counts.
+    So no short row waits for a long one, and what a visitor prepares for the first rows of a kind
+    serves the others. Rows whose tail is not negligible where the guess ends are done again with
+    twice as many counts.
     """
     guess = np.clip(np.ceil(counts.reach()), 1, MOST_ORDERS).astype(np.int64)
     rows = np.arange(len(guess))
     while len(rows):
         again = [rows[:0]]
-        for block in _blocks(rows[np.lexsort((guess[rows], kinds[rows]))], guess, kinds):
-            tails = counts.tails(block, int(guess[block].max()))
+        for block in _blocks(rows[np.lexsort((-guess[rows], kinds[rows]))], guess, kinds):
+            tails = counts.tails(block, int(guess[block[0]]))
             # A tail that falls at least geometrically sums to less than its first times its start.
             is_done = (tails[-1] * len(tails) <= NEGLIGIBLE) | (len(tails) >= MOST_ORDERS)
             if not is_done.all():
@@ -123,13 +123,12 @@ def visit(counts: Counts, visitors: Sequence[Visitor], kinds: Integers) -> None:
 
 
 def _blocks(order: Integers, guess: Integers, kinds: Integers) -> Iterator[Integers]:
-    """Runs of rows of one kind and about the same guess, so that no short one waits for a long."""
+    """Runs of rows of one kind and about the same guess, the longest of a kind first."""
     ends = np.append(np.flatnonzero(np.diff(kinds[order])) + 1, len(order))
     start = 0
     for end_of_kind in ends.tolist():
         while start < end_of_kind:
             end = min(start + max(BLOCK // int(guess[order[start]]), LEAST_ROWS), end_of_kind)
-            end = min(start + max(BLOCK // int(guess[order[end - 1]]), LEAST_ROWS), end)
             yield order[start:end]
             start = end
 

@@ -7,6 +7,7 @@ from cdp.scoring.histories import Histories
 
 LEAST_CUSTOMERS: Final = 500
 LEAST_DAYS: Final = 180
+LEAST_SPENDERS: Final = 100
 LEAST_REGULARS: Final = 20
 REGULAR_DAYS: Final = 3
 """Klaviyo asks for as many customers and days, and for some with three orders or more (help centre,
@@ -26,10 +27,12 @@ class Shortfall:
 def shortfalls(histories: Histories) -> tuple[Shortfall, ...]:
     """What is missing for a forecast; empty where nothing is."""
     days = int(histories.age.max(initial=0))
+    spenders = int((histories.spend > 0).sum())
     regulars = int((histories.repeats + 1 >= REGULAR_DAYS).sum())
     asked = (
         ("TOO_FEW_CUSTOMERS", "customers with an order", len(histories), LEAST_CUSTOMERS),
         ("TOO_SHORT_HISTORY", "days since the first order", days, LEAST_DAYS),
+        ("TOO_FEW_PRICES", "customers with a priced order", spenders, LEAST_SPENDERS),
         ("TOO_FEW_REGULARS", "customers with three order days", regulars, LEAST_REGULARS),
     )
     return tuple(

@@ -21,10 +21,14 @@ EIGHTY_PERCENT: Final = 1.2816  # standard deviations on either side of the mean
 
 @dataclass(frozen=True, slots=True)
 class Parameter:
-    """A fitted parameter. `low` and `high` bound it at 80 %; null where it is not identified."""
+    """A fitted parameter. `low` and `high` bound it at 80 %; null where it is not identified.
+
+    The errors are normal on the logarithm of what was fitted (of q - 1 for q), and so the bounds.
+    """
 
     name: str
     value: float
+    standard_error: float | None
     low: float | None
     high: float | None
     is_identified: bool
@@ -80,12 +84,13 @@ class Bounds:
 
 def describe(name: str, names: Sequence[str], fit: Fit, offsets: Sequence[float]) -> FittedModel:
     """A fit as it is told; an offset is what a parameter is beyond the one that was fitted."""
-    errors = EIGHTY_PERCENT * fit.log_errors
+    absolute, errors = fit.parameters * fit.log_errors, EIGHTY_PERCENT * fit.log_errors
     low, high = fit.parameters * np.exp(-errors), fit.parameters * np.exp(errors)
     parameters = tuple(
         Parameter(
             name=parameter,
             value=float(fit.parameters[at]) + offset,
+            standard_error=float(absolute[at]) if fit.is_identified[at] else None,
             low=float(low[at]) + offset if fit.is_identified[at] else None,
             high=float(high[at]) + offset if fit.is_identified[at] else None,
             is_identified=fit.is_identified[at],

@@ -20,6 +20,7 @@ from cdp.scoring.histories import Floats, Integers
 GRID: Final = 64  # amounts; between them the sum is taken as log-normal
 BEYOND: Final = 4.0  # standard deviations of one day's and of the longest sum's logarithm
 NEARLY_NORMAL: Final = 30.0  # shape of a gamma variable whose logarithm may pass for normal
+EXACT_DEVIATIONS: Final = 7.0  # from the mean logarithm, beyond which nothing is left
 FEW_DAYS: Final = 8  # priced days up to which each number has a table of its own
 RATIO: Final = 1.25  # of priced days that share one, beyond: their own spread hardly matters then
 TINY: Final = 1e-12
@@ -58,7 +59,7 @@ class Sums:
     def _table(self, kind: int, most: int) -> "_Table":
         known = self._tables.get(kind)
         if known is None or known.reached.shape[1] < most:
-            known = self._tables[kind] = _tabulate(self._spend, _days(kind), 2 * most)
+            known = self._tables[kind] = _tabulate(self._spend, _days(kind), most)
         return known
 
 
@@ -103,11 +104,12 @@ def _tabulate(spend: GammaGamma, days: float, most: int) -> _Table:
     own = spend.q + spend.p * days
     mean, deviation = digamma(shape), np.sqrt(polygamma(1, shape) + polygamma(1, own))
     amounts = np.linspace(mean[0] - BEYOND * deviation[0], mean[-1] + BEYOND * deviation[-1], GRID)
+    deviations = (amounts[:, np.newaxis] - mean) / deviation
+    reached = ndtr(deviations)
     is_normal = (shape >= NEARLY_NORMAL) & (own >= NEARLY_NORMAL)
-    reached = np.empty((GRID, most))
-    reached[:, is_normal] = ndtr((amounts[:, np.newaxis] - mean[is_normal]) / deviation[is_normal])
-    share = expit(amounts - digamma(own))[:, np.newaxis]
-    reached[:, ~is_normal] = betainc(shape[~is_normal], own, share)
+    row, column = np.nonzero((np.abs(deviations) < EXACT_DEVIATIONS) & ~is_normal)
+    share = expit(amounts - digamma(own))
+    reached[row, column] = betainc(shape[column], own, share[row])
     return _Table(amounts, reached)
 
 

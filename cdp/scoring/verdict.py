@@ -73,6 +73,10 @@ def reasons_of_backtest(backtest: Backtest, name: ModelName, horizon_days: int) 
             f"Backtests reached {tried} days ahead, the forecast reaches {horizon_days}:"
             " no season that takes longer was ever held against it.",
         )
+    for trial in trials:
+        if trial.orders.bias is None:
+            message = f"After {trial.origin} nobody ordered for {tried} days."
+            yield Reason(Verdict.DO_NOT_USE, "NOTHING_CAME", message)
     error = _error(trials)
     naive, naive_error = min(
         ((rule, _error(backtest.of(rule))) for rule in Naive), key=lambda pair: pair[1]

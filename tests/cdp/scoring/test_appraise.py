@@ -129,6 +129,15 @@ def test_scores_are_sensible_for_every_customer() -> None:
     assert (scores.next_order_days[has_date] <= 365).all()
 
 
+def test_a_shop_that_closed_is_not_to_be_forecast() -> None:
+    days = made_up(900)
+    closed = days.until(LAST.toordinal() - 400)
+    told = appraise(closed, LAST, Terms(horizon_days=200))
+    assert told.report is not None
+    assert told.report.verdict is Verdict.DO_NOT_USE
+    assert "NOTHING_CAME" in {reason.code for reason in told.report.reasons}
+
+
 def test_order_days_after_the_moment_change_nothing() -> None:
     days, moment = made_up(900), date(2025, 1, 1)
     known = days.until(moment.toordinal())
@@ -143,6 +152,7 @@ def test_order_days_after_the_moment_change_nothing() -> None:
         (made_up(900, oldest=170), "TOO_SHORT_HISTORY"),
         (made_up(900, World(rates=(0.5, 20_000.0))), "TOO_FEW_REGULARS"),
         (made_up(900).until(0), "TOO_FEW_CUSTOMERS"),
+        (replace(made_up(900), spend=np.full(len(made_up(900).day), np.nan)), "TOO_FEW_PRICES"),
     ],
 )
 def test_below_the_gate_there_is_a_reason_in_place_of_a_score(days: OrderDays, code: str) -> None:
@@ -205,13 +215,13 @@ def test_lower_bound_alone_moves_where_only_it_was_missed() -> None:
     assert levels.upper == 0.9
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", [2, 3, 5])
 def test_odd_shops_are_forecast_without_a_word_from_the_floats(seed: int) -> None:
     require_sense(seed)
 
 
 @pytest.mark.prove
-@pytest.mark.parametrize("seed", range(3, 120))
+@pytest.mark.parametrize("seed", range(120))
 def test_many_odd_shops_are_forecast_without_a_word_from_the_floats(seed: int) -> None:
     require_sense(seed)
 
