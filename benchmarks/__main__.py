@@ -14,6 +14,7 @@ from benchmarks.ingest import ingest
 from benchmarks.memory import memory
 from benchmarks.reads import reads
 from benchmarks.scoring import scoring
+from benchmarks.segments import segments
 from cdp.errors import CdpError
 
 Benchmark: TypeAlias = Callable[[Ground, float], Iterator[Figure]]
@@ -24,6 +25,7 @@ BENCHMARKS: Final[Mapping[str, Benchmark]] = {
     "demo": demo,
     "reads": reads,
     "scoring": scoring,
+    "segments": segments,
 }
 
 

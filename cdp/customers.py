@@ -1,6 +1,6 @@
 """The customers' rows: locked, folded anew from profiles and days, and written."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from datetime import date
 from functools import cache
 from typing import Final, TypeAlias
@@ -24,10 +24,24 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from cdp.activity import customer_activity
+from cdp.database import by_index
+from cdp.database import driver as driver_of
 from cdp.errors import CdpError
 from cdp.facts import customer_facts, days_of, order_day, purchase_days
-from cdp.survivorship import attributes_of
-from cdp.tables import FACT_COLUMNS, customer, purchase_day, sales_order, source_profile
+from cdp.loyalty.carried import post_entries
+from cdp.loyalty.fold import refresh_loyalty
+from cdp.loyalty.orders import post_orders
+from cdp.survivorship import attributes_alone, attributes_of
+from cdp.tables import (
+    ACTIVITY_COLUMNS,
+    FACT_COLUMNS,
+    customer,
+    loyalty_entry,
+    purchase_day,
+    sales_order,
+    source_profile,
+)
 from cdp.values import CustomerId, ProfileId
 from cdp.workspace import Workspace
 
@@ -88,6 +102,12 @@ def _fold_attributes() -> Insert:
 
 
 @cache
+def _add_alone() -> Insert:
+    rows = attributes_alone(_given())
+    return insert(customer).from_select([column.name for column in rows.selected_columns], rows)
+
+
+@cache
 def _fold_facts() -> Update:
     given = _given()
     facts = customer_facts(given, days_of(given).cte("days")).subquery("facts")
@@ -99,6 +119,16 @@ def _fold_facts() -> Update:
     )
 
 
+@cache
+def _fold_activity(workspace: Workspace) -> Update:
+    activity = customer_activity(_given(), workspace, func.now()).subquery("activity")
+    return (
+        update(customer)
+        .where(customer.c.id == activity.c.id)
+        .values({fact.name: activity.c[fact.name] for fact in ACTIVITY_COLUMNS})
+    )
+
+
 async def refresh_days(
     connection: AsyncConnection, days: Collection[ProfileDay], workspace: Workspace
 ) -> None:
@@ -106,8 +136,10 @@ async def refresh_days(
     if not days:
         return
     given = {"profiles": [profile for profile, _ in days], "dates": [on for _, on in days]}
-    await connection.execute(_forget_days(), given)
-    await connection.execute(_fold_days(workspace), given)
+    async with by_index(await driver_of(connection)):
+        await connection.execute(_forget_days(), given)
+        await connection.execute(_fold_days(workspace), given)
+    await post_orders(connection, days, workspace)
 
 
 async def lock_customers(
@@ -120,13 +152,16 @@ async def lock_customers(
     Two writers cannot miss each other's order: the second waits here, and reads after the first.
     """
     for _ in range(MAX_LOCK_ROUNDS):
-        before = await customers_of(connection, profiles)
-        await connection.exec_driver_sql(
-            "SELECT id FROM customer WHERE id = ANY($1::bigint[]) ORDER BY id FOR UPDATE",
-            (sorted(before.union(also)),),
-        )
-        if await customers_of(connection, profiles) == before:
-            return before
+        # A round that is lost gives its locks back: more of them would not be in id order.
+        async with connection.begin_nested() as round_:
+            before = await customers_of(connection, profiles)
+            await connection.exec_driver_sql(
+                "SELECT id FROM customer WHERE id = ANY($1::bigint[]) ORDER BY id FOR UPDATE",
+                (sorted(before.union(also)),),
+            )
+            if await customers_of(connection, profiles) == before:
+                return before
+            await round_.rollback()
     raise CdpError(
         "BUSY",
         f"The customers of {len(profiles)} source profiles changed {MAX_LOCK_ROUNDS} times.",
@@ -153,34 +188,48 @@ async def refresh_attributes(
     """Fold the given customers' profiles anew; a customer that has none any more goes."""
     if not customers:
         return
-    given = {"ids": list(customers)}
-    await _walk_indexes(connection, only=True)
-    await connection.execute(_forget_customers(), given)
-    await connection.execute(_fold_attributes(), given)
-    await _walk_indexes(connection, only=False)
+    given = {"ids": sorted(customers)}
+    async with by_index(await driver_of(connection)):
+        await connection.execute(_forget_customers(), given)
+        await connection.execute(_fold_attributes(), given)
+
+
+async def add_alone(connection: AsyncConnection, customers: Collection[CustomerId]) -> None:
+    """Store customers who are new and have one live profile each, their own; without any fact."""
+    if not customers:
+        return
+    async with by_index(await driver_of(connection)):
+        await connection.execute(_add_alone(), {"ids": sorted(customers)})
 
 
 async def refresh_facts(connection: AsyncConnection, customers: Collection[CustomerId]) -> None:
     """Fold the given customers' days anew, into rows that are there already."""
     if not customers:
         return
-    await _walk_indexes(connection, only=True)
-    await connection.execute(_fold_facts(), {"ids": list(customers)})
-    await _walk_indexes(connection, only=False)
+    async with by_index(await driver_of(connection)):
+        await connection.execute(_fold_facts(), {"ids": sorted(customers)})
+        await refresh_loyalty(connection, customers)
 
 
-async def _walk_indexes(connection: AsyncConnection, *, only: bool) -> None:
-    """Have the planner go from the given ids by index alone, join by join, or as it likes again.
+async def refresh_activity(
+    connection: AsyncConnection, customers: Collection[CustomerId], workspace: Workspace
+) -> None:
+    """Fold what the given customers do beside buying anew, into rows that are there already."""
+    if not customers:
+        return
+    async with by_index(await driver_of(connection)):
+        await connection.execute(_fold_activity(workspace), {"ids": sorted(customers)})
 
-    A young table has no statistics, and a plan that reads it whole for every customer is a
-    thousand times slower than the index walk that is right for a batch at any size.
-    """
-    way, together = ("off", "1") if only else ("on", "8")
-    await connection.exec_driver_sql(
-        "SELECT set_config('enable_seqscan', $1, true), set_config('enable_hashjoin', $1, true),"
-        " set_config('enable_mergejoin', $1, true), set_config('join_collapse_limit', $2, true)",
-        (way, together),
+
+async def _told_of(connection: AsyncConnection, customers: Sequence[CustomerId]) -> list[ProfileId]:
+    """The source profiles of the given customers of whom a source's own programme tells."""
+    rows = await connection.execute(
+        select(loyalty_entry.c.source_profile_id)
+        .join(source_profile, source_profile.c.id == loyalty_entry.c.source_profile_id)
+        .where(source_profile.c.customer_id.between(customers[0], customers[-1]))
+        .distinct()
     )
+    return [ProfileId(row[0]) for row in rows]
 
 
 async def rebuild(connection: AsyncConnection, workspace: Workspace) -> int:
@@ -210,5 +259,7 @@ async def rebuild(connection: AsyncConnection, workspace: Workspace) -> int:
         )
         await refresh_days(connection, [(row[0], row[1]) for row in days], workspace)
         await refresh_attributes(connection, customers)
+        await post_entries(connection, await _told_of(connection, customers))
         await refresh_facts(connection, customers)
+        await refresh_activity(connection, customers, workspace)
         first, count = customers[-1], count + len(customers)

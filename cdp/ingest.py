@@ -13,9 +13,12 @@ from typing import Any, Final
 import msgspec
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from cdp.activity import ACTIVITY_STREAMS
 from cdp.customers import (
+    add_alone,
     customers_of,
     lock_customers,
+    refresh_activity,
     refresh_attributes,
     refresh_days,
     refresh_facts,
@@ -23,9 +26,13 @@ from cdp.customers import (
 from cdp.database import driver as driver_of
 from cdp.delivery import Batch, Checkpoint, Deleted, Received, Refused, digest
 from cdp.errors import Fenced, NotFound
+from cdp.identity.evidence import CONTACT
 from cdp.identity.people import Claims, contact_identifiers
+from cdp.identity.rules import read_rules
+from cdp.loyalty.carried import post_entries
+from cdp.loyalty.fold import refresh_loyalty
+from cdp.loyalty.orders import days_of_new_members
 from cdp.profiles import (
-    CONTACT,
     CUSTOMERS,
     STORED_COLUMNS,
     Origin,
@@ -37,7 +44,7 @@ from cdp.profiles import (
 from cdp.records import STREAMS, ExchangeRateRecord, OrderRecord, line_names
 from cdp.rows import EMBEDDED_LINE_COLUMNS, columns_of, embedded_line_row, order_status, row_of
 from cdp.tables import PERSON_TABLES, STREAM_TABLES, order_line
-from cdp.touched import COMPARED_COLUMNS, Touched, adopt_waiting
+from cdp.touched import BELONGING_STREAMS, COMPARED_COLUMNS, Touched, adopt_waiting
 from cdp.values import ProfileId, SourceId
 from cdp.versions import Changes, Driver, Version, compare, copy_rows, keep_old, version_of
 from cdp.workspace import Workspace, take_turn
@@ -150,7 +157,8 @@ async def _origin(driver: Driver, source_id: SourceId, workspace: Workspace) -> 
     )
     if row is None:
         raise NotFound(f"There is no source {source_id}.", todo="Add it with cdp source add.")
-    return Origin(source_id, row["name"], workspace.region, row["now"])
+    rules = await read_rules(driver)
+    return Origin(source_id, row["name"], workspace.region, row["now"], rules)
 
 
 async def _bury(
@@ -223,21 +231,26 @@ class _Writer:
 
     async def _write_stream(self, stream: str, changes: Changes, people: People) -> None:
         origin = self._origin
-        await keep_old(self._driver, origin.source_id, stream, changes, origin.learned_at)
+        await keep_old(self._driver, origin.source_id, stream, changes)
         current = changes.current
         if stream == "order_lines":
             await self._drop_lines("key", [version.key for version in current])
-        rows = [row_of(origin.source_id, stream, one, origin.learned_at) for one in current]
+        rows = [row_of(origin.source_id, stream, one) for one in current]
         columns = columns_of(stream)
         if stream in PERSON_STREAMS:
             owners = await self._owners(current, people)
             columns = (*columns, "source_profile_id")
             rows = [(*row, owner) for row, owner in zip(rows, owners, strict=True)]
+            self._touched.add_named(stream, changes, owners, origin.learned_at)
             if stream == "orders":
                 self._touched.add_orders(changes, owners)
+            if stream in ACTIVITY_STREAMS:
+                self._touched.add_activity(changes, owners)
+            if stream in BELONGING_STREAMS:
+                self._touched.add_people(changes, owners)
         await copy_rows(self._driver, STREAM_TABLES[stream], columns, rows)
         if stream == "orders":
-            await self._write_lines(current)
+            await self._write_lines(changes)
 
     async def _owners(
         self, versions: Sequence[Version], people: People
@@ -259,11 +272,11 @@ class _Writer:
         said = contact_identifiers(record, self._origin.region)
         return people.owners[CONTACT, contact_key(said[0])] if said else None
 
-    async def _write_lines(self, orders: Sequence[Version]) -> None:
+    async def _write_lines(self, changes: Changes) -> None:
         """The lines that stand inside orders take the place of those of the versions before."""
         lines: dict[str, tuple[Any, ...]] = {}
         telling = []
-        for version in orders:
+        for version in changes.current:
             if isinstance(version.record, OrderRecord):
                 status, is_known = order_status(version.record.status)
                 if not is_known:
@@ -272,11 +285,11 @@ class _Writer:
                     telling.append(version.key)
                     names = line_names(version.record.lines)
                     for name, line in zip(names, version.record.lines, strict=True):
-                        row = embedded_line_row(
-                            self._origin.source_id, version.key, name, line, self._origin.learned_at
-                        )
+                        row = embedded_line_row(self._origin.source_id, version.key, name, line)
                         lines[row[1]] = row
-        await self._drop_lines("order_key", telling)
+        # An order that is seen for the first time has no version before.
+        known = {version.key for version, _ in changes.changed}
+        await self._drop_lines("order_key", [key for key in telling if key in known])
         for key in await self._own_lines(telling):
             lines.pop(key, None)
         await copy_rows(self._driver, order_line, EMBEDDED_LINE_COLUMNS, list(lines.values()))
@@ -286,8 +299,9 @@ class _Writer:
         if not orders:
             return ()
         rows = await self._driver.fetch(
-            "SELECT t.key FROM unnest($2::text[]) AS k(key) JOIN order_line t"
-            " ON t.source_id = $1 AND t.order_key = k.key AND t.digest <> ''",
+            "SELECT t.key FROM unnest($2::text[]) AS k(key) CROSS JOIN LATERAL (SELECT key"
+            " FROM order_line WHERE source_id = $1 AND order_key = k.key AND digest <> ''"
+            " OFFSET 0) t",
             self._origin.source_id,
             list(orders),
         )
@@ -297,8 +311,10 @@ class _Writer:
         """Lines known only through a former version of their order."""
         if keys:
             await self._driver.execute(
-                f"DELETE FROM order_line t USING unnest($2::text[]) AS k(key)"  # noqa: S608  # names are our own constants
-                f" WHERE t.source_id = $1 AND t.{column} = k.key AND t.digest = ''",
+                "DELETE FROM order_line WHERE ctid = ANY (ARRAY(SELECT t.ctid"  # noqa: S608  # names are our own constants
+                " FROM unnest($2::text[]) AS k(key) CROSS JOIN LATERAL"
+                " (SELECT ctid FROM order_line"
+                f" WHERE source_id = $1 AND {column} = k.key AND digest = '' OFFSET 0) t))",
                 self._origin.source_id,
                 list(keys),
             )
@@ -306,15 +322,28 @@ class _Writer:
     async def _fold(self, people: People) -> None:
         """Facts of whoever was touched, with their customers locked before anything is read."""
         days = self._touched.days
+        days |= await days_of_new_members(self._connection, people.touched - people.fresh)
         # Profiles that came with this batch have no days yet but those counted here, and a
         # customer of theirs alone is not there yet for others to change.
         stored = people.touched - people.fresh | people.moved
-        profiles = {profile_id for profile_id, _ in days}
-        described = people.customers | people.left_customers
-        locked = await lock_customers(self._connection, profiles | stored, described)
+        buying, active = {profile_id for profile_id, _ in days}, self._touched.active
+        belonging = self._touched.profiles
+        told = buying | belonging
+        described = (people.customers | people.left_customers) - people.alone
+        locked = await lock_customers(self._connection, told | active | stored, described)
+        # Nobody has resolved them, so they may have changed their customer until it was locked.
+        described |= await customers_of(self._connection, people.deleted)
+        await add_alone(self._connection, people.alone)
         await refresh_attributes(self._connection, described)
         await refresh_days(self._connection, days, self._workspace)
+        await post_entries(self._connection, belonging)
         counted = locked
-        if stored:
-            counted = await customers_of(self._connection, profiles | people.moved)
+        if stored or active:
+            counted = await customers_of(self._connection, told | people.moved)
         await refresh_facts(self._connection, counted | people.left_customers)
+        engaged = await customers_of(self._connection, active | people.moved)
+        await refresh_activity(self._connection, engaged | people.left_customers, self._workspace)
+        await refresh_loyalty(
+            self._connection, (described | people.alone) - counted - people.left_customers
+        )
+        await self._touched.note(people.customers | people.left_customers | counted | engaged)

@@ -3,7 +3,7 @@
 import hashlib
 import secrets
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import Enum
 from typing import Final
@@ -19,6 +19,9 @@ KEY_PREFIX: Final = "cdp_"  # lets a scanner for leaked secrets know one
 KEY_BYTES: Final = 32
 MASKING_PEPPER: Final = "masking_pepper"
 """The row of `workspace` with the secret of the hashes that masked roles see in place of keys."""
+
+WITHOUT_KEY: Final = "local"
+"""The name of whoever needs no key: a person at the machine itself."""
 
 MAX_KEY_CHARACTERS: Final = 256  # a longer one is nobody's and not worth hashing
 MAX_NAME_CHARACTERS: Final = 200
@@ -39,16 +42,20 @@ class Role(Enum):
 class Viewer:
     """Who asks, what is shown, and how much at once.
 
-    `may_read_everything` goes beyond customers and segments: sources, syncs, reviews. `most_first`
-    bounds a page, `most_cost` one operation; a role that does not read has 0.
+    `may_read_everything` goes beyond customers and segments: sources, syncs, reviews.
+    `may_decide`: merges, splits, and all else that a steward changes. `most_first` bounds a page,
+    `most_cost` one operation; a role that does not read has 0. `name` is that of the key: what the
+    viewer changes is kept under it.
     """
 
     role: Role
     may_read_customers: bool
     may_read_everything: bool
     may_see_personal: bool
+    may_decide: bool
     most_first: int
     most_cost: int
+    name: str = WITHOUT_KEY
 
     @property
     def is_masked(self) -> bool:
@@ -64,6 +71,7 @@ VIEWERS: Final[Mapping[Role, Viewer]] = {
             may_read_customers=True,
             may_read_everything=False,
             may_see_personal=False,
+            may_decide=False,
             most_first=100,
             most_cost=1_000,
         ),
@@ -72,6 +80,7 @@ VIEWERS: Final[Mapping[Role, Viewer]] = {
             may_read_customers=True,
             may_read_everything=True,
             may_see_personal=False,
+            may_decide=False,
             most_first=1_000,
             most_cost=10_000,
         ),
@@ -80,6 +89,7 @@ VIEWERS: Final[Mapping[Role, Viewer]] = {
             may_read_customers=True,
             may_read_everything=True,
             may_see_personal=True,
+            may_decide=True,
             most_first=250,
             most_cost=5_000,
         ),
@@ -88,6 +98,7 @@ VIEWERS: Final[Mapping[Role, Viewer]] = {
             may_read_customers=False,
             may_read_everything=False,
             may_see_personal=False,
+            may_decide=False,
             most_first=0,
             most_cost=0,
         ),
@@ -96,6 +107,7 @@ VIEWERS: Final[Mapping[Role, Viewer]] = {
             may_read_customers=True,
             may_read_everything=True,
             may_see_personal=True,
+            may_decide=True,
             most_first=1_000,
             most_cost=10_000,
         ),
@@ -166,16 +178,17 @@ async def revoke_key(connection: AsyncConnection, key_id: int) -> None:
         raise NotFound(f"There is no key {key_id}.", todo="Run cdp key list.")
 
 
-async def authenticate(connection: AsyncConnection, key: str) -> Role | None:
-    """The role of a key; None where it is unknown or revoked."""
+async def authenticate(connection: AsyncConnection, key: str) -> Viewer | None:
+    """Who asks with a key; None where it is unknown or revoked."""
     if not key.startswith(KEY_PREFIX) or len(key) > MAX_KEY_CHARACTERS:
         return None
-    found = await connection.scalar(
-        select(api_key.c.role).where(
+    rows = await connection.execute(
+        select(api_key.c.role, api_key.c.name).where(
             api_key.c.digest == _digest(key), api_key.c.revoked_at.is_(None)
         )
     )
-    return None if found is None else Role(found)
+    found = rows.one_or_none()
+    return None if found is None else replace(VIEWERS[Role(found.role)], name=found.name)
 
 
 async def any_key_exists(connection: AsyncConnection) -> bool:

@@ -1,7 +1,7 @@
 """From a canonical record to the row of its stream's table, column by column."""
 
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime
+from operator import attrgetter
 from typing import Any, Final
 
 import msgspec
@@ -13,8 +13,9 @@ from cdp.versions import Version
 
 BASE_COLUMNS: Final = (
     "source_id", "key", "digest", "payload", "attributes", "updated_at", "vendor_version",
-    "learned_at", "deleted_at",
+    "deleted_at",
 )  # fmt: skip
+"""What every record carries, but for the moment when it was learned: that is the transaction's."""
 
 ORDER_STATUSES: Final = frozenset(
     """pending paid fulfilled completed partially_refunded refunded cancelled failed voided draft
@@ -53,7 +54,7 @@ def columns_of(stream: str) -> tuple[str, ...]:
     return (*BASE_COLUMNS, *(column for column, _ in _getters(stream)))
 
 
-def base_row(source_id: SourceId, version: Version, learned_at: datetime) -> tuple[Any, ...]:
+def base_row(source_id: SourceId, version: Version) -> tuple[Any, ...]:
     """What every record carries."""
     record = version.record
     return (
@@ -64,14 +65,11 @@ def base_row(source_id: SourceId, version: Version, learned_at: datetime) -> tup
         json_text(record.attributes) if record is not None and record.attributes else None,
         getattr(record, "updated_at", None),
         version.vendor_version,
-        learned_at,
         version.deleted_at,
     )
 
 
-def row_of(
-    source_id: SourceId, stream: str, version: Version, learned_at: datetime
-) -> tuple[Any, ...]:
+def row_of(source_id: SourceId, stream: str, version: Version) -> tuple[Any, ...]:
     """A row of the stream's table; a tombstone's own columns are null, save what its key tells."""
     record = version.record
     if record is None:
@@ -80,9 +78,9 @@ def row_of(
             names = [name for name, _ in _getters(stream)]
             at_order, at_line = names.index("order_key"), names.index("line")
             own[at_order], own[at_line] = split_line_key(version.key)
-        return (*base_row(source_id, version, learned_at), *own)
+        return (*base_row(source_id, version), *own)
     return (
-        *base_row(source_id, version, learned_at),
+        *base_row(source_id, version),
         *(getter(record) for _, getter in _getters(stream)),
     )
 
@@ -93,18 +91,18 @@ def json_text(value: object) -> str:
 
 
 def embedded_line_row(
-    source_id: SourceId, order_key: str, name: str, line: OrderLine, learned_at: datetime
+    source_id: SourceId, order_key: str, name: str, line: OrderLine
 ) -> tuple[Any, ...]:
     """A line that stands inside its order; its digest is empty, for the order's speaks for it."""
     return (
-        source_id, line_key(order_key, name), b"", "null", learned_at, order_key, name,
+        source_id, line_key(order_key, name), b"", "null", order_key, name,
         line.product_id, line.sku, line.title, line.category, line.quantity, line.unit_price,
         line.discount,
     )  # fmt: skip
 
 
 EMBEDDED_LINE_COLUMNS: Final = (
-    "source_id", "key", "digest", "payload", "learned_at", "order_key", "line",
+    "source_id", "key", "digest", "payload", "order_key", "line",
     "product_id", "sku", "title", "category", "quantity", "unit_price", "discount",
 )  # fmt: skip
 
@@ -125,10 +123,6 @@ def _json(name: str) -> Callable[[Record], object]:
     return get
 
 
-def _plain(name: str) -> Callable[[Record], object]:
-    return lambda record: getattr(record, name)
-
-
 def _make_getters(
     stream: str, record_type: type[Record]
 ) -> Sequence[tuple[str, Callable[[Record], Any]]]:
@@ -143,7 +137,7 @@ def _make_getters(
     for name in record_type.__struct_fields__:
         column = _RENAMED.get(name, {}).get(stream, name)
         if column in table.c and column not in BASE_COLUMNS and name not in _NOT_COPIED:
-            getters.append((column, special.get(name, _plain(name))))
+            getters.append((column, special.get(name, attrgetter(name))))
     return getters
 
 

@@ -64,9 +64,9 @@ def _attributes(best_row: FromClause) -> ColumnElement[Any]:
     return select(func.jsonb_object_agg(best.c.key, cast(best.c.value, JSONB))).scalar_subquery()
 
 
-def _words(profile: FromClause) -> ColumnElement[Any]:
-    """The words by which a customer is found: names and contact points of every live profile."""
-    said = func.concat_ws(
+def _said(profile: FromClause) -> ColumnElement[Any]:
+    """The words of one profile, in one text: names and contact points."""
+    return func.concat_ws(
         " ",
         profile.c.given_key,
         profile.c.family_key,
@@ -74,9 +74,23 @@ def _words(profile: FromClause) -> ColumnElement[Any]:
         profile.c.phone,
         func.lower(profile.c.loyalty_card),
     )
-    together = func.string_agg(said, " ").filter(profile.c.deleted_at.is_(None))
-    words = func.string_to_array(func.coalesce(together, ""), " ", type_=ARRAY(Text))
-    return func.array_to_tsvector(func.array_remove(words, ""))
+
+
+def _search(text_: ColumnElement[Any]) -> ColumnElement[Any]:
+    """The words by which a customer is found."""
+    words = func.string_to_array(text_, " ", type_=ARRAY(Text))
+    return cast(func.array_to_tsvector(func.array_remove(words, "")), TSVECTOR)
+
+
+def _words(profile: FromClause) -> ColumnElement[Any]:
+    """The words of every live profile."""
+    together = func.string_agg(_said(profile), " ").filter(profile.c.deleted_at.is_(None))
+    return _search(func.coalesce(together, ""))
+
+
+def _full_name(profile: FromClause) -> ColumnElement[Any]:
+    parts = func.nullif(func.concat_ws(" ", profile.c.first_name, profile.c.last_name), "")
+    return func.coalesce(profile.c.full_name, parts)
 
 
 def attributes_of(customers: FromClause) -> Select[Any]:
@@ -99,10 +113,9 @@ def attributes_of(customers: FromClause) -> Select[Any]:
         .cte("best")
     )
     name, address = source_profile.alias("name"), source_profile.alias("address")
-    full = func.nullif(func.concat_ws(" ", name.c.first_name, name.c.last_name), "")
     return select(
         best.c.id,
-        func.coalesce(name.c.full_name, full).label("name"),
+        _full_name(name).label("name"),
         name.c.first_name,
         name.c.last_name,
         *(best.c[column] for column in SINGLE),
@@ -113,9 +126,29 @@ def attributes_of(customers: FromClause) -> Select[Any]:
         best.c.profile_count,
         best.c.created_at,
         func.now().label("updated_at"),
-        cast(best.c.search, TSVECTOR).label("search"),
+        best.c.search,
     ).select_from(
         best.outerjoin(name, name.c.id == best.c.name_id).outerjoin(
             address, address.c.id == best.c.address_id
         )
     )
+
+
+def attributes_alone(customers: FromClause) -> Select[Any]:
+    """The same for customers (`id`) of whom each has one profile, live, which reserved that id.
+
+    Whatever the rule, where there is one claim it wins: nothing has to be weighed.
+    """
+    p = source_profile
+    return select(
+        p.c.id,
+        _full_name(p).label("name"),
+        p.c.first_name,
+        p.c.last_name,
+        *(p.c[column] for column in (*SINGLE, *ADDRESS)),
+        func.coalesce(p.c.attributes, text("'{}'::jsonb")).label("attributes"),
+        literal(1).label("profile_count"),
+        func.coalesce(p.c.created_at, p.c.first_stored_at).label("created_at"),
+        func.now().label("updated_at"),
+        _search(_said(p)).label("search"),
+    ).join_from(customers, p, p.c.id == customers.c.id)

@@ -7,10 +7,12 @@ from typing import Any
 from sqlalchemy import (
     BigInteger,
     Boolean,
+    CheckConstraint,
     Column,
     Computed,
     Date,
     DateTime,
+    Double,
     ForeignKey,
     Identity,
     Index,
@@ -53,6 +55,39 @@ class LifecycleStage(Enum):
 
 
 lifecycle_stage = ENUM(LifecycleStage, name="lifecycle_stage", metadata=metadata)
+
+
+class EngagementLevel(Enum):
+    """How much a customer answers to what a shop sends and posts; from none to high."""
+
+    NONE = "NONE"
+    LOW = "LOW"
+    MEDIUM = "MEDIUM"
+    HIGH = "HIGH"
+
+
+class NpsCategory(Enum):
+    """What an answer to the NPS question counts as: 0 to 6, 7 and 8, 9 and 10."""
+
+    DETRACTOR = "DETRACTOR"
+    PASSIVE = "PASSIVE"
+    PROMOTER = "PROMOTER"
+
+
+engagement_level = ENUM(EngagementLevel, name="engagement_level", metadata=metadata)
+nps_category = ENUM(NpsCategory, name="nps_category", metadata=metadata)
+
+
+class LoyaltyStatus(Enum):
+    """How a customer belongs to the loyalty programme."""
+
+    NONE = "NONE"
+    MEMBER = "MEMBER"
+    PAID_MEMBER = "PAID_MEMBER"
+    SUSPENDED = "SUSPENDED"
+
+
+loyalty_status = ENUM(LoyaltyStatus, name="loyalty_status", metadata=metadata)
 
 # Sources and the work on them ---------------------------------------------------------------
 
@@ -146,7 +181,13 @@ def _record_columns() -> tuple[Column[Any], ...]:
         Column("attributes", JSONB, comment="What the source said beyond our columns."),
         Column("updated_at", Instant, comment="When the source changed it, if it tells."),
         Column("vendor_version", BigInteger, comment="The source's own counter, if it has one."),
-        Column("learned_at", Instant, nullable=False, comment="When this version reached us."),
+        Column(
+            "learned_at",
+            Instant,
+            nullable=False,
+            server_default=func.now(),
+            comment="When this version reached us.",
+        ),
         Column("deleted_at", Instant, comment="When the source deleted it; null while it lives."),
     )
 
@@ -195,7 +236,7 @@ record_version = Table(
     Column("payload", JSON, nullable=False),
     Column("updated_at", Instant),
     Column("vendor_version", BigInteger),
-    Column("learned_at", Instant, nullable=False),
+    Column("learned_at", Instant, nullable=False, server_default=func.now()),
     Column("deleted_at", Instant),
     Index(None, "source_id", "stream", "key"),
     comment="Every version of a record that is not the current one: superseded, or come too late.",
@@ -205,7 +246,7 @@ source_profile = Table(
     "source_profile",
     metadata,
     Column("id", BigInteger, Identity(), primary_key=True),
-    Column("customer_id", BigInteger, nullable=False, index=True),
+    Column("customer_id", BigInteger, nullable=False),
     Column("stream", Text, nullable=False, comment="customers, or contact."),
     *_record_columns(),
     Column("first_name", Text),
@@ -227,7 +268,16 @@ source_profile = Table(
     Column("first_stored_at", Instant, nullable=False),
     Column("given_key", Text, nullable=False, comment="First names, normalised for comparison."),
     Column("family_key", Text, nullable=False, comment="Last name, normalised for comparison."),
+    Column(
+        "compared_digest",
+        LargeBinary,
+        nullable=False,
+        server_default="",
+        comment="Of what linkage compares; a scored pair lapses when it changes.",
+    ),
     UniqueConstraint("source_id", "stream", "key"),
+    # The map in itself: whoever asks for all of it does not read the profiles.
+    Index(None, "customer_id", "id"),
     comment="A person as one source tells it. Its id is the customer id that it reserves.",
 )
 
@@ -252,6 +302,13 @@ sales_order = _person_table(
     Column("shipping", Numeric),
     Column("status", Text, comment="One of the order statuses; null reads as completed."),
     Column("channel", Text),
+    # For segments of those who bought lately: answered without reading the orders themselves.
+    Index(
+        "ix_sales_order_placed_at",
+        "placed_at",
+        postgresql_include=["source_profile_id", "total", "status", "channel"],
+        postgresql_where=text("deleted_at IS NULL"),
+    ),
     comment="A purchase, in its own currency.",
 )
 
@@ -348,6 +405,12 @@ loyalty_entry = _person_table(
     Column("expires_at", Instant),
     Column("order_id", Text),
     Column("reason", Text),
+    Index(
+        "ix_loyalty_entry_order",
+        "source_id",
+        "order_id",
+        postgresql_where=text("order_id IS NOT NULL"),
+    ),
     comment="A movement of points in a source's own programme.",
 )
 
@@ -421,9 +484,10 @@ identifier = Table(
     Column("value", Text, nullable=False, comment="Normalised."),
     Column("source_profile_id", BigInteger, nullable=False),
     Column("is_current", Boolean, nullable=False, comment="Said by the record's current version."),
-    Column("first_seen_at", Instant, nullable=False),
-    Column("last_seen_at", Instant, nullable=False),
-    PrimaryKeyConstraint("kind", "value", "source_profile_id"),
+    Column("first_seen_at", Instant, nullable=False, server_default=func.now()),
+    Column("last_seen_at", Instant, nullable=False, server_default=func.now()),
+    # Values differ at their first letters, kinds do not: half as much to compare on the way down.
+    PrimaryKeyConstraint("value", "kind", "source_profile_id"),
     Index(None, "source_profile_id"),
     comment="Evidence: this source profile carries, or once carried, this identifier.",
 )
@@ -438,16 +502,96 @@ blocked_value = Table(
     comment="Identifiers that join nobody: shared by too many distinct persons.",
 )
 
+linkage_model = Table(
+    "linkage_model",
+    metadata,
+    Column("version", Integer, Identity(), primary_key=True),
+    Column("created_at", Instant, nullable=False, server_default=func.now()),
+    Column("document", JSONB, nullable=False, comment="Parameters, term frequencies, calibration."),
+    comment="What batch linkage learned; a model is never changed, another version follows it.",
+)
+
+identity_rules = Table(
+    "identity_rules",
+    metadata,
+    Column("version", Integer, primary_key=True, autoincrement=False),
+    Column("document", JSONB, nullable=False, comment="As `cdp identity rules` shows them."),
+    Column("model_version", ForeignKey("linkage_model.version"), comment="Null: no linkage yet."),
+    Column("applied_at", Instant, nullable=False, server_default=func.now()),
+    Column("actor", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    comment="Every version of the rules of identity; the latest is in force, else the defaults.",
+)
+
+identity_decision = Table(
+    "identity_decision",
+    metadata,
+    Column("id", BigInteger, Identity(), primary_key=True),
+    Column("kind", Text, nullable=False, comment="same, not_same, or split: two wholes apart."),
+    Column("action", Text, nullable=False, comment="merge, split, undo, or review."),
+    Column("at", Instant, nullable=False),
+    Column("actor", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("retracted_at", Instant, comment="Evidence until then; null while it holds."),
+    Column("retracted_by", Text),
+    comment="What a person decided about source profiles; of two that contradict the later holds.",
+)
+
+decision_member = Table(
+    "decision_member",
+    metadata,
+    Column("decision_id", ForeignKey("identity_decision.id"), nullable=False),
+    Column("source_profile_id", BigInteger, nullable=False),
+    Column("side", Text, nullable=False, comment="left, or right."),
+    PrimaryKeyConstraint("decision_id", "source_profile_id"),
+    Index(None, "source_profile_id"),
+    comment="The source profiles that a decision speaks of.",
+)
+
+match_pair = Table(
+    "match_pair",
+    metadata,
+    Column("left_id", BigInteger, nullable=False, comment="The smaller of two profile ids."),
+    Column("right_id", BigInteger, nullable=False),
+    Column("weight", Double, nullable=False, comment="Log2 of the odds that they are one."),
+    Column("probability", Double, nullable=False, comment="Calibrated."),
+    Column("parts", JSONB, nullable=False, comment="What each comparison added to the weight."),
+    Column("model_version", ForeignKey("linkage_model.version"), nullable=False),
+    Column("left_digest", LargeBinary, nullable=False, comment="Of the record that was compared."),
+    Column("right_digest", LargeBinary, nullable=False),
+    PrimaryKeyConstraint("left_id", "right_id"),
+    Index(None, "right_id"),
+    comment="Evidence: how alike two source profiles are. It lapses when either record changes.",
+)
+
+compared_profile = Table(
+    "compared_profile",
+    metadata,
+    Column("source_profile_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("digest", LargeBinary, nullable=False, comment="Of what it said then."),
+    comment="Source profiles that linkage has compared; whoever says something else since is new.",
+)
+
 match_review = Table(
     "match_review",
     metadata,
-    Column("kind", Text, primary_key=True),
-    Column("value", Text, primary_key=True),
-    Column("profile_ids", ARRAY(BigInteger), nullable=False),
+    Column("id", BigInteger, Identity(), primary_key=True),
+    Column("kind", Text, nullable=False, comment="Of the identifier, or `similarity`."),
+    Column("value", Text, nullable=False, comment="The identifier, or the two profiles compared."),
+    Column("left_id", BigInteger, nullable=False, comment="The smallest id of the left side."),
+    Column("right_id", BigInteger, nullable=False),
+    Column("left_ids", ARRAY(BigInteger), nullable=False),
+    Column("right_ids", ARRAY(BigInteger), nullable=False),
+    Column("pair_left_id", BigInteger, comment="The scored pair that ties the sides best, if any."),
+    Column("pair_right_id", BigInteger),
     Column("reason", Text, nullable=False),
+    Column("priority", Double, nullable=False, comment="1: nobody knows. 0: hardly a question."),
     Column("opened_at", Instant, nullable=False),
-    Index(None, "profile_ids", postgresql_using="gin"),
-    comment="Shared identifiers that joined not all who share them: for a person to look at.",
+    UniqueConstraint("kind", "value", "left_id", "right_id"),
+    Index("ix_match_review_queue", text("priority DESC"), "id"),
+    Index(None, "left_id"),
+    Index(None, "right_id"),
+    comment="Evidence that joined not all whom it ties: two sides, for a person to decide.",
 )
 
 merge_event = Table(
@@ -459,10 +603,24 @@ merge_event = Table(
     Column("customer_id", BigInteger, nullable=False, index=True, comment="Who they are now."),
     Column("from_customer_id", BigInteger, nullable=False, index=True, comment="Who they were."),
     Column("profile_ids", ARRAY(BigInteger), nullable=False, comment="Who moved."),
-    Column("evidence", JSONB, nullable=False, comment="The shared identifiers that did it."),
+    Column(
+        "other_ids",
+        ARRAY(BigInteger),
+        nullable=False,
+        server_default="{}",
+        comment="Whom they joined, or left.",
+    ),
+    Column("evidence", JSONB, nullable=False, comment="What joined them."),
     Column("rule_version", Integer, nullable=False),
     Column("actor", Text, nullable=False),
     Column("reason", Text, nullable=False),
+    Column("decision_id", ForeignKey("identity_decision.id"), comment="Null: by the rules alone."),
+    Column("undoes_event_id", ForeignKey("merge_event.id"), comment="Null: it undoes none."),
+    Index(
+        "ix_merge_event_undoes_event_id",
+        "undoes_event_id",
+        postgresql_where=text("undoes_event_id IS NOT NULL"),
+    ),
     comment="The ledger: every change of the map from source profile to customer.",
 )
 
@@ -551,6 +709,65 @@ FACT_COLUMNS: tuple[Column[Any], ...] = (
 )
 """The facts, one column each; `cdp.facts` says how each is folded."""
 
+ACTIVITY_COLUMNS: tuple[Column[Any], ...] = (
+    *(
+        Column(name, Integer, nullable=False, server_default="0", comment=comment)
+        for name, comment in {
+            "messages_sent": "Messages of which any event is known.",
+            "messages_delivered": "Of them, those that arrived, as far as their source tells.",
+            "messages_opened": "Of them, those opened at least once.",
+            "messages_clicked": "Of them, those in which something was clicked.",
+            "social_interactions": "Interactions on a social network.",
+            "ticket_count": "Cases in the support queue.",
+            "open_tickets": "Of them, those not settled yet.",
+            "review_count": "Reviews given.",
+            "active_subscriptions": "Subscriptions that go on.",
+        }.items()
+    ),
+    Column("last_engaged_at", Instant, comment="Of opening, clicking, replying, interacting."),
+    Column("median_first_response_hours", Numeric, comment="From opening to the first answer."),
+    Column("median_resolution_hours", Numeric, comment="From opening to resolution."),
+    Column("nps", Numeric, comment="The latest answer to the NPS question, 0 to 10."),
+    Column("csat", Numeric, comment="Mean satisfaction, on a scale up to 5."),
+    Column("ces", Numeric, comment="Mean effort score, on a scale up to 7."),
+    Column("average_rating", Numeric, comment="Mean of reviews, on a scale up to 5."),
+    Column(
+        "monthly_value",
+        Numeric,
+        nullable=False,
+        server_default="0",
+        comment="What subscriptions that are paid for bring a month.",
+    ),
+    Column("subscribed_at", Instant, comment="When the first subscription began."),
+    Column("renews_at", Instant, comment="The next renewal of a subscription that goes on."),
+    Column("cancelled_at", Instant, comment="The latest cancellation of a subscription."),
+    Column("activity_change_at", Instant, comment="When time alone will change one of these."),
+)
+"""The facts of everything but buying, one column each; `cdp.activity` says how each is folded."""
+
+LOYALTY_COLUMNS: tuple[Column[Any], ...] = (
+    Column(
+        "loyalty_status",
+        loyalty_status,
+        nullable=False,
+        server_default="NONE",
+        comment="How the customer belongs to the programme.",
+    ),
+    Column("loyalty_tier", Text, comment="As the programme names it."),
+    Column("loyalty_tier_rank", Integer, comment="Its place among the tiers, the lowest 0."),
+    Column("loyalty_tier_since", Date, comment="Held without a break since this day."),
+    Column("loyalty_tier_until", Date, comment="The first day without it, if nothing is added."),
+    Column("loyalty_next_tier", Text, comment="The tier above; null for the highest."),
+    Column("loyalty_points_to_next_tier", Numeric, comment="Points, or money, still missing."),
+    Column("loyalty_points", BigInteger, comment="Available, less what is owed."),
+    Column("loyalty_pending_points", BigInteger, comment="Within the return window."),
+    Column("loyalty_lifetime_points", BigInteger, comment="Ever earned, less what was taken back."),
+    Column("loyalty_points_expiring", BigInteger, comment="On the next day when points expire."),
+    Column("loyalty_points_expire_on", Date, comment="The last day on which those can be used."),
+    Column("loyalty_next_change_at", Instant, comment="When time alone will change these columns."),
+)
+"""What `cdp.loyalty.fold` writes on the customer's row; null for who is no member."""
+
 customer = Table(
     "customer",
     metadata,
@@ -574,7 +791,14 @@ customer = Table(
     Column("updated_at", Instant, nullable=False, comment="When this row was last folded."),
     Column("search", TSVECTOR, nullable=False),
     *FACT_COLUMNS,
+    *ACTIVITY_COLUMNS,
+    *LOYALTY_COLUMNS,
     Index(None, "created_at", "id"),
+    Index(
+        "ix_customer_activity_due",
+        "activity_change_at",
+        postgresql_where=text("activity_change_at IS NOT NULL"),
+    ),
     Index(None, "net_spend", "id"),
     # Nulls come last in both directions, which one index of a nullable column cannot serve.
     Index(
@@ -588,5 +812,274 @@ customer = Table(
     ),
     Index(None, "order_count", "id"),
     Index("ix_customer_search", "search", postgresql_using="gin"),
+    Index(
+        "ix_customer_loyalty_due",
+        "loyalty_next_change_at",
+        postgresql_where=text("loyalty_next_change_at IS NOT NULL"),
+    ),
     comment="The unified person: attributes by survivorship, and the facts, in one wide row.",
+)
+
+# Segments -------------------------------------------------------------------------------------
+
+touched_customer = Table(
+    "touched_customer",
+    metadata,
+    Column("id", BigInteger, Identity(), primary_key=True),
+    Column(
+        "at", Instant, nullable=False, server_default=func.now(), comment="When they were touched."
+    ),
+    Column(
+        "due_at",
+        Instant,
+        nullable=False,
+        server_default=func.now(),
+        index=True,
+        comment="From when it matters; later than `at` for a record that is dated ahead.",
+    ),
+    Column("cause", Text, nullable=False, comment="ingest, clock, identity, list or loyalty."),
+    Column(
+        "ids",
+        ARRAY(BigInteger),
+        nullable=False,
+        comment="Of customers or of source profiles: whoever bears them then.",
+    ),
+    comment="The outbox: whom a transaction touched, one row each, until segments know of it.",
+)
+
+segment = Table(
+    "segment",
+    metadata,
+    Column("id", Integer, Identity(), primary_key=True),
+    Column("slug", Text, nullable=False, comment="Its name in files, filters and exports."),
+    Column("name", Text, nullable=False),
+    Column("description", Text, nullable=False, server_default=""),
+    Column("owner", Text, comment="Who made it; null for those that came with the database."),
+    Column(
+        "filter",
+        JSON(none_as_null=True),
+        comment="A CustomerFilter, in the order in which it was written; null: a static list.",
+    ),
+    Column(
+        "is_personal",
+        Boolean,
+        nullable=False,
+        server_default="false",
+        comment="Whether the filter names personal data, which masked roles do not see.",
+    ),
+    Column("created_at", Instant, nullable=False, server_default=func.now()),
+    Column("updated_at", Instant, nullable=False, server_default=func.now()),
+    Column("archived_at", Instant, comment="Deleted then; its history stays."),
+    Column("evaluated_at", Instant, comment="As a whole; null before the first time."),
+    Column(
+        "due_at",
+        Instant,
+        server_default=func.now(),
+        comment="When it is to be evaluated as a whole; null where time alone changes nothing.",
+    ),
+    Column("due_cause", Text, nullable=False, server_default="segment created"),
+    Column("error", Text, comment="Why it cannot be evaluated any more; null while it can."),
+    Index(
+        "uq_segment_slug",
+        "slug",
+        unique=True,
+        postgresql_where=text("archived_at IS NULL"),
+    ),
+    comment="A named predicate over customers, or a named list of them.",
+)
+
+segment_list_entry = Table(
+    "segment_list_entry",
+    metadata,
+    Column("segment_id", ForeignKey("segment.id"), nullable=False),
+    Column("source_profile_id", BigInteger, nullable=False),
+    Column("added_at", Instant, nullable=False, server_default=func.now()),
+    PrimaryKeyConstraint("segment_id", "source_profile_id"),
+    comment="A static list names source profiles: whose they are, merged or split, is a member.",
+)
+
+segment_membership = Table(
+    "segment_membership",
+    metadata,
+    Column("segment_id", Integer, nullable=False),
+    Column("customer_id", BigInteger, nullable=False),
+    Column("entered_at", Instant, nullable=False),
+    Column("exited_at", Instant, comment="Null while the customer is in it."),
+    PrimaryKeyConstraint("customer_id", "segment_id", "entered_at"),
+    Index(
+        "uq_segment_membership_open",
+        "segment_id",
+        "customer_id",
+        unique=True,
+        postgresql_where=text("exited_at IS NULL"),
+    ),
+    comment="Who is, or once was, in which segment, from when to when.",
+)
+
+segment_change = Table(
+    "segment_change",
+    metadata,
+    Column("id", BigInteger, Identity(), primary_key=True, comment="The feed's cursor."),
+    Column("segment_id", Integer, nullable=False),
+    Column("customer_id", BigInteger, nullable=False),
+    Column("kind", Text, nullable=False, comment="ENTERED, or EXITED."),
+    Column("at", Instant, nullable=False),
+    Column("cause", Text, nullable=False, comment="In words."),
+    Column("other_id", BigInteger, comment="Whom they merged with or parted from; else null."),
+    Index(None, "segment_id", "id"),
+    comment="The feed: who entered and who left, in the order in which it was committed.",
+)
+
+# Loyalty --------------------------------------------------------------------------------------
+
+loyalty_programme = Table(
+    "loyalty_programme",
+    metadata,
+    Column("version", Integer, primary_key=True, autoincrement=False),
+    Column("text", Text, nullable=False, comment="The file as it was applied, in TOML."),
+    Column("currency", Text, nullable=False, comment="The workspace's when it was applied."),
+    Column("timezone", Text, nullable=False, comment="Of its days: the workspace's then."),
+    Column("starts_at", Instant, nullable=False, comment="It governs orders placed from then on."),
+    Column("applied_at", Instant, nullable=False),
+    Column("actor", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    comment="Every version of the programme; none: there is no programme.",
+)
+
+ACCOUNTS = (
+    "issued", "carried", "redeemed", "adjusted", "settled", "held", "pending", "available",
+    "expired", "owed", "forgiven",
+)  # fmt: skip
+"""The accounts of the points ledger; `cdp.loyalty.accounts` says what each holds."""
+
+
+def _account_columns() -> tuple[Column[Any], ...]:
+    return tuple(Column(name, BigInteger, nullable=False, server_default="0") for name in ACCOUNTS)
+
+
+_SUM_TO_ZERO = f"{' + '.join(ACCOUNTS)} = 0"
+
+points_transaction = Table(
+    "points_transaction",
+    metadata,
+    Column("id", BigInteger, Identity(), primary_key=True),
+    Column("cause", Text, nullable=False, comment="records, clock, or the name of an act."),
+    Column("key", Text, unique=True, comment="Of an act, to do it once; null for the others."),
+    Column("digest", LargeBinary, comment="Of what the act asked for; null for the others."),
+    Column("recorded_at", Instant, nullable=False),
+    Column("actor", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("reward", Text, comment="The reward that was taken; null: none was named."),
+    Column(
+        "about_id",
+        ForeignKey("points_transaction.id"),
+        unique=True,
+        comment="The hold that it closes, or the act that it takes back: each once.",
+    ),
+    Column("held_until", Instant, comment="When a hold lapses; null for the others."),
+    comment="Entries that were posted together. Never changed, save texts that are erased.",
+)
+
+points_lot = Table(
+    "points_lot",
+    metadata,
+    Column("id", BigInteger, Identity(), primary_key=True),
+    Column("source_profile_id", BigInteger, nullable=False),
+    Column("origin", Text, nullable=False, comment="order, entry, earn, adjust, or award."),
+    Column("source_id", Integer, comment="Of the order or entry; null for the others."),
+    Column("key", Text, nullable=False, comment="Of the order or entry, else of the act."),
+    Column("is_earned", Boolean, nullable=False, comment="Counts among lifetime points."),
+    Column("is_qualifying", Boolean, nullable=False, comment="Counts towards a tier."),
+    Column("is_forgiving", Boolean, nullable=False, comment="What cannot be taken back is let go."),
+    Column("earned_at", Instant, nullable=False),
+    Column("available_at", Instant, nullable=False, comment="Pending until then."),
+    Column("expires_at", Instant, comment="Null: never."),
+    *_account_columns(),
+    Index(
+        "uq_points_lot_origin",
+        "origin",
+        "source_id",
+        "key",
+        "source_profile_id",
+        "earned_at",
+        "available_at",
+        "expires_at",
+        "is_forgiving",
+        unique=True,
+        postgresql_nulls_not_distinct=True,
+    ),
+    Index(None, "source_profile_id", "earned_at"),
+    Index("ix_points_lot_owing", "source_profile_id", postgresql_where=text("owed < 0")),
+    CheckConstraint(_SUM_TO_ZERO, name="balanced"),
+    CheckConstraint(
+        "least(carried, redeemed, held, pending, available, expired) >= 0"
+        " AND greatest(issued, owed, forgiven) <= 0 AND adjusted >= 0",
+        name="sides",
+    ),
+    comment="Points that came together and expire together. Its accounts sum its entries.",
+)
+
+points_entry = Table(
+    "points_entry",
+    metadata,
+    Column("id", BigInteger, Identity(), primary_key=True),
+    Column("transaction_id", ForeignKey("points_transaction.id"), nullable=False),
+    Column("lot_id", ForeignKey("points_lot.id"), nullable=False),
+    Column("source_profile_id", BigInteger, nullable=False, comment="The lot's."),
+    Column("kind", Text, nullable=False, comment="One of the kinds of entry."),
+    Column("occurred_at", Instant, nullable=False),
+    Column("parts", JSONB, comment="Points by earn rule; null where no rule speaks."),
+    *_account_columns(),
+    Index(None, "source_profile_id", "occurred_at", "id"),
+    Index(None, "lot_id"),
+    Index(None, "transaction_id"),
+    CheckConstraint(_SUM_TO_ZERO, name="balanced"),
+    comment="What a transaction adds to each account of one lot: sums to zero, never changed.",
+)
+
+loyalty_award = Table(
+    "loyalty_award",
+    metadata,
+    Column("id", BigInteger, Identity(), primary_key=True),
+    Column("source_profile_id", BigInteger, nullable=False),
+    Column("name", Text, nullable=False, comment="birthday:2026, challenge:NAME, referral:ID:SIDE"),
+    Column("at", Instant, nullable=False),
+    Column("badge", Text, comment="What is shown for it; null: nothing."),
+    Column("points", BigInteger, nullable=False),
+    UniqueConstraint("source_profile_id", "name"),
+    comment="What was given beyond orders, each once per customer.",
+)
+
+loyalty_referral = Table(
+    "loyalty_referral",
+    metadata,
+    Column("id", BigInteger, Identity(), primary_key=True),
+    Column("referrer_profile_id", BigInteger, nullable=False, index=True),
+    Column("referee_profile_id", BigInteger, nullable=False, unique=True),
+    Column("at", Instant, nullable=False),
+    Column("actor", Text, nullable=False),
+    comment="Who brought whom; a person is brought once.",
+)
+
+loyalty_standing = Table(
+    "loyalty_standing",
+    metadata,
+    Column("id", BigInteger, Identity(), primary_key=True),
+    Column("source_profile_id", BigInteger, nullable=False, index=True),
+    Column("is_suspended", Boolean, nullable=False),
+    Column("at", Instant, nullable=False),
+    Column("actor", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    comment="Suspensions and their ends; of a profile the latest holds, of a customer any.",
+)
+
+tier_period = Table(
+    "tier_period",
+    metadata,
+    Column("customer_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("since_on", Date, primary_key=True),
+    Column("until_on", Date, comment="The first day without it; null: it is held."),
+    Column("tier", Text, nullable=False),
+    Column("rank", Integer, nullable=False),
+    comment="Which tier a customer held when, by the programme in force; folded with the facts.",
 )

@@ -1,11 +1,13 @@
 """Versions of records: which of two is newer, what a batch changes, and how that is written."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Final, TypeAlias
 
 import asyncpg
+import msgspec
+from msgspec.structs import replace
 from sqlalchemy import Table
 
 from cdp.delivery import Deleted, Received
@@ -19,8 +21,7 @@ _DELETE: Final = b"deleted "
 """How the digest of a delete begins; its moment follows."""
 
 
-@dataclass(frozen=True, slots=True)
-class Version:
+class Version(msgspec.Struct, frozen=True):
     """One version of one record as it was delivered; `record` is None for a delete.
 
     `at`: when the source wrote the content. `deleted_at`: when it deleted the record.
@@ -40,12 +41,34 @@ class Version:
         return self.digest.startswith(_DELETE)
 
 
-@dataclass(frozen=True, slots=True)
-class Stored:
+class Stored(msgspec.Struct, frozen=True):
     """The current version as the database holds it, with the columns asked for beside."""
 
-    version: Version
     row: asyncpg.Record
+
+    @property
+    def version(self) -> Version:
+        """As a version, without its record and payload."""
+        row = self.row
+        return Version(
+            row["key"],
+            None,
+            b"",
+            row["digest"],
+            row["updated_at"],
+            row["vendor_version"],
+            row["deleted_at"],
+        )
+
+    def is_repeated_by(self, version: Version) -> bool:
+        """Whether a delivery says again what is known of a living record, and nothing more."""
+        return (
+            self.row["digest"] == version.digest
+            and self.row["deleted_at"] is None
+            and version.deleted_at is None
+            and version.record is not None
+            and (version.vendor_version or 0) <= (self.row["vendor_version"] or 0)
+        )
 
 
 @dataclass(slots=True)
@@ -187,6 +210,9 @@ def _sort(changes: Changes, version: Version, stored: Stored | None) -> None:
     if stored is None:
         changes.fresh.append(version)
         return
+    if stored.is_repeated_by(version):
+        changes.unchanged += 1
+        return
     before = stored.version
     after = merged(before, version)
     is_same = version.record is not None and version.digest == before.digest
@@ -212,28 +238,16 @@ async def _stored(
     extra = "".join(f", t.{name}" for name in columns)
     # A line that is known only from inside its order is no record of its own.
     only = {"customers": " AND t.stream = 'customers'", "order_lines": " AND t.digest <> ''"}
+    # A lookup for each key, by index, however large the table has become (LATERAL, OFFSET 0).
     rows = await driver.fetch(
-        f"SELECT t.key, t.digest, t.updated_at, t.vendor_version, t.deleted_at{extra}"  # noqa: S608  # names are our own constants
-        f" FROM unnest($2::text[]) AS k(key) JOIN {table.name} t"
-        f" ON t.source_id = $1 AND t.key = k.key{only.get(stream, '')}",
+        "SELECT s.* FROM unnest($2::text[]) AS k(key) CROSS JOIN LATERAL"  # noqa: S608  # names are our own constants
+        f" (SELECT t.key, t.digest, t.updated_at, t.vendor_version, t.deleted_at{extra}"
+        f" FROM {table.name} t WHERE t.source_id = $1 AND t.key = k.key{only.get(stream, '')}"
+        " OFFSET 0) s",
         source_id,
         keys,
     )
-    return {
-        row["key"]: Stored(
-            Version(
-                row["key"],
-                None,
-                b"",
-                row["digest"],
-                row["updated_at"],
-                row["vendor_version"],
-                row["deleted_at"],
-            ),
-            row,
-        )
-        for row in rows
-    }
+    return {row["key"]: Stored(row) for row in rows}
 
 
 async def _unknown_versions(
@@ -248,7 +262,8 @@ async def _unknown_versions(
         return []
     rows = await driver.fetch(
         "SELECT v.key, v.digest FROM unnest($3::text[], $4::bytea[]) AS k(key, digest)"
-        " JOIN record_version v USING (key, digest) WHERE v.source_id = $1 AND v.stream = $2",
+        " CROSS JOIN LATERAL (SELECT key, digest FROM record_version WHERE source_id = $1"
+        " AND stream = $2 AND key = k.key AND digest = k.digest OFFSET 0) v",
         source_id,
         stream,
         [version.key for version in versions],
@@ -264,9 +279,7 @@ async def _unknown_versions(
     return list(unknown.values())
 
 
-async def keep_old(
-    driver: Driver, source_id: SourceId, stream: str, changes: Changes, learned_at: datetime
-) -> None:
+async def keep_old(driver: Driver, source_id: SourceId, stream: str, changes: Changes) -> None:
     """Move what is superseded, and put deletes and what came late, among the old versions."""
     table = STREAM_TABLES[stream].name
     mine = "t.source_id = $1 AND t.key = k.key"
@@ -307,7 +320,7 @@ async def keep_old(
         records=[
             (
                 source_id, stream, one.key, one.digest, one.payload.decode(), one.at,
-                one.vendor_version, learned_at, one.deleted_at,
+                one.vendor_version, one.deleted_at,
             )
             for one in (*changes.late, *changes.deletes)
         ],
@@ -316,7 +329,7 @@ async def keep_old(
 
 _VERSION_COLUMNS: Final = (
     "source_id", "stream", "key", "digest", "payload", "updated_at", "vendor_version",
-    "learned_at", "deleted_at",
+    "deleted_at",
 )  # fmt: skip
 
 

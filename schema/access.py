@@ -47,16 +47,16 @@ class Access:
     def __init__(self, database: Callable[[], Database]) -> None:
         self._database = database
         self._has_keys = Fresh(database, any_key_exists)
-        self._roles: Remembered[bytes, tuple[float, Role | None]] = Remembered(MAX_KEYS)
+        self._viewers: Remembered[bytes, tuple[float, Viewer | None]] = Remembered(MAX_KEYS)
 
     async def viewer_of(self, scope: Scope) -> Viewer:
-        """Who asks: the role of the key; without any key in the database, the machine itself."""
+        """Who asks: the bearer of the key; without any key in the database, the machine itself."""
         key = _bearer(scope)
         if key is not None:
-            role = await self._role(key)
-            if role is None:
+            viewer = await self._bearer_of(key)
+            if viewer is None:
                 raise Unauthenticated("The key opens nothing.", todo="Run cdp key create.")
-            return VIEWERS[role]
+            return viewer
         if await self._has_keys.get():
             raise Unauthenticated(
                 "A key is needed.", todo="Send it as Authorization: Bearer cdp_..."
@@ -68,14 +68,14 @@ class Access:
             )
         return VIEWERS[Role.ADMIN]
 
-    async def _role(self, key: str) -> Role | None:
+    async def _bearer_of(self, key: str) -> Viewer | None:
         digest = hashlib.sha256(key.encode()).digest()
-        known = self._roles.get(digest)
+        known = self._viewers.get(digest)
         if known is None or monotonic() > known[0]:
             async with self._database().read_only() as connection:
-                role = await authenticate(connection, key)
-            known = (monotonic() + SECONDS_REMEMBERED, role)
-            self._roles.put(digest, known)
+                viewer = await authenticate(connection, key)
+            known = (monotonic() + SECONDS_REMEMBERED, viewer)
+            self._viewers.put(digest, known)
         return known[1]
 
 

@@ -60,13 +60,15 @@ def create_app(
         body = {"ready": reason is None, "reason": reason}
         return JSONResponse(body, status_code=200 if reason is None else 503)
 
-    workspace = Fresh(database, partial(read_workspace, overrides=settings.workspace))
+    workspace_of = partial(read_workspace, overrides=settings.workspace)
+    workspace = Fresh(database, workspace_of)
     access = Access(database)
     view = GraphQLView(
         build_schema()._schema,  # noqa: SLF001  Strawberry has no public name for it
         database,
         access.viewer_of,
         workspace.get,
+        workspace_of,
         now,
     )
 

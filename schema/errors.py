@@ -9,7 +9,7 @@ import asyncpg
 from graphql import GraphQLError
 from sqlalchemy.exc import DBAPIError
 
-from cdp.errors import CdpError
+from cdp.errors import CdpError, DatabaseUnavailable
 from schema.metrics import ERRORS
 
 CODES: Final = frozenset(
@@ -96,6 +96,9 @@ def _told(error: BaseException) -> tuple[str, str]:
     match error:
         case GraphQLError():
             return "BAD_REQUEST", error.message
+        case DatabaseUnavailable():
+            _log.error("The database failed: %s", error)
+            return "UNAVAILABLE", "The database does not answer. Try again soon."
         case CdpError() if error.code in CODES:
             return error.code, str(error)
         case RecursionError():
@@ -107,6 +110,8 @@ def _told(error: BaseException) -> tuple[str, str]:
         case OSError() | asyncpg.InterfaceError() | asyncpg.PostgresConnectionError():
             _log.error("The database does not answer: %s", error)
             return "UNAVAILABLE", "The database does not answer. Try again soon."
+        case asyncpg.DeadlockDetectedError() | asyncpg.SerializationError():
+            return "UNAVAILABLE", "Others were changing the same. Try again."
         case asyncpg.CannotConnectNowError() | asyncpg.TooManyConnectionsError():
             _log.error("The database takes no connection: %s", error)
             return "UNAVAILABLE", "The database takes no connection. Try again soon."

@@ -49,8 +49,10 @@ def cursor(tag: str, *keys: ColumnElement[Any]) -> ColumnElement[str]:
     return encode_text(cast(func.json_build_array(constant(tag), *keys), Text))
 
 
-def _decode(text: str, what: str) -> str:
-    refusal = BadInput(f"{text[:80]!r} is not {what}.", todo="Use one that an answer gave.")
+def _decode(text: str, what: str, path: str | None = None) -> str:
+    refusal = BadInput(
+        f"{text[:80]!r} is not {what}.", todo="Use one that an answer gave.", path=path
+    )
     if len(text) > MAX_ID:
         raise refusal
     try:
@@ -59,26 +61,32 @@ def _decode(text: str, what: str) -> str:
         raise refusal from None
 
 
-def decode_id(text: str) -> tuple[str, str]:
-    """The type that a global id names, and the rest. Raises BadInput."""
-    type_name, colon, rest = _decode(text, "an id").partition(":")
+def decode_id(text: str, path: str | None = None) -> tuple[str, str]:
+    """The type that a global id names, and the rest. Raises BadInput, for the argument `path`."""
+    type_name, colon, rest = _decode(text, "an id", path).partition(":")
     if not colon or "\0" in rest:
-        raise BadInput(f"{text[:80]!r} is not an id.", todo="Use one that an answer gave.")
+        raise BadInput(
+            f"{text[:80]!r} is not an id.", todo="Use one that an answer gave.", path=path
+        )
     return type_name, rest
 
 
-def row_id(text: str, type_name: str) -> int:
-    """The number of the row that an id of this type names. Raises BadInput."""
-    found, rest = decode_id(text)
+def row_id(text: str, type_name: str, path: str | None = None) -> int:
+    """The number of the row that an id of this type names. Raises BadInput, for `path`."""
+    found, rest = decode_id(text, path)
     if found != type_name:
-        raise BadInput(f"{text[:80]!r} is the id of another type.", todo=f"Give a {type_name}'s.")
-    return whole(rest)
+        raise BadInput(
+            f"{text[:80]!r} is the id of another type.", todo=f"Give a {type_name}'s.", path=path
+        )
+    return whole(rest, path)
 
 
-def whole(text: str) -> int:
+def whole(text: str, path: str | None = None) -> int:
     """A row's number. Raises BadInput."""
     if not (text.isascii() and text.isdigit() and len(text) < 20 and int(text) <= MAX_ROW):
-        raise BadInput(f"{text[:80]!r} names no row.", todo="Use an id that an answer gave.")
+        raise BadInput(
+            f"{text[:80]!r} names no row.", todo="Use an id that an answer gave.", path=path
+        )
     return int(text)
 
 

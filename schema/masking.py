@@ -23,7 +23,10 @@ _PERSONAL_ATTRIBUTES: Final = frozenset(each.name for each in ATTRIBUTES if each
 OPEN: Mapping[str, frozenset[str]] = {
     "customer": _OPEN_ATTRIBUTES
     | {"id", "profile_count", "created_at", "updated_at"}
-    | {each.name for each in tables.FACT_COLUMNS},
+    | {
+        each.name
+        for each in (*tables.FACT_COLUMNS, *tables.ACTIVITY_COLUMNS, *tables.LOYALTY_COLUMNS)
+    },
     "source_profile": _RECORD
     | _OPEN_ATTRIBUTES
     | {"id", "customer_id", "stream", "created_at", "first_stored_at"},
@@ -34,9 +37,30 @@ OPEN: Mapping[str, frozenset[str]] = {
     "blocked_value": frozenset({"kind", "blocked_at"}),
     "merge_event": frozenset(
         {"id", "at", "kind", "customer_id", "from_customer_id"}
-        | {"profile_ids", "rule_version", "actor"}
+        | {"profile_ids", "other_ids", "rule_version", "actor", "decision_id", "undoes_event_id"}
     ),
-    "merge_evidence": frozenset({"kind"}),
+    "merge_evidence": frozenset({"kind", "weight", "profileIds"}),
+    "identity_decision": frozenset(
+        {"id", "kind", "action", "at", "actor", "retracted_at", "retracted_by"}
+    ),
+    "decision_member": frozenset({"decision_id", "source_profile_id", "side"}),
+    "match_pair": frozenset(
+        {"left_id", "right_id", "weight", "probability", "parts", "model_version"}
+        | {"left_digest", "right_digest"}
+    ),
+    "match_review": frozenset(
+        {"id", "kind", "left_id", "right_id", "left_ids", "right_ids"}
+        | {"pair_left_id", "pair_right_id", "reason", "priority", "opened_at"}
+    ),
+    "match_comparison": frozenset({"name", "level", "weight"}),
+    "identity_rules": frozenset(
+        {"version", "document", "model_version", "applied_at", "actor", "reason"}
+    ),
+    "kind_rule": frozenset({"kind", "rule"}),
+    "payload": frozenset({"notes"}),
+    "user_error": frozenset({"code", "message", "path"}),
+    "identity_change": frozenset({"kind"}),
+    "trait_change": frozenset({"name"}),
     "sales_order": _OWNED
     | {"key", "placed_at", "currency", "total", "discount", "tax", "shipping", "status", "channel"},
     "order_line": _RECORD
@@ -49,6 +73,13 @@ OPEN: Mapping[str, frozenset[str]] = {
     | {"channel", "status", "priority", "opened_at", "first_response_at", "resolved_at"},
     "feedback": _OWNED | {"kind", "score", "scale", "product_id", "given_at"},
     "loyalty_entry": _OWNED | {"kind", "points", "occurred_at", "expires_at", "order_id"},
+    "points_entry": frozenset(tables.points_entry.c.keys()),
+    "points_lot": frozenset(tables.points_lot.c.keys()) - {"key"},
+    "points_transaction": frozenset(
+        {"id", "cause", "recorded_at", "reward", "about_id", "held_until"}
+    ),
+    "tier_period": frozenset(tables.tier_period.c.keys()),
+    "loyalty_award": frozenset(tables.loyalty_award.c.keys()),
     "subscription": _OWNED
     | {"plan", "status", "amount", "currency", "interval"}
     | {"started_at", "renews_at", "cancelled_at", "ended_at"},
@@ -57,6 +88,16 @@ OPEN: Mapping[str, frozenset[str]] = {
     "checkpoint": frozenset({"source_id", "stream", "epoch", "updated_at"}),
     "sync_run": frozenset({"id", "source_id", "started_at", "finished_at", "status", "counts"}),
     "workspace": frozenset(),
+    "segment": frozenset(
+        {"id", "slug", "name", "description", "owner", "is_personal", "created_at", "updated_at"}
+        | {"archived_at", "evaluated_at", "due_at", "due_cause"}
+    ),
+    "segment_membership": frozenset({"segment_id", "customer_id", "entered_at", "exited_at"}),
+    "segment_change": frozenset(
+        {"id", "segment_id", "customer_id", "kind", "at", "cause", "other_id"}
+    ),
+    "segment_standing": frozenset({"is_member", "entered_at", "exited_at"}),
+    "segment_overlap": frozenset({"left", "right", "count"}),
 }
 """By table, the columns that every role reads. What stands nowhere here reads as null when masked.
 
@@ -67,11 +108,16 @@ PERSONAL: Mapping[str, frozenset[str]] = {
     "customer": _PERSONAL_ATTRIBUTES | {"attributes", "search"},
     "source_profile": _PERSONAL_RECORD
     | (_PERSONAL_ATTRIBUTES - {"name"})
-    | {"key", "full_name", "loyalty_card", "tags", "given_key", "family_key"},
+    | {"key", "full_name", "loyalty_card", "tags", "given_key", "family_key", "compared_digest"},
     "identifier": frozenset({"value"}),
     "blocked_value": frozenset({"value", "reason"}),
     "merge_event": frozenset({"evidence", "reason"}),
     "merge_evidence": frozenset({"value"}),
+    "identity_decision": frozenset({"reason"}),
+    "decision_member": frozenset(),
+    "match_pair": frozenset(),
+    "match_review": frozenset({"value"}),
+    "identity_rules": frozenset(),
     "sales_order": _PERSONAL_RECORD | {"customer_id"},
     "order_line": _PERSONAL_RECORD,
     "refund": _PERSONAL_RECORD | {"reason"},
@@ -80,12 +126,20 @@ PERSONAL: Mapping[str, frozenset[str]] = {
     "ticket": _PERSONAL_OWNED | {"subject"},
     "feedback": _PERSONAL_OWNED | {"comment"},
     "loyalty_entry": _PERSONAL_OWNED | {"loyalty_card", "reason"},
+    "points_entry": frozenset(),
+    "points_lot": frozenset({"key"}),
+    "tier_period": frozenset(),
+    "loyalty_award": frozenset(),
+    "points_transaction": frozenset({"key", "digest", "actor", "reason"}),
     "subscription": _PERSONAL_OWNED,
     "consent": _PERSONAL_OWNED | {"email", "phone", "evidence"},
     "source": frozenset({"settings"}),
     "checkpoint": frozenset({"cursor"}),
     "sync_run": frozenset({"error"}),
     "workspace": frozenset({"key", "value"}),
+    "segment": frozenset({"filter", "error"}),
+    "segment_membership": frozenset(),
+    "segment_change": frozenset(),
 }
 """The rest, named so that a new column is a decision: a test asks that each column stand in one."""
 

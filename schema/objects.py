@@ -1,9 +1,21 @@
-"""JSON objects that PostgreSQL builds: from columns of a row, or from pairs of key and value."""
+"""JSON in PostgreSQL: objects that it builds of columns, and lists that it reads as rows."""
 
+from collections.abc import Mapping
 from typing import Any, Final, TypeAlias
 
-from sqlalchemy import ColumnElement, Subquery, Text, cast, func, literal_column, select
-from sqlalchemy.dialects.postgresql import JSON
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Select,
+    Subquery,
+    Text,
+    cast,
+    func,
+    literal_column,
+    select,
+)
+from sqlalchemy.dialects.postgresql import JSON, JSONB
+from sqlalchemy.types import TypeEngine
 
 MAX_ALIAS: Final = 63  # bytes of a name in PostgreSQL; a longer one would be cut
 MAX_PAIRS: Final = 50  # of one call: PostgreSQL passes at most 100 arguments
@@ -55,3 +67,21 @@ def pairs_object(columns: Columns) -> ColumnElement[Any]:
     # Only jsonb can be concatenated, and it reorders keys: join the texts within the braces.
     inner = [func.left(func.right(cast(chunk, Text), -1), -1) for chunk in chunks]
     return cast(func.concat("{", func.concat_ws(", ", *inner), "}"), JSON)
+
+
+def items(values: ColumnElement[Any], columns: Mapping[str, TypeEngine[Any]]) -> Subquery:
+    """The objects of a JSONB list as rows, with their `position` in it; none where it is null."""
+    elements = func.jsonb_array_elements(values)
+    listed = elements.table_valued("item", with_ordinality="position").render_derived(name="listed")
+    item = cast(listed.c.item, JSONB)
+    members = (
+        (item[name] if isinstance(type_, JSONB) else cast(item[name].astext, type_)).label(name)
+        for name, type_ in columns.items()
+    )
+    return select(listed.c.position, *members).correlate_except(listed).subquery()
+
+
+def numbers(values: ColumnElement[Any]) -> Select[int]:
+    """The whole numbers of a JSONB list, which may be written as text."""
+    listed = func.jsonb_array_elements_text(values).table_valued("number").render_derived()
+    return select(cast(listed.c.number, BigInteger)).correlate_except(listed)

@@ -20,6 +20,7 @@ from graphql import (
     GraphQLField,
     GraphQLSchema,
     OperationDefinitionNode,
+    OperationType,
     StringValueNode,
     TypeInfo,
     TypeInfoVisitor,
@@ -36,11 +37,11 @@ from cdp.workspace import Workspace
 from schema.edges import SHAPES, Loaded
 from schema.errors import MAX_ERRORS
 from schema.limits import check_operation, read_document, require_text
-from schema.plan import Statement, edge_of, plan
+from schema.plan import Statement, Steps, edge_of, plan, plan_steps
 from schema.selection import Selection
 
 MAX_OPERATIONS: Final = 1_000  # remembered texts; a frontend has some dozens
-MAX_STATEMENTS: Final = 200  # remembered shapes of one operation
+MAX_STATEMENTS: Final = 200  # remembered shapes of one operation, each of its own plan
 MAX_TEXT: Final = 50_000  # characters of a text that is remembered
 
 Key = TypeVar("Key", bound=Hashable)
@@ -105,6 +106,14 @@ class Operation:
     statements: Remembered[Hashable, Statement] = field(
         default_factory=lambda: Remembered(MAX_STATEMENTS)
     )
+    steps_of: Remembered[Hashable, Steps] = field(
+        default_factory=lambda: Remembered(MAX_STATEMENTS)
+    )
+
+    @property
+    def is_mutation(self) -> bool:
+        """Whether it changes something; else it reads."""
+        return self.definition.operation is OperationType.MUTATION
 
     def variables(self, given: Mapping[str, Any]) -> VariableValues:
         """The variables, coerced. Raises Refused."""
@@ -119,31 +128,44 @@ class Operation:
             raise Refused(values)
         return values
 
-    def statement(
-        self,
-        given: Mapping[str, Any],
-        variables: VariableValues,
-        viewer: Viewer,
-        workspace: Workspace,
-    ) -> Statement:
-        """The statement for these variables. Raises BadInput and Forbidden."""
+    def statement(self, asked: "Asked") -> Statement:
+        """The statement of a query. Raises BadInput and Forbidden."""
+        return self._planned(self.statements, plan, asked)
+
+    def steps(self, asked: "Asked") -> Steps:
+        """The steps of a mutation. Raises BadInput and Forbidden."""
+        return self._planned(self.steps_of, plan_steps, asked)
+
+    def _planned(
+        self, known: Remembered[Hashable, Value], make: Callable[..., Value], asked: "Asked"
+    ) -> Value:
         key = (
-            viewer.role,
-            workspace,
-            tuple(_frozen(given.get(name, _ABSENT)) for name in self.shaping),
-            tuple(_shape(bound, variables) for bound in self.bound),
+            asked.viewer.role,
+            asked.workspace,
+            tuple(_frozen(asked.given.get(name, _ABSENT)) for name in self.shaping),
+            tuple(_shape(bound, asked.variables) for bound in self.bound),
         )
-        statement = self.statements.get(key)
-        if statement is None:
-            statement = plan(
-                Selection(self.schema, self.fragments, variables),
+        found = known.get(key)
+        if found is None:
+            found = make(
+                Selection(self.schema, self.fragments, asked.variables),
                 self.definition,
-                workspace=workspace,
-                viewer=viewer,
+                workspace=asked.workspace,
+                viewer=asked.viewer,
                 is_walked=self.is_walked,
             )
-            self.statements.put(key, statement)
-        return statement
+            known.put(key, found)
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a plan depends on beside its operation; `given` are the variables as they came."""
+
+    given: Mapping[str, Any]
+    variables: VariableValues
+    viewer: Viewer
+    workspace: Workspace
 
 
 class Operations:

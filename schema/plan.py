@@ -29,10 +29,11 @@ from sqlalchemy.dialects.postgresql import asyncpg
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.types import TypeEngine
 
-from cdp.errors import BadInput
+from cdp.errors import BadInput, Forbidden
 from cdp.keys import Viewer
 from cdp.keyset import DEFAULT_SIZE
 from cdp.workspace import Workspace
+from schema.deeds import INPUT, OUTCOME, Deed
 from schema.edges import (
     EDGE,
     MAX_CHILDREN,
@@ -66,16 +67,21 @@ from schema.pages import PlannedPage, number, own, plan_page
 from schema.selection import Selection
 
 CHILDREN_PRICE: Final = 3  # how many rows a list without pages mostly has
+DEED_PRICE: Final = 10  # a change locks, clusters and folds before its payload is read
 
 _DIALECT: Final = asyncpg.dialect()  # type: ignore[no-untyped-call]
 
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """What one request brings to a statement that is compiled already."""
+    """What one request brings to a statement that is compiled already.
+
+    `outcome`: of a mutation's field, what its use case gave back, as JSON.
+    """
 
     variables: VariableValues
     as_of: datetime
+    outcome: str = "{}"
 
 
 Getter = Callable[[Given], object]
@@ -94,12 +100,30 @@ class Statement:
         return [get(given) for get in self.getters]
 
 
-def edge_of(graphql_field: GraphQLField) -> Edge | Nodes | None:
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One field of a mutation: what it does, and the statement that reads its payload after."""
+
+    deed: Deed
+    payload: Statement
+    field: GraphQLField
+    node: FieldNode
+
+    def input(self, variables: VariableValues) -> Mapping[str, Value]:
+        """The input, coerced."""
+        given: Mapping[str, Value] = get_argument_values(self.field, self.node, variables)[INPUT]
+        return given
+
+
+Steps = Mapping[str, Step | None]
+"""A mutation's fields by their key of the answer, in order; None stands for `__typename`."""
+
+
+def edge_of(graphql_field: GraphQLField) -> Edge | Nodes | Deed | None:
     """The edge that a field of the schema declares; None for those of introspection."""
     definition = graphql_field.extensions.get("strawberry-definition")
-    return (
-        None if definition is None else cast("Edge | Nodes | None", definition.metadata.get(EDGE))
-    )
+    edge = None if definition is None else definition.metadata.get(EDGE)
+    return cast("Edge | Nodes | Deed | None", edge)
 
 
 def plan(
@@ -117,6 +141,38 @@ def plan(
     as_of = bindparam("as_of", None, type_=DateTime(timezone=True))
     planner = _Planner(selection, Scene(as_of, workspace, viewer), is_walked)
     return planner.statement(operation)
+
+
+def plan_steps(
+    selection: Selection,
+    operation: OperationDefinitionNode,
+    *,
+    workspace: Workspace,
+    viewer: Viewer,
+    is_walked: bool,
+) -> Steps:
+    """Plan a mutation, whole, before anything of it is done: each payload is a statement.
+
+    Raises Forbidden for a role that changes nothing, and as `plan` does.
+    """
+    as_of = bindparam("as_of", None, type_=DateTime(timezone=True))
+    mutation = selection.schema.mutation_type
+    assert mutation is not None
+    steps: dict[str, Step | None] = {}
+    for key, nodes in selection.fields(mutation, [operation]).items():
+        name = nodes[0].name.value
+        if name == "__typename":
+            steps[key] = None
+            continue
+        if not viewer.may_decide:
+            raise Forbidden(f"The role {viewer.role.value} changes nothing.")
+        graphql_field = mutation.fields[name]
+        edge = edge_of(graphql_field)
+        assert isinstance(edge, Deed), name
+        planner = _Planner(selection, Scene(as_of, workspace, viewer), is_walked)
+        payload = planner.payload(edge, get_named_type(graphql_field.type).name, nodes)
+        steps[key] = Step(edge, payload, graphql_field, nodes[0])
+    return steps
 
 
 @dataclass(slots=True)
@@ -147,9 +203,16 @@ class _Planner:
         actual = number(price)
         for rows, each in pages:
             actual = actual - number(each) * rows.c.spared
-        data = func.convert_to(sql_cast(pairs_object(columns), Text), constant("UTF8"))
-        root = select(data.label("data"), actual.label("actual"))
+        root = select(_bytes(pairs_object(columns)).label("data"), actual.label("actual"))
         return self._compiled(root.select_from(*(rows for rows, _ in pages)), price)
+
+    def payload(self, deed: Deed, type_name: str, nodes: list[FieldNode]) -> Statement:
+        """The payload of one field of a mutation."""
+        row = deed.row(self.scene)
+        columns, cost = self.columns(type_name, row, nodes)
+        price = DEED_PRICE + cost
+        root = select(_bytes(row_object(columns)).label("data"), number(price).label("actual"))
+        return self._compiled(root.select_from(row.table), price)
 
     def _compiled(self, root: Select[Any], price: int) -> Statement:
         compiled = root.compile(dialect=_DIALECT, compile_kwargs={"render_postcompile": True})
@@ -164,6 +227,8 @@ class _Planner:
         """What gives the value of a bound parameter: the request, or else the plan itself."""
         if name == "as_of":
             return lambda given: given.as_of
+        if name == OUTCOME:
+            return lambda given: given.outcome
         if name in self.getters:
             return self.getters[name]
         value = compiled.params[name]
@@ -217,6 +282,7 @@ class _Planner:
                 price += edge.price
                 continue
             assert edge is not None, name
+            assert not isinstance(edge, Deed), name
             found[key], cost = self._field(edge, type_.fields[name], row, group)
             price += cost
         if self.is_walked:
@@ -229,8 +295,8 @@ class _Planner:
         """One field of a row: its value and its price."""
         arguments = FieldArguments(self, graphql_field, nodes[0])
         match edge:
-            case Leaf(value):
-                return value(row), 0
+            case Leaf(value, price):
+                return value(row), price
             case Embedded():
                 columns, price = self.columns(get_named_type(graphql_field.type).name, row, nodes)
                 return row_object(columns), price
@@ -277,6 +343,11 @@ class _Planner:
         self, edge: Nodes, arguments: "FieldArguments", nodes: list[FieldNode]
     ) -> tuple[ColumnElement[Any], int]:
         return found_nodes(edge, self.scene, arguments, partial(self.columns, nodes=nodes))
+
+
+def _bytes(value: ColumnElement[Any]) -> ColumnElement[Any]:
+    """JSON as it goes to the client."""
+    return func.convert_to(sql_cast(value, Text), constant("UTF8"))
 
 
 @dataclass(slots=True)

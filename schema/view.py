@@ -8,7 +8,8 @@ from time import perf_counter
 from typing import Any, Final
 
 import msgspec
-from graphql import ExecutionResult, GraphQLSchema, execute
+from graphql import ExecutionResult, GraphQLError, GraphQLSchema, execute
+from graphql.execution.values import VariableValues
 from starlette.types import Receive, Scope, Send
 
 from cdp.database import Database
@@ -19,8 +20,9 @@ from schema.context import new_context
 from schema.errors import STATUS, CostLimit, error_bodies, walk_error_bodies
 from schema.limits import EXECUTION_SECONDS, MAX_BODY_BYTES, require_text
 from schema.metrics import LATENCY, REQUESTS, STATEMENTS
-from schema.operation import Operation, Operations, Refused
-from schema.plan import Given, Statement
+from schema.operation import Asked, Operation, Operations, Refused
+from schema.perform import Performer, ReadWorkspace
+from schema.plan import Given, Statement, Steps
 
 JSON_TYPE: Final = "application/json"
 GRAPHQL_TYPE: Final = "application/graphql-response+json"
@@ -55,6 +57,12 @@ class _Cost:
     actual: int
     limit: int
 
+    def demand(self, price: int) -> None:
+        """Note what an operation asks. Raises CostLimit for more than it may take."""
+        self.requested = price
+        if price > self.limit:
+            raise CostLimit(price, self.limit)
+
     def extensions(self) -> bytes:
         """As every answer carries it."""
         return b',"extensions":{"cost":{"requested":%d,"actual":%d,"limit":%d}}}' % (
@@ -62,6 +70,18 @@ class _Cost:
             self.actual,
             self.limit,
         )
+
+
+@dataclass(frozen=True, slots=True)
+class _Turn:
+    """One request under way."""
+
+    request: GraphQLRequest
+    operation: Operation
+    variables: VariableValues
+    viewer: Viewer
+    as_of: datetime
+    cost: _Cost
 
 
 class _Refusal(Exception):
@@ -74,7 +94,11 @@ class _Refusal(Exception):
 
 
 class GraphQLView:
-    """The endpoint, as a bare ASGI callable for POST."""
+    """The endpoint, as a bare ASGI callable for POST.
+
+    `workspace` tells the settings as they were some seconds ago, which is enough to read by;
+    `read_workspace` those of a transaction, for what is written.
+    """
 
     def __init__(
         self,
@@ -82,6 +106,7 @@ class GraphQLView:
         database: Callable[[], Database],
         viewer_of: GetViewer,
         workspace: GetWorkspace,
+        read_workspace: ReadWorkspace,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._schema = schema
@@ -89,6 +114,7 @@ class GraphQLView:
         self._database = database
         self._viewer_of = viewer_of
         self._workspace = workspace
+        self._read_workspace = read_workspace
         self._now = now
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -112,59 +138,73 @@ class GraphQLView:
     async def _answer(self, scope: Scope, request: GraphQLRequest) -> Answer:
         cost = _Cost(0, 0, 0)
         try:
-            viewer = await self._viewer_of(scope)
-            cost.limit = viewer.most_cost
             async with asyncio.timeout(EXECUTION_SECONDS):
-                return await self._execute(request, viewer, cost)
+                viewer = await self._viewer_of(scope)
+                cost.limit = viewer.most_cost
+                operation = self._operations.read(request.query, request.operation_name)
+                variables = operation.variables(request.variables or {})
+                turn = _Turn(request, operation, variables, viewer, self._now(), cost)
+                if not operation.is_mutation:
+                    return await self._read(turn)
+                steps = operation.steps(await self._asked(turn))
+            return await self._perform(turn, steps)  # which has a time of its own
         except Refused as refused:
             return _refused(refused.errors, cost)
-        except CostLimit as error:
-            cost.requested = error.requested
-            return _refused([error], cost)
         except Exception as error:  # noqa: BLE001  masked, and logged under a number
             return _refused([error], cost)
 
-    async def _execute(self, request: GraphQLRequest, viewer: Viewer, cost: _Cost) -> Answer:
-        given = request.variables or {}
-        operation = self._operations.read(request.query, request.operation_name)
-        variables = operation.variables(given)
-        as_of = self._now()
+    async def _asked(self, turn: _Turn) -> Asked:
+        given = turn.request.variables or {}
+        return Asked(given, turn.variables, turn.viewer, await self._workspace())
+
+    async def _read(self, turn: _Turn) -> Answer:
+        """A query: one statement."""
         data: bytes = b"{}"
-        if operation.has_rows:
-            if not viewer.may_read_customers:
-                raise Forbidden(f"The role {viewer.role.value} does not read customers.")
-            statement = operation.statement(given, variables, viewer, await self._workspace())
-            cost.requested = statement.price
-            if statement.price > cost.limit:
-                raise CostLimit(statement.price, cost.limit)
-            data, cost.actual = await self._fetch(statement, Given(variables, as_of))
-        if operation.has_rows and not operation.is_walked:
-            return Answer(b'{"data":' + data + cost.extensions())
-        return await self._walk(operation, request, viewer, data, as_of, cost)
+        if turn.operation.has_rows:
+            if not turn.viewer.may_read_customers:
+                raise Forbidden(f"The role {turn.viewer.role.value} does not read customers.")
+            statement = turn.operation.statement(await self._asked(turn))
+            turn.cost.demand(statement.price)
+            given = Given(turn.variables, turn.as_of)
+            data, turn.cost.actual = await self._fetch(statement, given)
+        if turn.operation.has_rows and not turn.operation.is_walked:
+            return Answer(b'{"data":' + data + turn.cost.extensions())
+        return await self._walk(turn, data)
+
+    async def _perform(self, turn: _Turn, steps: Steps) -> Answer:
+        """A mutation: a transaction for each of its fields."""
+        price = sum(step.payload.price for step in steps.values() if step)
+        turn.cost.demand(price)
+        performer = Performer(
+            self._database(), self._read_workspace, turn.viewer, turn.variables, turn.as_of
+        )
+        try:
+            data = await performer.perform(steps)
+        except GraphQLError as error:
+            return _failed(error, turn.cost)
+        turn.cost.actual = price
+        if not turn.operation.is_walked:
+            return Answer(b'{"data":' + data + turn.cost.extensions())
+        async with asyncio.timeout(EXECUTION_SECONDS):
+            return await self._walk(turn, data)
 
     async def _fetch(self, statement: Statement, given: Given) -> tuple[bytes, int]:
         STATEMENTS.inc()
-        row = await self._database().reader.fetchrow(statement.sql, *statement.arguments(given))
-        assert row is not None  # an operation is one row
+        # Not fetchrow: whoever asks PostgreSQL for the first row alone gets no parallel plan.
+        (row,) = await self._database().reader.fetch(statement.sql, *statement.arguments(given))
         return row["data"], row["actual"]
 
-    async def _walk(
-        self,
-        operation: Operation,
-        request: GraphQLRequest,
-        viewer: Viewer,
-        data: bytes,
-        as_of: datetime,
-        cost: _Cost,
-    ) -> Answer:
+    async def _walk(self, turn: _Turn, data: bytes) -> Answer:
         """Let an executor add what the statement lacks: introspection, and what is loaded."""
         running = execute(
             self._schema,
-            operation.document,
+            turn.operation.document,
             root_value=msgspec.json.decode(data),
-            context_value=new_context(viewer, as_of, self._database().reader),
-            variable_values=request.variables,
-            operation_name=request.operation_name,
+            context_value=new_context(
+                turn.viewer, turn.as_of, self._database(), await self._workspace()
+            ),
+            variable_values=turn.request.variables,
+            operation_name=turn.request.operation_name,
             hide_suggestions=True,
         )
         result = running if isinstance(running, ExecutionResult) else await running
@@ -172,7 +212,8 @@ class GraphQLView:
         if result.errors:
             body = {"errors": walk_error_bodies(result.errors), **body}
         encoded = msgspec.json.encode(body)
-        return Answer(encoded[:-1] + cost.extensions(), outcome="error" if result.errors else "ok")
+        outcome = "error" if result.errors else "ok"
+        return Answer(encoded[:-1] + turn.cost.extensions(), outcome=outcome)
 
 
 def _refused(errors: list[Any], cost: _Cost) -> Answer:
@@ -181,6 +222,12 @@ def _refused(errors: list[Any], cost: _Cost) -> Answer:
     code = bodies[0]["extensions"]["code"]
     encoded = msgspec.json.encode({"errors": bodies})
     return Answer(encoded[:-1] + cost.extensions(), STATUS.get(code, 400), code.lower())
+
+
+def _failed(error: GraphQLError, cost: _Cost) -> Answer:
+    """An answer whose data is null, because a field that cannot be null was not done."""
+    encoded = msgspec.json.encode({"errors": walk_error_bodies([error]), "data": None})
+    return Answer(encoded[:-1] + cost.extensions(), outcome="error")
 
 
 def _accepted(accept: str) -> str:

@@ -9,12 +9,17 @@ from pathlib import Path
 
 import asyncpg
 import pytest
+from hypothesis import settings
 from sqlalchemy.engine import make_url
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cdp.database import Database, open_database
 from cdp.postgres import embedded
 from migrations import upgrade
+
+# A machine that is busy fails no test.
+settings.register_profile("project", deadline=None)
+settings.load_profile("project")
 
 TEST_HOME = Path(__file__).resolve().parents[1] / ".cdp" / "tests"
 
@@ -103,6 +108,16 @@ async def connection(worker_database: Database) -> AsyncIterator[AsyncConnection
     async with worker_database.engine.connect() as connection:
         yield connection
         await connection.rollback()
+
+
+@pytest.fixture
+async def empty_database(server_url: str) -> AsyncIterator[Database]:
+    """A database without a single table, open."""
+    name = f"test_{secrets.token_hex(6)}"
+    await _administer(server_url, f'CREATE DATABASE "{name}"')
+    async with open_database(_sibling(server_url, name)) as opened:
+        yield opened
+    await _administer(server_url, f'DROP DATABASE "{name}" WITH (FORCE)')
 
 
 @pytest.fixture

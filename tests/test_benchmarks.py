@@ -40,6 +40,7 @@ EXPECTED = {
                "customers_again_rows_written", "orders_rate", "orders_lines_rate"},
     "memory": {"import_250k_peak_memory", "import_1m_peak_memory", "import_memory_growth"},
     "demo": {"demo_first", "demo_again", "demo_precision", "demo_recall"},
+    "segments": {"segments_first", "segments_refresh", "preview_traits_p99", "preview_orders_p99"},
     "reads": {"statements_per_read", "read_customer_rate", "read_customers_share_of_sql"},
     "scoring": {"scoring_mbg_wall", "scoring_mbg_processor", "scoring_pareto_processor",
                 "scoring_mbg_discounted_processor", "scoring_with_report_processor"},

@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cdp import tables
 from cdp.database import Database
-from cdp.profiles import CONTACT
+from cdp.identity.evidence import CONTACT
 from cdp.sources import SourceRow
 from cdp.values import CustomerId, SourceId
 from connectors.registry import CONNECTORS

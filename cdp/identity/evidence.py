@@ -1,21 +1,23 @@
-"""Evidence and the rules that weigh it: how strong each kind of identifier is, and its limits."""
+"""Evidence: what ties source profiles to each other, or keeps them apart."""
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from enum import IntEnum
+from datetime import datetime
+from enum import Enum
 from typing import Final, NamedTuple
 
 from cdp.identity.names import Person
 from cdp.values import ProfileId
 
+SIMILARITY: Final = "similarity"
+DECISION: Final = "decision"
+"""How a scored pair and a decision are named where an identifier's kind would stand."""
 
-class Strength(IntEnum):
-    """How much a shared identifier says; a lower number is taken first."""
+CONTACT: Final = "contact"
+"""The stream of source profiles that are known only by an identifier."""
 
-    UNIQUE = 1
-    """Joins alone: two people do not share it."""
-    COMMON = 2
-    """Joins where names agree or one is absent: households share it, numbers are recycled."""
+KIND_PRIORITY: Final = ("loyalty_card", "email", "phone", "handle", "anonymous_id")
+"""From strongest to weakest: a contact is keyed by the first that its record carries."""
 
 
 class Identifier(NamedTuple):
@@ -25,56 +27,71 @@ class Identifier(NamedTuple):
     value: str
 
 
-@dataclass(frozen=True, slots=True)
-class KindRule:
-    """What one kind of identifier may do.
+class Verdict(Enum):
+    """What a person decided about the two sides of a decision."""
 
-    `most_per_customer`: distinct current values that one person plausibly has; a join beyond is
-    forbidden. `most_persons`: distinct persons that may share a value before it joins nobody.
-    `family_may_change`: whether a person keeps it through a change of the family name.
+    SAME = "same"
+    """Both sides together are one person."""
+    NOT_SAME = "not_same"
+    """Nobody of the one side is anybody of the other."""
+    SPLIT = "split"
+    """Each side is one person, and they are two."""
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """A person's decision about sets of source profiles; of two that contradict the later holds."""
+
+    decision_id: int
+    at: datetime
+    verdict: Verdict
+    left: frozenset[ProfileId]
+    right: frozenset[ProfileId]
+
+    @property
+    def wholes(self) -> Sequence[frozenset[ProfileId]]:
+        """The sets that it says are one person each."""
+        match self.verdict:
+            case Verdict.SAME:
+                return (self.left | self.right,)
+            case Verdict.SPLIT:
+                return (self.left, self.right)
+            case Verdict.NOT_SAME:
+                return ()
+
+    @property
+    def name(self) -> Identifier:
+        """As it stands in the ledger."""
+        return Identifier(DECISION, str(self.decision_id))
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """Two source profiles that linkage has compared; `left` is the smaller id.
+
+    `weight`: log2 of the odds that they are one person; `probability`: the same, calibrated.
     """
 
-    strength: Strength
-    most_per_customer: int
-    most_persons: int
-    family_may_change: bool = False
+    left: ProfileId
+    right: ProfileId
+    weight: float
+    probability: float
+
+    @property
+    def name(self) -> Identifier:
+        """As it stands in the ledger and in the review queue."""
+        return Identifier(SIMILARITY, f"{self.left}:{self.right}")
 
 
 @dataclass(frozen=True, slots=True)
-class Rules:
-    """One version of the rules; another version may give another partition."""
+class Ties:
+    """Evidence that is no identifier: what people decided, and what linkage scored."""
 
-    version: int
-    kinds: Mapping[str, KindRule]
-    most_persons_per_component: int
-    """Beyond that, common identifiers join nobody in the component: a chain, not a person."""
-    most_holders: int
-    """Source profiles that may carry one value before it joins nobody, whoever they are."""
-
-    def of(self, kind: str) -> KindRule:
-        """The rule of a kind such as `email` or `handle:bluesky`."""
-        return self.kinds[kind.partition(":")[0]]
+    decisions: Sequence[Decision] = ()
+    pairs: Sequence[Pair] = ()
 
 
-RULES: Final = Rules(
-    version=1,
-    kinds={
-        "loyalty_card": KindRule(Strength.UNIQUE, most_per_customer=5, most_persons=10),
-        # A profile's own key is one of these: as many records of one person as may share a value.
-        "external": KindRule(Strength.UNIQUE, most_per_customer=1_000, most_persons=10),
-        "email": KindRule(
-            Strength.COMMON, most_per_customer=8, most_persons=10, family_may_change=True
-        ),
-        "phone": KindRule(Strength.COMMON, most_per_customer=8, most_persons=10),
-        "handle": KindRule(Strength.COMMON, most_per_customer=3, most_persons=5),
-        "anonymous_id": KindRule(Strength.COMMON, most_per_customer=50, most_persons=5),
-    },
-    most_persons_per_component=200,
-    most_holders=1_000,
-)
-
-KIND_PRIORITY: Final = ("loyalty_card", "email", "phone", "handle", "anonymous_id")
-"""From strongest to weakest: a contact is keyed by the first that its record carries."""
+NO_TIES: Final = Ties()
 
 
 @dataclass(slots=True)
@@ -83,7 +100,8 @@ class Evidence:
 
     `rank` orders profiles by what they are (source's name, stream, key), never by when they came.
     `is_contact`: known only by an identifier. `current` are the identifiers of the current
-    version, `all` those of every version so far, the current one included.
+    version, `all` those of every version so far, the current one included. `digest` is that of
+    what linkage compares, as it stands now: a scored pair holds only for what it compared.
     """
 
     profile_id: ProfileId
@@ -92,3 +110,4 @@ class Evidence:
     is_contact: bool = False
     current: frozenset[Identifier] = frozenset()
     all: set[Identifier] = field(default_factory=set)
+    digest: bytes = b""

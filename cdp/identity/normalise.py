@@ -14,6 +14,9 @@ PHONE_CACHE_ENTRIES: Final = 65_536
 
 _EMAIL = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s.]+")
 _E164 = re.compile(r"\+[1-9][0-9]{7,14}")
+_SPACED_PHONE = re.compile(r"\+[0-9][0-9 ().-]{5,40}[0-9]")
+_PHONE_MARKS: Final = str.maketrans("", "", " ().-")
+"""What people write between the digits of a number."""
 _NOT_WORD = re.compile(r"[\W_]+")
 _CARD_NOISE = re.compile(r"[\s\-.]+")
 
@@ -54,7 +57,8 @@ def normalise_email(text: str) -> str | None:
 @lru_cache(maxsize=PHONE_CACHE_ENTRIES)
 def normalise_phone(text: str, region: str) -> str | None:
     """E.164; None for what cannot be dialled. Of the length of a number, not its being assigned."""
-    return text if _is_e164(text) else _parse_phone(text, region)
+    plain = text.translate(_PHONE_MARKS) if _SPACED_PHONE.fullmatch(text) else text
+    return plain if _is_e164(plain) else _parse_phone(text, region)
 
 
 def _is_e164(text: str) -> bool:

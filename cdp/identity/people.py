@@ -1,7 +1,10 @@
 """What a record says of a person: its identifiers, its name, and whose contact it belongs to."""
 
+import hashlib
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from typing import Final
+
+import msgspec
 
 from cdp.delivery import Delivery, Received
 from cdp.identity.evidence import KIND_PRIORITY, Identifier
@@ -9,18 +12,33 @@ from cdp.identity.names import Person
 from cdp.identity.normalise import name_keys, normalise
 from cdp.records import CustomerRecord, Record
 
+NOBODY: Final = Person("", "")
 
-@dataclass(frozen=True, slots=True)
-class Claims:
-    """What a customer record says of its person."""
+
+class Claims(msgspec.Struct, frozen=True):
+    """What a customer record says of its person.
+
+    `email` and `phone` are the first of their kind; `digest` is that of what linkage compares.
+    """
 
     person: Person
     identifiers: list[Identifier]
+    email: str | None
+    phone: str | None
+    digest: bytes
 
 
 def claims_of(record: CustomerRecord, source_name: str, region: str) -> Claims:
-    """The record's person and identifiers: the same whenever it is asked."""
-    return Claims(person_of(record), identifiers_of(record, source_name, region))
+    """What the record claims: the same whenever it is asked."""
+    person, said = person_of(record), identifiers_of(record, source_name, region)
+    digest = compared_digest(record, person, said)
+    return Claims(person, said, first_of(said, "email"), first_of(said, "phone"), digest)
+
+
+def no_claims(key: str, source_name: str) -> Claims:
+    """Of a profile of which nothing but its deletion is known: its own key."""
+    said = [Identifier(f"external:{source_name}", key)]
+    return Claims(NOBODY, said, None, None, compared_digest(None, NOBODY, said))
 
 
 def claims_ahead(
@@ -46,6 +64,21 @@ def identifiers_of(record: CustomerRecord, source_name: str, region: str) -> lis
     own = Identifier(f"external:{source_name}", record.id)
     phone_region = (record.country or region).upper()
     return [own, *_normalised(_claims(record), phone_region)]
+
+
+def compared_digest(
+    record: CustomerRecord | None, person: Person, identifiers: Iterable[Identifier]
+) -> bytes:
+    """Of what linkage compares; equal where nothing that it looks at has changed."""
+    tying = sorted(one for one in identifiers if one.kind.partition(":")[0] in _COMPARED_KINDS)
+    place = () if record is None else tuple(getattr(record, name) for name in _COMPARED)
+    said = (person.given, person.family, person.birth_date, place, tying)
+    return hashlib.blake2b(_encoder.encode(said), digest_size=16).digest()
+
+
+_COMPARED_KINDS: Final = ("email", "phone", "loyalty_card", "external")
+_COMPARED: Final = ("gender", "street", "city", "region", "postal_code", "country")
+_encoder: Final = msgspec.json.Encoder()
 
 
 def first_of(identifiers: Iterable[Identifier], kind: str) -> str | None:

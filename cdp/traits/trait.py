@@ -68,7 +68,8 @@ def trait(
 ) -> Callable[[TraitFunction], Trait]:
     """Make a trait of a function: name, type and documentation come from the function itself.
 
-    `unit` is one of: count, currency, days, ratio, or null for a moment, a text or an enum.
+    `unit` is one of: count, currency, days, hours, points, ratio, or null for a moment, a text or
+    an enum.
     """
 
     def make(function: TraitFunction) -> Trait:
@@ -87,8 +88,12 @@ def trait(
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Traits that are shown together, as one object of the customer."""
+    """Traits that are shown together, as one object of the customer.
+
+    `type_name` is that of the object's type, where the group's own name will not do.
+    """
 
     name: str
     doc: str
     traits: tuple[Trait, ...]
+    type_name: str | None = None

@@ -15,7 +15,6 @@ from cdp.errors import BadInput
 from cdp.records import STREAMS
 from cdp.values import Json
 from connectors.base import Abort, Connector, Page, Setting, Values
-from connectors.generic.columnar import require_types
 from connectors.generic.map_file import FileMap, read_map
 from connectors.generic.mapping import Mapper, Tally
 from connectors.generic.readers import (
@@ -147,6 +146,8 @@ class FileSource:
             self._require_sources(name, header)
             return kind
         if kind == "parquet":
+            from connectors.generic.columnar import require_types  # half a second to load
+
             require_types(path, name, stream)
         missing = sorted(required_of(stream) - set(header))
         if missing:

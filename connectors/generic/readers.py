@@ -17,7 +17,6 @@ import msgspec
 
 from cdp.delivery import MAX_PAYLOAD_BYTES, payload_of
 from cdp.errors import BadInput
-from connectors.generic import columnar
 
 Format: TypeAlias = Literal["csv", "jsonl", "parquet"]
 
@@ -82,6 +81,8 @@ def header_of(path: Path) -> Sequence[str] | None:
         case "jsonl":
             return None
         case "parquet":
+            from connectors.generic import columnar  # half a second to load: only where needed
+
             with _on_disk(path) as plain:
                 return columnar.header(plain)
         case "csv":
@@ -304,6 +305,8 @@ def _csv_header(name: str, lines: _TextLines) -> tuple[str, list[str] | None]:
 
 
 def _parquet_rows(path: Path, meter: Meter, stream: str | None) -> Iterator[Row]:
+    from connectors.generic import columnar  # half a second to load: only where needed
+
     size = path.stat().st_size
     with _on_disk(path) as plain:
         number = 0

@@ -1,6 +1,6 @@
 """The unified person, and the list of all of them."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import strawberry
@@ -8,7 +8,6 @@ from sqlalchemy import ColumnElement, literal_column
 from sqlalchemy.dialects.postgresql import JSONB
 
 from cdp import tables
-from cdp.attributes import ATTRIBUTES
 from cdp.filters import predicate
 from cdp.keyset import Order as Sort
 from cdp.keyset import read_ordering, read_page, write_cursor
@@ -19,6 +18,7 @@ from schema.edges import (
     Branch,
     Embedded,
     Leaf,
+    Many,
     Page,
     Row,
     Scene,
@@ -32,28 +32,31 @@ from schema.filters import filter_json
 from schema.ids import global_id
 from schema.scalars import Date, DateTime, Json
 from schema.traits import CustomerFilter, CustomerOrder, with_groups
+from schema.types.attributes import Address, attribute
 from schema.types.connection import FORWARD, LATE, connection
+from schema.types.decision import DECISIONS, IdentityDecision
 from schema.types.identity import (
     CLAIMS,
-    HISTORY,
     IDENTIFIERS,
     PROFILES,
     AttributeClaim,
     Identifier,
-    MergeEvent,
     SourceProfile,
 )
+from schema.types.ledger import HISTORY, MergeEvent
+from schema.types.loyalty import (
+    LoyaltyBadge,
+    LoyaltyEntryConnection,
+    TierPeriod,
+    badges,
+    customer_entries,
+    tier_periods,
+)
+from schema.types.membership import SegmentMembership, memberships
 from schema.types.node import Node
 from schema.types.order import OrderConnection, customer_orders
+from schema.types.review import CUSTOMER_REVIEWS, MatchReview
 from schema.types.timeline import TIMELINE_ARGUMENTS, TimelineConnection, timeline
-
-_ATTRIBUTES = {attribute.name: attribute for attribute in ATTRIBUTES}
-
-
-def _attribute(name: str) -> Declared:
-    attribute = _ATTRIBUTES[name]
-    masked = " Personal: null for a role that is masked." if attribute.is_personal else ""
-    return column(name, f"{attribute.doc} Null where no source tells it.{masked}")
 
 
 def _others(row: Row) -> ColumnElement[Any]:
@@ -62,32 +65,21 @@ def _others(row: Row) -> ColumnElement[Any]:
     return empty if row.scene.viewer.is_masked else row["attributes"]
 
 
-@strawberry.type(description="A postal address; all its parts come from the same source.")
-class Address:
-    """The composite `address` of a customer."""
-
-    street: str | None = _attribute("street")
-    city: str | None = _attribute("city")
-    region: str | None = _attribute("region")
-    postal_code: str | None = _attribute("postal_code")
-    country: str | None = _attribute("country")
-
-
 @with_groups
 class _Customer(Node):
     id: strawberry.ID = planned(
         Leaf(lambda row: global_id("Customer", row.table.c.id)),
         "Opaque and lasting. The id of a customer who was merged leads to the survivor.",
     )
-    name: str | None = _attribute("name")
-    first_name: str | None = _attribute("first_name")
-    last_name: str | None = _attribute("last_name")
-    email: str | None = _attribute("email")
-    phone: str | None = _attribute("phone")
-    birth_date: Date | None = _attribute("birth_date")
-    gender: str | None = _attribute("gender")
+    name: str | None = attribute("name")
+    first_name: str | None = attribute("first_name")
+    last_name: str | None = attribute("last_name")
+    email: str | None = attribute("email")
+    phone: str | None = attribute("phone")
+    birth_date: Date | None = attribute("birth_date")
+    gender: str | None = attribute("gender")
     address: Address = planned(Embedded(), "Where the customer lives, as far as it is known.")
-    language: str | None = _attribute("language")
+    language: str | None = attribute("language")
     created_at: DateTime = column("created_at", "When any source first knew the customer.")
     updated_at: DateTime = column("updated_at", "When the customer last changed here.")
     attributes: Json = planned(
@@ -115,12 +107,32 @@ class _Customer(Node):
     merge_history: list[MergeEvent] = planned(
         HISTORY, "How the customer came together, latest first; at most 250 events."
     )
+    decisions: list[IdentityDecision] = planned(
+        DECISIONS,
+        "What people decided about its source profiles, latest first, also what was taken back; at"
+        " most 250.",
+    )
+    match_reviews: list[MatchReview] = planned(
+        CUSTOMER_REVIEWS,
+        "The open questions whether somebody else is the same person; at most 250. Not for the role"
+        " frontend.",
+    )
+    segments: list[SegmentMembership] = planned(
+        Many(memberships), "The segments that the customer is in, by slug; at most 250."
+    )
     orders: OrderConnection = planned(
         Page(customer_orders), "Purchases, newest first.", FORWARD, LATE
     )
     timeline: TimelineConnection = planned(
         Page(timeline), "Everything that happened, newest first.", TIMELINE_ARGUMENTS, LATE
     )
+    loyalty_entries: LoyaltyEntryConnection = planned(
+        Page(customer_entries), "How points came and went, newest first.", FORWARD, LATE
+    )
+    tier_history: list[TierPeriod] = planned(
+        Many(tier_periods), "Which tier was held when, latest first; at most 250."
+    )
+    badges: list[LoyaltyBadge] = planned(Many(badges), "What was won, latest first; at most 250.")
 
 
 Customer: Declared = strawberry.type(
@@ -150,10 +162,17 @@ CUSTOMERS_ARGUMENTS = (
 
 def customers(_: Row | None, scene: Scene, arguments: Arguments) -> Slice:
     """All customers, filtered, sorted, by pages of either direction."""
+    return customers_among(scene, arguments, lambda _: ())
+
+
+def customers_among(
+    scene: Scene, arguments: Arguments, among: Callable[[Row], Sequence[ColumnElement[bool]]]
+) -> Slice:
+    """Those customers for whom the conditions of `among` hold, which may look at rows around."""
     viewer = scene.viewer
     row = row_of(tables.customer.alias(), scene)
     filter_, text = filter_json(arguments.now("filter")), arguments.now("search")
-    where = _conditions(row, filter_, text)
+    where = [*among(row), *_conditions(row, filter_, text)]
     ordering = read_ordering(
         [Sort(each["field"].value, each["direction"]) for each in arguments.now("orderBy") or ()],
         about=[filter_, text],
@@ -175,7 +194,9 @@ def customers(_: Row | None, scene: Scene, arguments: Arguments) -> Slice:
         size=page.size,
         order=lambda _: (),
         cursor=lambda _: write_cursor(ordering, row.scope),
-        total=lambda: count_customers(row.scope, where=where).correlate(None).scalar_subquery(),
+        total=lambda: (
+            count_customers(row.scope, where=where).correlate_except(row.table).scalar_subquery()
+        ),
         is_backward=page.is_backward,
         is_inner=page.cursor is not None,
     )

@@ -1,5 +1,6 @@
 """Who a customer is made of: identifiers, source profiles, claims, and the history of merges."""
 
+from collections.abc import Callable
 from typing import Annotated, Any, Final
 
 import strawberry
@@ -8,7 +9,6 @@ from sqlalchemy import (
     FromClause,
     Text,
     and_,
-    any_,
     exists,
     func,
     literal,
@@ -16,20 +16,30 @@ from sqlalchemy import (
     or_,
     select,
 )
-from sqlalchemy import column as sql_column
-from sqlalchemy.dialects.postgresql import JSONB
 
 from cdp import tables
 from cdp.attributes import ATTRIBUTES, SURVIVORSHIP_RULE
 from cdp.errors import Forbidden
 from cdp.fields import camel_case
 from cdp.survivorship import claim_order
-from schema.declare import Declared, enumeration
-from schema.edges import Arguments, Branch, Leaf, Many, One, Row, Scene, column, planned, row_of
+from schema.edges import (
+    Arguments,
+    Branch,
+    Embedded,
+    Leaf,
+    Many,
+    One,
+    Row,
+    Scene,
+    column,
+    planned,
+    row_of,
+)
 from schema.ids import global_id
-from schema.scalars import DateTime, Json
+from schema.scalars import Date, DateTime, Json
+from schema.types.attributes import Address, attribute
 from schema.types.node import Node
-from schema.types.records import profiles_of, source_name, upper
+from schema.types.records import source_name
 
 # Identifiers ----------------------------------------------------------------------------------
 
@@ -100,6 +110,11 @@ def _profiles(customer: Row, _: Arguments) -> Branch:
     return Branch("SourceProfile", row_of(profile, customer.scene), query)
 
 
+def _full_name(column_of: Callable[[str], ColumnElement[Any]]) -> ColumnElement[Any]:
+    parts = func.concat_ws(" ", column_of("first_name"), column_of("last_name"))
+    return func.coalesce(column_of("full_name"), func.nullif(parts, ""))
+
+
 def _customer(row: Row) -> Branch:
     customer = tables.customer.alias()
     query = select().select_from(customer).where(customer.c.id == row.table.c.customer_id)
@@ -125,6 +140,14 @@ class SourceProfile(Node):
         "The person's id in the source. Personal, for it may be an address or a handle: null for a"
         " role that is masked.",
     )
+    name: str | None = planned(
+        Leaf(lambda row: _full_name(row.__getitem__)),
+        "The full name as the source tells it. Personal: null for a masked role.",
+    )
+    email: str | None = attribute("email")
+    phone: str | None = attribute("phone")
+    birth_date: Date | None = attribute("birth_date")
+    address: Address = planned(Embedded(), "The address as the source tells it.")
     record: Json | None = column(
         "payload", "The record as the source sent it. Personal: null for a role that is masked."
     )
@@ -139,6 +162,12 @@ class SourceProfile(Node):
         "deleted_at", "When the source deleted it; null while it lives. Its orders stay."
     )
     customer: _Customer | None = planned(One(_customer), "The customer whom it is part of.")
+
+
+def profiles_among(ids: ColumnElement[bool], profile: FromClause, scene: Scene) -> Branch:
+    """The source profiles for which a condition on `profile` holds, oldest first."""
+    query = select().select_from(profile).where(ids).order_by(profile.c.id)
+    return Branch("SourceProfile", row_of(profile, scene), query)
 
 
 def find_profile(scene: Scene, wanted: FromClause) -> Branch:
@@ -159,10 +188,7 @@ _FULL_NAME: Final = "name"  # the one attribute that may be put together from tw
 
 
 def _claimed(profile: FromClause, name: str) -> ColumnElement[Any]:
-    if name == _FULL_NAME:
-        parts = func.concat_ws(" ", profile.c.first_name, profile.c.last_name)
-        return func.coalesce(profile.c.full_name, func.nullif(parts, ""))
-    return profile.c[name]
+    return _full_name(profile.c.__getitem__) if name == _FULL_NAME else profile.c[name]
 
 
 def _claims(customer: Row, arguments: Arguments) -> Branch:
@@ -239,82 +265,14 @@ IDENTIFIERS: Final = Many(_identifiers)
 PROFILES: Final = Many(_profiles)
 
 
-# The history of merges ------------------------------------------------------------------------
+@strawberry.input(description="An identifier as anybody may spell it.")
+class IdentifierInput:
+    """Finds a customer by what the person bears."""
 
-MergeEventKind: Declared = enumeration(
-    "MergeEventKind",
-    "What an entry of the ledger tells.",
-    {"MERGED": "Two customers became one.", "SPLIT": "One customer became two."},
-)
-
-
-def _history(customer: Row, _: Arguments) -> Branch:
-    event = tables.merge_event.alias()
-    ids = profiles_of(customer)
-    query = (
-        select()
-        .select_from(event)
-        .where(or_(event.c.customer_id.in_(ids), event.c.from_customer_id.in_(ids)))
-        .order_by(event.c.at.desc(), event.c.id.desc())
+    kind: str = strawberry.field(
+        description="`email`, `phone`, `loyalty_card`, `anonymous_id`, `handle:NETWORK`,"
+        " `external:SOURCE`."
     )
-    return Branch("MergeEvent", row_of(event, customer.scene), query)
-
-
-def _evidence(event: Row, _: Arguments) -> Branch:
-    pieces = func.jsonb_to_recordset(event.table.c.evidence).table_valued(
-        sql_column("kind", Text),
-        sql_column("value", Text),
-        sql_column("profileIds", JSONB),
+    value: str = strawberry.field(
+        description="Normalised by the server: ` Ann@Example.com ` finds ann@example.com."
     )
-    rows = pieces.render_derived(name="evidence", with_types=True)
-    query = select().select_from(rows).order_by(rows.c.kind, rows.c.value)
-    return Branch("MergeEvidence", Row(rows, "merge_evidence", event.scene), query)
-
-
-def _moved(event: Row, _: Arguments) -> Branch:
-    profile = tables.source_profile.alias()
-    query = (
-        select()
-        .select_from(profile)
-        .where(profile.c.id == any_(event.table.c.profile_ids))
-        .order_by(profile.c.id)
-    )
-    return Branch("SourceProfile", row_of(profile, event.scene), query)
-
-
-def _customer_id(name: str) -> Leaf:
-    return Leaf(lambda row: global_id("Customer", row.table.c[name]))
-
-
-@strawberry.type(description="A shared identifier that joined source profiles.")
-class MergeEvidence:
-    """One piece of what an automatic merge rests on."""
-
-    kind: str = column("kind", "The kind of the identifier, such as `email`.")
-    value: str | None = column("value", "Normalised. Personal: null for a role that is masked.")
-
-
-@strawberry.type(description="One entry of the ledger: who joined or parted, when, and why.")
-class MergeEvent:
-    """A row of merge_event."""
-
-    id: strawberry.ID = planned(
-        Leaf(lambda row: global_id("MergeEvent", row.table.c.id)), "Names the event in mutations."
-    )
-    at: DateTime = column("at", "When it happened.")
-    kind: MergeEventKind = planned(upper("kind"), "Whether they joined or parted.")
-    customer_id: strawberry.ID = planned(
-        _customer_id("customer_id"), "The customer whose the profiles are since then."
-    )
-    from_customer_id: strawberry.ID = planned(
-        _customer_id("from_customer_id"),
-        "The customer whose they were before. After a merge it leads to the survivor.",
-    )
-    profiles: list[SourceProfile] = planned(Many(_moved), "The source profiles that moved.")
-    evidence: list[MergeEvidence] = planned(Many(_evidence), "What they share, or no longer share.")
-    rule_version: int = column("rule_version", "The version of the rules that decided.")
-    actor: str = column("actor", "Who did it: `system`, or the name of a person or key.")
-    reason: str | None = column("reason", "Why, in words. Personal: null for a masked role.")
-
-
-HISTORY: Final = Many(_history)

@@ -13,13 +13,15 @@ PACKAGES = ("cdp", "schema", "connectors", "migrations")
 
 ROOMS = (
     ("errors", "values", "settings"),
-    ("records", "delivery", "versions", "rows", "tables", "database", "postgres", "workspace"),
-    ("identity", "attributes", "survivorship", "facts", "customers", "profiles", "touched",
-     "consent", "sources"),
-    ("ingest", "traits"),
-    ("deadletters", "operators", "fields", "filters", "keyset", "query", "keys", "segments",
-     "scoring", "loyalty"),
-    ("refresh", "writers", "export", "publish"),
+    ("records", "delivery", "versions", "rows", "tables", "database", "postgres", "workspace",
+     "outbox"),
+    ("identity", "attributes", "survivorship", "facts", "activity", "loyalty", "customers",
+     "profiles", "touched", "consent", "sources"),
+    ("ingest", "traits", "remap"),
+    ("deadletters", "clock", "operators", "bearers", "fields", "related", "clauses", "filters",
+     "keyset", "query", "keys", "segments", "scoring"),
+    ("refresh", "writers", "export", "publish", "stewardship", "rulechange",
+     "resolving"),
 )  # fmt: skip
 """The rooms of cdp: a module imports from its own line and those above, never from one below."""
 

@@ -2,15 +2,17 @@
 
 import random
 from collections.abc import Mapping
-from datetime import date
+from datetime import UTC, date, datetime
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cdp.identity.cluster import Partition, partition, too_shared
-from cdp.identity.evidence import RULES, Evidence, Identifier
+from cdp.identity.bounds import too_shared
+from cdp.identity.cluster import Partition, partition
+from cdp.identity.evidence import Decision, Evidence, Identifier, Pair, Ties, Verdict
 from cdp.identity.names import Person, may_be_one
+from cdp.identity.rules import DEFAULT_RULES as RULES
 from cdp.values import ProfileId
 
 
@@ -49,7 +51,7 @@ def test_a_household_at_one_address_stays_apart_and_is_left_to_a_review() -> Non
         [a_profile(1, "ann", "doe", email="a"), a_profile(2, "bob", "doe", email="a")], RULES
     )
     assert groups(result) == {frozenset({1}), frozenset({2})}
-    assert [review.profile_ids for review in result.reviews] == [(1, 2)]
+    assert [(review.left, review.right) for review in result.reviews] == [((1,), (2,))]
 
 
 def test_whoever_would_fit_two_who_cannot_be_one_joins_neither() -> None:
@@ -60,6 +62,57 @@ def test_whoever_would_fit_two_who_cannot_be_one_joins_neither() -> None:
         frozenset({2}),
         frozenset({3}),
     }
+
+
+def test_three_who_all_fit_are_one_by_the_value_that_they_share() -> None:
+    people = [
+        a_profile(1, "robert", "doe", email="a"),
+        a_profile(2, "bob", "doe", email="a"),
+        a_profile(3, contact=True, email="a"),
+    ]
+    result = partition(people, RULES)
+    assert groups(result) == {frozenset({1, 2, 3})}
+    assert [join.profile_ids for join in result.joins] == [(1, 2, 3)]
+    assert not result.reviews
+
+
+def test_three_of_whom_two_fit_leave_the_third_outside_and_a_review() -> None:
+    people = [
+        a_profile(1, "robert", "doe", email="a"),
+        a_profile(2, "bob", "doe", email="a"),
+        a_profile(3, "carla", "doe", email="a"),
+    ]
+    result = partition(people, RULES)
+    assert groups(result) == {frozenset({1, 2}), frozenset({3})}
+    assert [join.profile_ids for join in result.joins] == [(1, 2)]
+    assert [(review.left, review.right) for review in result.reviews] == [((1, 2), (3,))]
+
+
+def test_three_who_fit_in_pairs_but_not_together_stay_apart() -> None:
+    most = RULES.of("loyalty_card").most_per_customer
+    people = [a_profile(n, given, "doe", email="a") for n, given in enumerate(("bob", "rob", ""))]
+    for one in people:
+        cards = {Identifier("loyalty_card", f"{one.rank}{n}") for n in range(most // 2)}
+        one.current |= cards
+        one.all |= cards
+    assert groups(partition(people[:2], RULES)) == {frozenset({0, 1})}
+    result = partition(people, RULES)
+    assert groups(result) == {frozenset({0}), frozenset({1}), frozenset({2})}
+    assert {(review.left, review.right) for review in result.reviews} == {
+        ((0,), (1,)),
+        ((0,), (2,)),
+        ((1,), (2,)),
+    }
+    assert all("too many" in review.reason for review in result.reviews)
+
+
+def test_a_pair_that_is_too_light_to_be_asked_about_ties_nobody() -> None:
+    people = [a_profile(n, "ann", "doe") for n in (1, 2, 3)]
+    heavy = Pair(ProfileId(1), ProfileId(2), 12.0, 0.99)
+    light = Pair(ProfileId(1), ProfileId(3), -1.0, 0.01)
+    result = partition(people, RULES, ties=Ties(pairs=(heavy, light)))
+    assert groups(result) == {frozenset({1, 2}), frozenset({3})}
+    assert not result.reviews
 
 
 def test_a_loyalty_card_joins_whatever_the_names_say() -> None:
@@ -102,7 +155,7 @@ def test_a_customer_never_has_more_of_a_kind_than_allowed() -> None:
     people = [a_profile(n, "ann", "doe", email="a", loyalty_card=f"C{n}") for n in range(cards + 2)]
     result = partition(people, RULES)
     assert {len(group) for group in groups(result)} == {1}
-    assert [review.identifier.kind for review in result.reviews] == ["email"]
+    assert {review.identifier.kind for review in result.reviews} == {"email"}
 
 
 def test_a_chain_of_many_persons_is_not_one_customer() -> None:
@@ -120,6 +173,19 @@ def test_a_chain_of_many_persons_is_not_one_customer() -> None:
     result = partition([*people, *links], RULES)
     assert {len(group) for group in groups(result)} == {1}
     assert all("ties" in review.reason for review in result.reviews)
+
+
+def test_nobody_asks_about_two_whom_a_person_has_parted_and_likeness_alone_ties() -> None:
+    people = [a_profile(1, "ann", "doe"), a_profile(2, "anne", "doe")]
+    cuts = RULES.cuts
+    pair = Pair(
+        ProfileId(1), ProfileId(2), (cuts.join_weight + cuts.review_weight) / 2, probability=0.5
+    )
+    asked = partition(people, RULES, ties=Ties(pairs=[pair]))
+    assert [(one.left, one.right) for one in asked.reviews] == [((1,), (2,))]
+    sides = frozenset([ProfileId(1)]), frozenset([ProfileId(2)])
+    decision = Decision(7, datetime(2026, 1, 1, tzinfo=UTC), Verdict.NOT_SAME, *sides)
+    assert partition(people, RULES, ties=Ties([decision], [pair])).reviews == []
 
 
 @st.composite

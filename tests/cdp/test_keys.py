@@ -24,7 +24,10 @@ async def test_a_key_opens_as_the_role_it_was_made_for(
     connection: AsyncConnection, role: Role
 ) -> None:
     _, key = await create_key(connection, role, "shop window")
-    assert await authenticate(connection, key) is role
+    viewer = await authenticate(connection, key)
+    assert viewer is not None
+    assert (viewer.role, viewer.name) == (role, "shop window")
+    assert viewer.most_cost == VIEWERS[role].most_cost
 
 
 async def test_the_key_itself_is_not_stored(connection: AsyncConnection) -> None:
@@ -82,6 +85,7 @@ async def test_any_key_exists_tells_a_revoked_one_too(connection: AsyncConnectio
 def test_every_role_has_its_viewer() -> None:
     assert set(VIEWERS) == set(Role)
     assert [role for role in Role if VIEWERS[role].may_see_personal] == [Role.STEWARD, Role.ADMIN]
+    assert [role for role in Role if VIEWERS[role].may_decide] == [Role.STEWARD, Role.ADMIN]
     assert VIEWERS[Role.FRONTEND].most_first == 100
     assert VIEWERS[Role.FRONTEND].is_masked
     assert not VIEWERS[Role.CONNECTOR].may_read_customers

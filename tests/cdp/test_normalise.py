@@ -1,8 +1,10 @@
 """Normal forms of identifiers and names."""
 
+import phonenumbers
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
+from phonenumbers import PhoneNumberFormat
 
 from cdp.identity.normalise import (
     _is_e164,
@@ -54,6 +56,29 @@ def test_what_is_written_where_nothing_is_known_points_at_nobody(kind: str, valu
 def test_a_number_taken_for_normal_is_what_parsing_would_give(text: str) -> None:
     if _is_e164(text):
         assert _parse_phone(text, "GB") == text
+    assert normalise_phone(text, "GB") == _parse_phone(text, "GB")
+
+
+@st.composite
+def numbers_as_people_write_them(draw: st.DrawFn) -> str:
+    """A number of some country, now and then with a digit too many or too few, in any spacing."""
+    region = draw(st.sampled_from(sorted(phonenumbers.SUPPORTED_REGIONS)))
+    example = phonenumbers.example_number(region)
+    digits = phonenumbers.format_number(example, PhoneNumberFormat.E164)[1:] if example else "1"
+    digits = draw(st.sampled_from([digits, digits, f"{digits[:2]}0{digits[2:]}", digits[:-1]]))
+    marks = draw(
+        st.lists(
+            st.sampled_from(["", "", "", " ", "-", ".", " (", ") ", "  "]),
+            min_size=len(digits),
+            max_size=len(digits),
+        )
+    )
+    return "+" + "".join(digit + mark for digit, mark in zip(digits, marks, strict=True))
+
+
+@given(numbers_as_people_write_them())
+@settings(max_examples=500)
+def test_a_spaced_number_is_what_parsing_would_give(text: str) -> None:
     assert normalise_phone(text, "GB") == _parse_phone(text, "GB")
 
 

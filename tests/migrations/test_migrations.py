@@ -3,12 +3,13 @@
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import Connection
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cdp.errors import CdpError
 from cdp.tables import metadata
-from migrations import current_revision, newest_revision, require_known, upgrade
+from migrations import VERSIONS, current_revision, newest_revision, require_known, upgrade
 
 pytestmark = pytest.mark.anyio
 
@@ -23,6 +24,14 @@ async def test_migrated_database_is_what_the_tables_declare(connection: AsyncCon
 async def test_migrating_again_changes_nothing(connection: AsyncConnection) -> None:
     await upgrade(connection)
     assert await current_revision(connection) == newest_revision()
+
+
+def test_the_names_of_the_files_tell_the_revisions_that_alembic_reads() -> None:
+    script = ScriptDirectory(str(VERSIONS.parent))
+    assert script.get_current_head() == newest_revision()
+    assert {one.revision for one in script.walk_revisions()} == {
+        path.name.partition("_")[0] for path in VERSIONS.glob("*.py")
+    }
 
 
 async def test_a_database_of_a_newer_release_is_refused_by_name(

@@ -1,17 +1,26 @@
 """A small business for tests of the graph: a shop, a newsletter and a till that know some people.
 
 Ann is known to all three and merged by her address; Bo to the shop alone; Cy is a guest without an
-account; Dee was deleted at the shop, which keeps her order.
+account; Dee was deleted at the shop, which keeps her order. People have decided some things about
+them, and left others open: `decide_some` writes the rows as they lie after that.
 """
 
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
+import msgspec
+from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cdp import tables
 from cdp.delivery import Deleted
-from tests.cdp.ingesting import a_source, drop, take
+from cdp.identity.rules import DEFAULT_DOCUMENT
+from cdp.loyalty.application import apply_programme
+from cdp.segments.definition import update_segment
+from cdp.segments.lists import ById, add_members
+from cdp.segments.refresh import refresh_step
+from tests.cdp.ingesting import WORKSPACE, a_source, drop, take
+from tests.cdp.segmenting import a_segment, without_starters
 
 NOW: Final = datetime(2026, 6, 15, 12, tzinfo=UTC)
 
@@ -221,16 +230,197 @@ TILL: Final[dict[str, list[Row]]] = {
     ],
 }
 
+CLUB: Final = """
+name = "Club"
+[[earn]]
+kind = "spend"
+name = "base"
+points_per_unit = 2
+[tiers]
+window = "lifetime"
+[[tiers.levels]]
+name = "Silver"
+threshold = 10
+[[tiers.levels]]
+name = "Gold"
+threshold = 100
+"""
+
 SOURCES: Final = {"shop": SHOP, "newsletter": NEWSLETTER, "till": TILL}
 
 
+RULES: Final = {
+    **msgspec.to_builtins(DEFAULT_DOCUMENT),
+    "linkage": {"join_weight": 8.5, "review_weight": -1.5},
+}
+
+PARTS: Final = [
+    {"name": "first_name", "level": "different", "weight": -3.5},
+    {"name": "email", "level": "same but for a typo", "weight": 6.25},
+    {"name": "city", "level": "different", "weight": -0.5},
+]
+
+
+async def decide_some(connection: AsyncConnection) -> None:
+    """Decisions that hold, were taken back and are overruled; reviews of every kind; new rules.
+
+    Ann's profiles are 1, 4 and so on; Bo is 2, Dee 3.
+    """
+    profile = tables.source_profile
+    rows = await connection.execute(
+        select(profile.c.id, profile.c.customer_id).order_by(profile.c.id)
+    )
+    customer_of = {row.id: row.customer_id for row in rows}
+    ann = [one for one, customer in customer_of.items() if customer == 1]
+    decisions: list[tuple[str, str, list[int], list[int], bool]] = [
+        ("same", "merge", ann[:1], ann[1:], False),
+        ("same", "review", ann[:1], [2], False),  # overruled: Bo is somebody else
+        ("not_same", "review", [2], ann[1:2], False),
+        ("not_same", "undo", ann[:1], ann[1:2], False),  # overruled: they are one
+        ("split", "split", ann[:2], [3], True),
+        ("split", "split", [*ann[:1], 2], [3], False),  # overruled: the left is no whole
+    ]
+    for days, (kind, action, left, right, is_retracted) in enumerate(decisions):
+        decision_id = await connection.scalar(
+            tables.identity_decision.insert()
+            .values(
+                kind=kind,
+                action=action,
+                at=NOW - timedelta(days=days),
+                actor="helpdesk",
+                reason="Ann said so",
+                retracted_at=NOW if is_retracted else None,
+                retracted_by="admin" if is_retracted else None,
+            )
+            .returning(tables.identity_decision.c.id)
+        )
+        sides = [*((one, "left") for one in left), *((one, "right") for one in right)]
+        await connection.execute(
+            tables.decision_member.insert(),
+            [
+                {"decision_id": decision_id, "source_profile_id": one, "side": side}
+                for one, side in sides
+            ],
+        )
+    await _keep_a_history(connection, ann)
+    await _leave_reviews(connection, ann)
+    await connection.execute(
+        tables.identity_rules.insert().values(
+            version=2, document=RULES, applied_at=NOW, actor="admin", reason="More cautious."
+        )
+    )
+
+
+async def _keep_a_history(connection: AsyncConnection, ann: list[int]) -> None:
+    """A split that undid the first merge, and a merge by likeness and by decision after it."""
+    event = {
+        "at": NOW,
+        "customer_id": ann[0],
+        "from_customer_id": ann[-1],
+        "profile_ids": ann[-1:],
+        "other_ids": ann[:-1],
+        "rule_version": 2,
+        "actor": "helpdesk",
+        "reason": "Ann said so",
+    }
+    evidence = [
+        {"kind": "similarity", "value": f"1:{ann[-1]}", "weight": 9.75, "profileIds": ["1", "2"]},
+        {"kind": "decision", "value": "1", "profileIds": [str(one) for one in ann]},
+    ]
+    for kind, shown, undoes in (("split", [], 1), ("merged", evidence, None)):
+        await connection.execute(
+            tables.merge_event.insert().values(
+                **event, kind=kind, evidence=shown, decision_id=1, undoes_event_id=undoes
+            )
+        )
+
+
+async def _leave_reviews(connection: AsyncConnection, ann: list[int]) -> None:
+    version = await connection.scalar(
+        tables.linkage_model.insert().values(document={}).returning(tables.linkage_model.c.version)
+    )
+    await connection.execute(
+        tables.match_pair.insert().values(
+            left_id=1,
+            right_id=2,
+            weight=2.25,
+            probability=0.825,
+            parts=PARTS,
+            model_version=version,
+            left_digest=b"",
+            right_digest=b"",
+        )
+    )
+    reviews: list[tuple[str, str, list[int], list[int], int | None, float]] = [
+        ("email", "ann@example.com", ann, [2], 1, 0.9),
+        ("similarity", "1:2", ann[:1], [2, 3], 1, 0.5776),
+        ("phone", "+447700900001", [3], ann, None, 0.1),
+        ("identifiers", "shop/customers/s2", [2], [], None, 0.05),
+        ("email", "bo@example.org", [2], [3], None, 0.1),
+    ]
+    for kind, value, left, right, pair, priority in reviews:
+        await connection.execute(
+            tables.match_review.insert().values(
+                kind=kind,
+                value=value,
+                left_id=min(left),
+                right_id=min(right, default=0),
+                left_ids=left,
+                right_ids=right,
+                pair_left_id=pair,
+                pair_right_id=pair and 2,
+                reason="Their names or birth dates clash.",
+                priority=priority,
+                opened_at=NOW - timedelta(days=priority),
+            )
+        )
+
+
 async def open_business(connection: AsyncConnection) -> None:
-    """Ingest all of it, and leave one record that could not be taken."""
+    """All of it, with work of sources and of people on it."""
+    await ingest_business(connection)
+    await work_on_sources(connection)
+    await decide_some(connection)
+    await keep_segments(connection)
+
+
+async def ingest_business(connection: AsyncConnection) -> None:
+    """What the sources tell, under a loyalty programme, and nothing else."""
+    since = NOW - timedelta(days=1_000)
+    await apply_programme(connection, CLUB, WORKSPACE, actor="test", starts_at=since)
     for name, streams in SOURCES.items():
         for stream, rows in streams.items():
             await take(connection, stream, [_said(row) for row in rows], source=name)
     deleted_at = NOW - timedelta(days=1)
     await drop(connection, Deleted("customers", "s3", deleted_at))
+
+
+async def keep_segments(connection: AsyncConnection) -> None:
+    """Four segments, one of which was another two days ago, and none of those that come ready."""
+    await without_starters(connection)
+    await a_segment(connection, "Buyers", {"purchases": {"netSpend": {"gt": "0"}}})
+    await a_segment(connection, "Danes", {"country": {"eq": "DK"}}, description="By the sea.")
+    await a_segment(connection, "Anns", {"name": {"startsWith": "ann"}, "orders": {"some": {}}})
+    guests = await a_segment(connection, "Guests", None)
+    await add_members(connection, guests, [ById(1), ById(2)], WORKSPACE)
+    await _look(connection, NOW - timedelta(days=2))
+    fewer = {"purchases": {"netSpend": {"gt": "30"}}}
+    await update_segment(connection, "buyers", WORKSPACE, filter_=fewer)
+    await _look(connection, NOW - timedelta(hours=1))
+
+
+async def _look(connection: AsyncConnection, at: datetime) -> None:
+    """Evaluate what is due, as of a moment."""
+    segment = tables.segment
+    await connection.execute(
+        segment.update().where(segment.c.due_at.is_not(None)).values(due_at=at)
+    )
+    while await refresh_step(connection, WORKSPACE, at) is not None:
+        pass
+
+
+async def work_on_sources(connection: AsyncConnection) -> None:
+    """Runs that went well and badly, a place to resume, and a record that could not be taken."""
     shop = await a_source(connection, "shop")
     await connection.execute(
         tables.dead_letter.insert().values(
@@ -253,6 +443,11 @@ async def open_business(connection: AsyncConnection) -> None:
                 counts={"new": 7},
             )
         )
+    await connection.execute(
+        tables.loyalty_award.insert().values(
+            source_profile_id=1, name="challenge:x", at=NOW - timedelta(days=9), badge="X", points=0
+        )
+    )
     await connection.execute(
         tables.checkpoint.insert().values(source_id=shop, stream="orders", cursor="page-4")
     )

@@ -23,6 +23,9 @@ from cdp.traits.catalog import CATALOG
 from cdp.traits.trait import Scope
 from tests.schema.business import NOW
 from tests.schema.client import Value
+from tests.schema.ids import gid
+from tests.schema.oracle_identity import WhoIsWho
+from tests.schema.oracle_segments import Segments
 
 SCHEMA: Final = build_schema(
     (Path(__file__).parents[2] / "schema" / "schema.graphql").read_text(encoding="utf-8")
@@ -49,11 +52,6 @@ RENAMED: Final = {
 }
 
 
-def gid(*parts: object) -> str:
-    """A global id."""
-    return base64.b64encode(":".join(map(str, parts)).encode()).decode()
-
-
 def plain(row: RowMapping) -> Node:
     """The columns of a row by their camelCase names, as JSON has them."""
     return {camel_case(name): value for name, value in row.items()}
@@ -68,6 +66,8 @@ class Oracle:
         self.rows = rows
         self.traits = traits
         self.names = {row["id"]: row["name"] for row in rows["source"]}
+        self.who = WhoIsWho(rows, self._profile, self._by_id)
+        self.segments = Segments(rows, self._page_of, self._by_id, self._holds, _page)
 
     @classmethod
     async def load(cls, connection: AsyncConnection) -> "Oracle":
@@ -106,12 +106,18 @@ class Oracle:
             "sources": [self._source(row) for row in self.rows["source"]],
             "node": lambda _, id: self._node(id),  # noqa: A006
             "nodes": lambda _, ids: [self._node(each) for each in ids],
+            "matchReviews": lambda _, first=None: _page(self.who.queue(), first),
+            "identityRules": lambda _: self.who.rules(),
+            **self.segments.root(),
         }
 
     # Customers ------------------------------------------------------------------------------
 
     def _customers(self, _: object, **given: Value) -> Node:
-        found = [row for row in self.rows["customer"] if self._holds(row, given.get("filter"))]
+        return self._page_of(self.rows["customer"], given)
+
+    def _page_of(self, rows: Sequence[RowMapping], given: Value) -> Node:
+        found = [row for row in rows if self._holds(row, given.get("filter"))]
         orders = given.get("orderBy") or []
         falls = bool(orders) and orders[-1]["direction"] == "DESC"
         found.sort(key=lambda row: int(row["id"]), reverse=falls)
@@ -174,10 +180,6 @@ class Oracle:
         return None
 
     def _customer(self, row: RowMapping) -> Node:
-        address = {
-            camel_case(name): row[name]
-            for name in ("street", "city", "region", "postal_code", "country")
-        }
         profiles = [
             each for each in self.rows["source_profile"] if each["customer_id"] == row["id"]
         ]
@@ -186,13 +188,19 @@ class Oracle:
             **plain(row),
             "__typename": "Customer",
             "id": gid("Customer", row["id"]),
-            "address": address,
+            "address": _address(row),
             **self.traits[row["id"]],
             "identifiers": lambda _: self._identifiers(ids),
             "sourceProfiles": lambda _: [self._profile(each) for each in _by(profiles, "id")],
-            "mergeHistory": lambda _: self._history(ids),
+            "mergeHistory": lambda _: self.who.history(ids),
+            "decisions": lambda _: self.who.decisions(ids),
+            "matchReviews": lambda _: self.who.reviews(ids),
             "orders": lambda _, first=25: self._orders(ids, first),
             "timeline": lambda _, first=25, kinds=None: self._timeline(ids, first, kinds),
+            "loyaltyEntries": lambda _, first=25: self._points(ids, first),
+            "tierHistory": lambda _: self._tiers(row["id"]),
+            "badges": lambda _: self._badges(ids),
+            "segments": lambda _: self.segments.of_customer(row["id"]),
         }
 
     def _identifiers(self, profile_ids: set[int]) -> list[Node]:
@@ -226,32 +234,12 @@ class Oracle:
             "id": gid("SourceProfile", row["id"]),
             "source": self.names[row["source_id"]],
             "record": row["payload"],
+            "name": row["full_name"]
+            or " ".join(filter(None, (row["first_name"], row["last_name"])))
+            or None,
+            "address": _address(row),
             "customer": lambda _: self._by_id(row["customer_id"]),
         }
-
-    def _history(self, ids: set[int]) -> list[Node]:
-        events = [
-            row
-            for row in self.rows["merge_event"]
-            if row["customer_id"] in ids or row["from_customer_id"] in ids
-        ]
-        events.sort(key=lambda row: (row["at"], row["id"]), reverse=True)
-        return [
-            {
-                **plain(row),
-                "id": gid("MergeEvent", row["id"]),
-                "kind": row["kind"].upper(),
-                "customerId": gid("Customer", row["customer_id"]),
-                "fromCustomerId": gid("Customer", row["from_customer_id"]),
-                "evidence": sorted(row["evidence"], key=lambda e: (e["kind"], e["value"])),
-                "profiles": [
-                    self._profile(each)
-                    for each in _by(self.rows["source_profile"], "id")
-                    if each["id"] in row["profile_ids"]
-                ],
-            }
-            for row in events
-        ]
 
     # Orders and the timeline ----------------------------------------------------------------
 
@@ -324,6 +312,63 @@ class Oracle:
             "order": lambda _: None if order is None else self._order(order),
         }
 
+    # Loyalty --------------------------------------------------------------------------------
+
+    def _points(self, ids: set[int], first: int | None) -> Node:
+        lots = {row["id"]: row for row in self.rows["points_lot"]}
+        posted = {row["id"]: row for row in self.rows["points_transaction"]}
+        mine = [
+            row
+            for row in self.rows["points_entry"]
+            if row["source_profile_id"] in ids and row["occurred_at"] <= NOW
+        ]
+        mine.sort(key=lambda row: (row["occurred_at"], row["id"]), reverse=True)
+        nodes = []
+        for row in mine:
+            lot, transaction = lots[row["lot_id"]], posted[row["transaction_id"]]
+            order = next(
+                (
+                    one
+                    for one in self.rows["sales_order"]
+                    if lot["origin"] == "order"
+                    and (one["source_id"], one["key"]) == (lot["source_id"], lot["key"])
+                ),
+                None,
+            )
+            nodes.append(
+                {
+                    **plain(row),
+                    "__typename": "LoyaltyEntry",
+                    "id": gid("LoyaltyEntry", row["id"]),
+                    "kind": row["kind"].upper(),
+                    "points": row["available"] + row["owed"],
+                    "pendingPoints": row["pending"],
+                    "recordedAt": transaction["recorded_at"],
+                    "reason": transaction["reason"],
+                    "reward": transaction["reward"],
+                    "expiresAt": lot["expires_at"],
+                    "order": None if order is None else self._order(order),
+                }
+            )
+        return _page(nodes, first)
+
+    def _tiers(self, customer_id: int) -> list[Node]:
+        mine = [row for row in self.rows["tier_period"] if row["customer_id"] == customer_id]
+        mine.sort(key=itemgetter("since_on"), reverse=True)
+        return [
+            {"tier": row["tier"], "since": row["since_on"], "until": row["until_on"]}
+            for row in mine
+        ]
+
+    def _badges(self, ids: set[int]) -> list[Node]:
+        mine = [
+            row
+            for row in self.rows["loyalty_award"]
+            if row["source_profile_id"] in ids and row["badge"] is not None
+        ]
+        mine.sort(key=lambda row: (row["at"], row["id"]), reverse=True)
+        return [plain(row) for row in mine]
+
     # Sources and nodes ----------------------------------------------------------------------
 
     def _source(self, row: RowMapping) -> Node:
@@ -355,7 +400,13 @@ class Oracle:
             "Customer": self._survivor,
             "SourceProfile": lambda rest: self._found("source_profile", rest, self._profile),
             "Source": lambda rest: self._found("source", rest, self._source),
+            "MergeEvent": lambda rest: self._found("merge_event", rest, self.who.event),
+            "IdentityDecision": lambda rest: self._found(
+                "identity_decision", rest, self.who.decision
+            ),
+            "MatchReview": lambda rest: self._found("match_review", rest, self.who.review),
             "Order": self._order_by_key,
+            "Segment": lambda rest: self.segments.by_number(int(rest)),
         }
         return find[type_name](rest)
 
@@ -374,6 +425,11 @@ class Oracle:
             if (row["source_id"], row["key"]) == (int(source), key):
                 return self._order(row)
         return None
+
+
+def _address(row: RowMapping) -> Node:
+    names = ("street", "city", "region", "postal_code", "country")
+    return {camel_case(name): row[name] for name in names}
 
 
 def _by(rows: Sequence[RowMapping], name: str) -> list[RowMapping]:

@@ -1,0 +1,48 @@
+"""`cdp resolve`: batch identity resolution with probabilistic linkage."""
+
+from dataclasses import asdict
+
+import click
+
+from cdp.cli.session import Session, runs
+from cdp.refresh import follow
+from cdp.resolving import Resolved, resolve_batch
+
+
+@click.command("resolve")
+@click.option(
+    "--full", is_flag=True, help="Train a new model on everybody; else go on with whoever is new."
+)
+@click.option(
+    "--engine",
+    type=click.Choice(["duckdb"]),
+    default="duckdb",
+    show_default=True,
+    help="Where the comparing is done.",
+)
+@runs
+async def resolve(session: Session, *, full: bool, engine: str) -> None:
+    """Compare customers across sources, join who is alike enough, and ask about who may be.
+
+    What to join and what to ask is learned from the data themselves; cdp identity rules shows the
+    cuts. The first run trains a model, later ones compare whoever is new with everybody.
+    """
+    del engine  # there is one
+    async with session.database() as database:
+        workspace = await session.workspace(database)
+        resolved = await resolve_batch(database, workspace, full=full)
+        await follow(database, workspace)
+    session.show(asdict(resolved), _text(resolved))
+
+
+def _text(run: Resolved) -> str:
+    done = "Trained linkage model" if run.is_full else "Went on with linkage model"
+    return (
+        f"{done} {run.model_version}: {run.compared:,} of {run.profiles:,} source profiles compared"
+        f" in {run.candidates:,} pairs.\n"
+        f"Alike enough to join (weight {run.join_weight:.1f} and more): {run.joining:,} pairs."
+        f" Left to a person ({run.review_weight:.1f} and more): {run.asking:,}.\n"
+        f"Customers joined: {run.joined:,}, parted: {run.parted:,};"
+        f" {run.more_customers:+,} customers. {run.seconds:.1f} s, of which linkage"
+        f" {run.link_seconds:.1f} s."
+    )

@@ -1,0 +1,1 @@
+"""Probabilistic linkage in batch: candidates, comparisons, weights, and cuts made for the data."""

@@ -1,0 +1,32 @@
+"""Answers a question of our own, such as a command's: by the statement that a client would get."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+
+import msgspec
+
+from cdp.database import Database
+from cdp.keys import VIEWERS, Role
+from cdp.workspace import Workspace
+from schema.edges import Value
+from schema.operation import Asked, Operations
+from schema.plan import Given
+from schema.root import build_schema
+
+
+async def ask(
+    database: Database, query: str, variables: Mapping[str, Value], workspace: Workspace
+) -> Value:
+    """The data of a query, as whoever owns the machine may read it. Raises BadInput.
+
+    For queries whose fields are all planned: what is loaded needs a server.
+    """
+    schema = build_schema()._schema  # noqa: SLF001  Strawberry has no public name for it
+    operation = Operations(schema).read(query, None)
+    assert not operation.is_walked, "the query names a loaded field"
+    values = operation.variables(variables)
+    statement = operation.statement(Asked(variables, values, VIEWERS[Role.ADMIN], workspace))
+    arguments = statement.arguments(Given(values, datetime.now(UTC)))
+    row = await database.reader.fetchrow(statement.sql, *arguments)
+    assert row is not None  # an operation is one row
+    return msgspec.json.decode(row["data"])

@@ -1,0 +1,244 @@
+"""What time and the programme's own gifts do: expiry, tiers, birthdays, challenges, referrals."""
+
+from datetime import date, timedelta
+
+import pytest
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from cdp import tables
+from cdp.errors import BadInput
+from cdp.loyalty.application import apply_programme
+from cdp.loyalty.standing import refer
+from cdp.stewardship import Author, merge_customers
+from cdp.values import CustomerId
+from tests.cdp.ingesting import WORKSPACE, take, take_mixed
+from tests.cdp.loyalty.club import (
+    PROGRAMME,
+    START,
+    a_refund,
+    accounts_of,
+    an_order,
+    count_entries,
+    open_club,
+    pass_days,
+    run_clock,
+    the_customer,
+)
+
+pytestmark = pytest.mark.anyio
+
+ANN = ("customers", {"id": "1", "first_name": "Ann", "created_at": "2025-06-01T00:00:00Z"})
+BOB = ("customers", {"id": "2", "first_name": "Bob", "created_at": "2025-06-01T00:00:00Z"})
+
+GIFTS = (
+    PROGRAMME
+    + """
+[[earn]]
+kind = "birthday"
+name = "birthday"
+points = 25
+
+[[earn]]
+kind = "category"
+name = "tea"
+categories = ["Tea"]
+points_per_unit = 2
+
+[[challenge]]
+name = "two"
+starts_on = 2026-01-01
+ends_on = 2026-03-31
+orders = 2
+points = 15
+badge = "Regular"
+
+[referral]
+referrer_points = 40
+referee_points = 5
+least_spend = 20
+within_days = 30
+
+[paid]
+plans = ["plus"]
+tier = "Bud"
+"""
+)
+
+
+async def test_points_expire_at_the_end_of_their_last_day_and_once(
+    connection: AsyncConnection,
+) -> None:
+    await open_club(connection)
+    await take_mixed(connection, [ANN, ("orders", an_order("a", "50"))])
+    await pass_days(connection, 10)
+    row = await the_customer(connection)
+    assert (row["loyalty_points_expiring"], row["loyalty_points_expire_on"]) == (
+        50,
+        date(2026, 4, 10),
+    )
+    await pass_days(connection, 80)  # 10 April, noon
+    assert (await the_customer(connection))["loyalty_points"] == 50
+    await pass_days(connection, 1)
+    row = await the_customer(connection)
+    assert (row["loyalty_points"], row["loyalty_points_expire_on"]) == (0, None)
+    entries = await count_entries(connection)
+    await run_clock(connection)
+    assert await count_entries(connection) == entries
+    assert await accounts_of(connection) == {"issued": -50, "expired": 50}
+
+
+async def test_a_refund_after_expiry_takes_back_what_expired(connection: AsyncConnection) -> None:
+    await open_club(connection)
+    await take_mixed(connection, [ANN, ("orders", an_order("a", "50"))])
+    at = await pass_days(connection, 120)
+    await take(connection, "refunds", [a_refund("r", "a", "20", at)])
+    assert await accounts_of(connection) == {"issued": -30, "expired": 30}
+    assert (await the_customer(connection))["loyalty_points"] == 0
+
+
+async def test_a_tier_rises_with_matured_points_and_falls_when_the_window_has_passed(
+    connection: AsyncConnection,
+) -> None:
+    await open_club(connection)
+    await take_mixed(connection, [ANN, ("orders", an_order("a", "120"))])
+    row = await the_customer(connection)
+    assert (row["loyalty_tier"], row["loyalty_next_tier"]) == ("Leaf", "Bud")
+    assert row["loyalty_points_to_next_tier"] == 100
+    await pass_days(connection, 10)
+    row = await the_customer(connection)
+    assert (row["loyalty_tier"], row["loyalty_tier_rank"]) == ("Bud", 1)
+    assert (row["loyalty_tier_since"], row["loyalty_tier_until"]) == (
+        date(2026, 1, 20),
+        date(2026, 7, 20),
+    )
+    await pass_days(connection, 181)
+    assert (await the_customer(connection))["loyalty_tier"] == "Leaf"
+    period = tables.tier_period.c
+    rows = await connection.execute(select(period.tier, period.until_on).order_by(period.since_on))
+    assert rows.all() == [
+        ("Leaf", date(2026, 1, 20)),
+        ("Bud", date(2026, 7, 20)),
+        ("Leaf", None),
+    ]
+
+
+async def test_a_birthday_is_given_on_its_day_and_once_a_year_whoever_is_merged(
+    connection: AsyncConnection,
+) -> None:
+    await open_club(connection, GIFTS)
+    for person in (ANN, BOB):
+        born = {**person[1], "birth_date": "1990-02-01"}
+        await take_mixed(connection, [("customers", born)])
+    await pass_days(connection, 5)
+    assert await accounts_of(connection) == {}
+    ids = list(await connection.scalars(select(tables.customer.c.id)))
+    await merge_customers(connection, ids, Author("test", "They are one."), WORKSPACE)
+    await pass_days(connection, 20)
+    assert (await the_customer(connection))["loyalty_points"] == 25
+    await pass_days(connection, 5)
+    assert (await the_customer(connection))["loyalty_points"] == 25
+    await pass_days(connection, 365)
+    assert await accounts_of(connection) == {"issued": -50, "expired": 25, "available": 25}
+
+
+async def test_a_challenge_is_given_once_when_its_goal_is_met(connection: AsyncConnection) -> None:
+    await open_club(connection, GIFTS)
+    await take_mixed(connection, [ANN, ("orders", an_order("a", "5"))])
+    await run_clock(connection)
+    assert (await the_customer(connection))["loyalty_points"] == 0
+    await take(connection, "orders", [an_order("b", "5"), an_order("c", "5")])
+    await run_clock(connection)
+    await run_clock(connection)
+    row = await the_customer(connection)
+    assert (row["loyalty_points"], row["loyalty_pending_points"]) == (15, 15)
+    award = tables.loyalty_award.c
+    rows = await connection.execute(select(award.name, award.badge, award.points))
+    assert rows.all() == [("challenge:two", "Regular", 15)]
+
+
+async def test_both_sides_of_a_referral_are_given_when_who_was_brought_buys_enough(
+    connection: AsyncConnection,
+) -> None:
+    await open_club(connection, GIFTS)
+    await take_mixed(connection, [ANN, BOB])
+    customer = tables.customer.c
+    ann, bob = (
+        CustomerId(one)
+        for one in await connection.scalars(select(customer.id).order_by(customer.id))
+    )
+    await refer(connection, ann, bob, actor="test")
+    for pair in ((ann, ann), (ann, bob)):
+        with pytest.raises(BadInput):
+            await refer(connection, *pair, actor="test")
+    await take(connection, "orders", [an_order("a", "19", customer_id="2")])
+    await run_clock(connection)
+    assert await accounts_of(connection) == {"issued": -19, "pending": 19}
+    await take(connection, "orders", [an_order("a", "25", customer_id="2")])
+    await run_clock(connection)
+    rows = await connection.execute(select(customer.id, customer.loyalty_points))
+    assert dict(rows.all()) == {ann: 40, bob: 5}
+
+
+async def test_a_paid_member_has_the_least_tier_of_the_plan_while_it_runs(
+    connection: AsyncConnection,
+) -> None:
+    await open_club(connection, GIFTS)
+    plan = {
+        "id": "s",
+        "customer_id": "1",
+        "plan": "plus",
+        "status": "active",
+        "started_at": "2026-01-01T00:00:00Z",
+        "ended_at": (START + timedelta(days=30)).isoformat(),
+    }
+    await take_mixed(connection, [ANN])
+    await take(connection, "subscriptions", [plan])
+    row = await the_customer(connection)
+    assert (row["loyalty_status"].value, row["loyalty_tier"]) == ("PAID_MEMBER", "Bud")
+    assert row["loyalty_tier_since"] == date(2026, 1, 1)
+    await pass_days(connection, 30)
+    row = await the_customer(connection)
+    assert (row["loyalty_status"].value, row["loyalty_tier"]) == ("MEMBER", "Leaf")
+
+
+async def test_lines_of_a_category_earn_beside_the_order(connection: AsyncConnection) -> None:
+    await open_club(connection, GIFTS)
+    lines = [
+        {"quantity": 2, "unit_price": "10.00", "category": "Tea"},
+        {"quantity": 1, "unit_price": "7.00", "product_id": "p"},
+    ]
+    await take_mixed(connection, [ANN, ("orders", an_order("a", "27", lines=lines))])
+    parts = select(tables.points_entry.c.parts).order_by(tables.points_entry.c.id.desc()).limit(1)
+    assert await connection.scalar(parts) == {"base": 27, "tea": 40}
+    await take(connection, "products", [{"id": "p", "category": "Tea"}])
+    assert await connection.scalar(parts) == {"base": 27, "tea": 54}
+
+
+async def test_a_card_earns_for_the_orders_of_its_holder_also_those_before_it_was_known(
+    connection: AsyncConnection,
+) -> None:
+    await open_club(connection, PROGRAMME.replace('"everyone"', '"card"'))
+    await take_mixed(connection, [ANN, ("orders", an_order("a", "50"))])
+    assert (await the_customer(connection))["loyalty_status"].value == "NONE"
+    await take(connection, "customers", [{**ANN[1], "loyalty_card": "LC 1"}])
+    row = await the_customer(connection)
+    assert (row["loyalty_status"].value, row["loyalty_pending_points"]) == ("MEMBER", 50)
+
+
+async def test_another_version_governs_orders_from_its_start_and_earlier_ones_keep_theirs(
+    connection: AsyncConnection,
+) -> None:
+    await open_club(connection)
+    old = an_order("a", "50", START - timedelta(days=5))
+    await take_mixed(connection, [ANN, ("orders", old), ("orders", an_order("b", "50"))])
+    double = PROGRAMME.replace("points_per_unit = 1", "points_per_unit = 2")
+    done = await apply_programme(
+        connection, double, WORKSPACE, actor="test", starts_at=START - timedelta(days=1)
+    )
+    assert (done.version, done.customers, done.points_issued) == (2, 1, 50)
+    assert (await the_customer(connection))["loyalty_pending_points"] == 150
+    with pytest.raises(BadInput, match="would start"):
+        await apply_programme(
+            connection, double, WORKSPACE, actor="test", starts_at=START + timedelta(days=1)
+        )

@@ -1,0 +1,75 @@
+"""Migrations with data in the database: what a release before has written is carried over."""
+
+import pytest
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from cdp import tables
+from cdp.database import Database
+from cdp.identity.rules import DEFAULT_DOCUMENT
+from cdp.rulechange import try_rules
+from migrations import upgrade
+from tests.cdp.ingesting import partition, take
+
+pytestmark = pytest.mark.anyio
+
+_FIRST_RELEASE = """
+INSERT INTO source (name, connector) VALUES ('shop', 'file');
+INSERT INTO source_profile (id, customer_id, stream, source_id, key, digest, payload, learned_at,
+                            first_stored_at, given_key, family_key, first_name, email)
+OVERRIDING SYSTEM VALUE VALUES
+  (1, 1, 'customers', 1, 'a', '', '{}', now(), now(), 'ann', 'doe', 'Ann', 'x@example.com'),
+  (2, 1, 'customers', 1, 'b', '', '{}', now(), now(), 'ann', 'doe', 'Ann', 'x@example.com'),
+  (3, 3, 'customers', 1, 'c', '', '{}', now(), now(), 'bob', 'doe', 'Bob', 'x@example.com');
+SELECT setval('source_profile_id_seq', 3);
+INSERT INTO identifier (kind, value, source_profile_id, is_current, first_seen_at, last_seen_at)
+SELECT 'email', 'x@example.com', id, true, now(), now() FROM source_profile;
+INSERT INTO identifier (kind, value, source_profile_id, is_current, first_seen_at, last_seen_at)
+SELECT 'external:shop', key, id, true, now(), now() FROM source_profile;
+INSERT INTO customer (id, attributes, profile_count, created_at, updated_at, search)
+VALUES (1, '{}', 2, now(), now(), ''), (3, '{}', 1, now(), now(), '');
+INSERT INTO match_review (kind, value, profile_ids, reason, opened_at)
+VALUES ('email', 'x@example.com', '{1,2,3}', 'Some who share it cannot be one person.', now());
+INSERT INTO merge_event (at, kind, customer_id, from_customer_id, profile_ids, evidence,
+                         rule_version, actor, reason)
+VALUES (now(), 'merged', 1, 2, '{2}', '[]', 1, 'system', 'They share identifiers: email');
+"""
+
+
+async def _of_the_first_release(database: Database) -> None:
+    async with database.transaction() as connection:
+        await upgrade(connection, "0001")
+        for statement in _FIRST_RELEASE.split(";"):
+            if statement.strip():
+                await connection.exec_driver_sql(statement)
+
+
+async def _review_sides(connection: AsyncConnection) -> list[tuple[list[int], list[int]]]:
+    review = tables.match_review
+    rows = await connection.execute(select(review.c.left_ids, review.c.right_ids))
+    return [(row[0], row[1]) for row in rows]
+
+
+async def test_customers_reviews_and_the_ledger_of_the_first_release_are_carried_over(
+    empty_database: Database,
+) -> None:
+    await _of_the_first_release(empty_database)
+    async with empty_database.transaction() as connection:
+        await upgrade(connection)
+        assert await _review_sides(connection) == [([1, 2], [3])]
+        assert await connection.scalar(select(tables.merge_event.c.other_ids)) == []
+        # The rules of this release see the same customers in what the first one stored.
+        found = await try_rules(connection, DEFAULT_DOCUMENT)
+        assert (found.joined, found.parted) == (0, 0)
+
+
+async def test_a_database_of_the_first_release_takes_records_as_any_other(
+    empty_database: Database,
+) -> None:
+    await _of_the_first_release(empty_database)
+    async with empty_database.transaction() as connection:
+        await upgrade(connection)
+        again = [{"id": "c", "first_name": "Ann", "last_name": "Doe", "email": "x@example.com"}]
+        await take(connection, "customers", again)
+        assert len(await partition(connection)) == 1
+        assert await _review_sides(connection) == []
