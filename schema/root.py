@@ -77,7 +77,7 @@ from schema.types.timeline import ENTRY_TYPES
 
 def _survivor(scene: Scene, wanted: ColumnElement[int]) -> Branch:
     """A customer by any id that was ever reserved: it leads to who the person is today."""
-    customer, profile = tables.customer.alias(), tables.source_profile.alias()
+    customer, profile = tables.scored_customer.alias(), tables.source_profile.alias()
     whose = (
         select(profile.c.customer_id)
         .where(profile.c.id == wanted)
@@ -89,7 +89,7 @@ def _survivor(scene: Scene, wanted: ColumnElement[int]) -> Branch:
 
 
 def _find_customer(scene: Scene, wanted: FromClause) -> Branch:
-    customer, profile = tables.customer.alias(), tables.source_profile.alias()
+    customer, profile = tables.scored_customer.alias(), tables.source_profile.alias()
     query = (
         select()
         .select_from(customer, profile, wanted)
@@ -134,7 +134,7 @@ def _bearer(scene: Scene, kind: str, arguments: Arguments) -> Branch:
         .limit(1)
         .scalar_subquery()
     )
-    customer = tables.customer.alias()
+    customer = tables.scored_customer.alias()
     query = select().select_from(customer).where(customer.c.id == bearer)
     return Branch("Customer", row_of(customer, scene), query)
 

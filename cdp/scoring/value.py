@@ -14,7 +14,7 @@ from cdp.scoring.forecast import (
     forecast_orders,
     forecast_spend,
 )
-from cdp.scoring.gamma_gamma import SpendFit, fit_spend
+from cdp.scoring.gamma_gamma import GammaGamma, SpendFit, fit_spend
 from cdp.scoring.histories import Floats, Histories, Integers, Patterns, group
 from cdp.scoring.intervals import Levels
 from cdp.scoring.maximise import Fit
@@ -87,8 +87,21 @@ def forecast_value(
     fitted: Fitted, histories: Histories, terms: Terms, levels: Sequence[float]
 ) -> Forecast:
     """Forecast customers, who need not be those that the models were fitted to."""
-    patterns, spend = group(histories), fitted.spend.model
-    future = fitted.model.future(fitted.orders.parameters, patterns, float(terms.horizon_days))
+    parameters, spend = fitted.orders.parameters, fitted.spend.model
+    return forecast_with(fitted.model, parameters, spend, histories, terms, levels)
+
+
+def forecast_with(
+    model: OrderModel,
+    parameters: Floats,
+    spend: GammaGamma,
+    histories: Histories,
+    terms: Terms,
+    levels: Sequence[float],
+) -> Forecast:
+    """The same from the parameters alone."""
+    patterns = group(histories)
+    future = model.future(parameters, patterns, float(terms.horizon_days))
     sums = Sums(spend, patterns.priced, levels)
     orders = forecast_orders(future, sums, patterns, terms)
     return Forecast(patterns, orders, forecast_spend(orders, sums, spend, histories, patterns))

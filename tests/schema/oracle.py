@@ -76,7 +76,7 @@ class Oracle:
             table.name: (await connection.execute(select(table))).mappings().all()
             for table in tables.metadata.sorted_tables
         }
-        customer = tables.customer
+        customer = tables.scored_customer
         scope = Scope(customer, customer, literal(NOW, DateTime(timezone=True)), "Europe/Berlin")
         traits: dict[int, Node] = {}
         for row in rows["customer"]:
