@@ -70,7 +70,7 @@ async def test_everybody_who_ordered_is_scored_and_traits_tell_it(
     expected = sum(float(str(cltv[one]["expected_orders"])) for one in ids)
     assert expected == pytest.approx(told.report.total_orders.expected, rel=1e-4)
     first = next(one for one in cltv.values() if one["rank"] == 1)
-    assert first["predicted"] == max(one["predicted"] for one in cltv.values() if one["predicted"])
+    assert float(str(first["predicted"])) == max(float(str(cltv[one]["predicted"])) for one in ids)
     assert first["model"] == f"{told.report.model} 1"
     assert first["computed_at"] == NOW
     assert first["reason"] is None
