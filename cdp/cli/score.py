@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import UTC, date, datetime, time
+from typing import TextIO
 from zoneinfo import ZoneInfo
 
 import click
@@ -21,8 +22,15 @@ from cdp.workspace import check_value
 @click.option(
     "--horizon-days", metavar="N", help="How far ahead; the workspace's horizon_days unless given."
 )
+@click.option(
+    "--html",
+    type=click.File("w", encoding="utf-8", lazy=True),
+    help="Also write the report as one HTML file, with plots.",
+)
 @runs
-async def score(session: Session, as_of: str | None, horizon_days: str | None) -> None:
+async def score(
+    session: Session, as_of: str | None, horizon_days: str | None, html: TextIO | None
+) -> None:
     """Find RFM cut points; choose, fit and judge the models of value; score everybody.
 
     The model is the one that did best in rolling backtests. Prints how far to trust it, and why.
@@ -40,6 +48,10 @@ async def score(session: Session, as_of: str | None, horizon_days: str | None) -
         await follow(database, workspace)
         scored = await score_everybody(database, workspace, as_of=moment)
         await follow(database, workspace)
+    if html is not None:
+        from cdp.cli.score_html import report_html
+
+        html.write(report_html(scored, workspace))
     session.show(scored, report_text(scored, workspace))
 
 

@@ -15,22 +15,11 @@ from cdp.scoring.reading import read_order_days
 from cdp.segments.refresh import refresh_step
 from cdp.workspace import Workspace
 from tests.cdp.builders import a_customer, a_record
-from tests.cdp.scoring.samples import World, simulate
-from tests.cdp.scoring.shop import NOW, TODAY, add_days, open_shop, traits_of
+from tests.cdp.scoring.shop import CUSTOMERS, NOW, TODAY, a_shop, add_days, traits_of
 
 pytestmark = pytest.mark.anyio
 
 WORKSPACE: Final = Workspace(timezone="UTC", horizon_days=120)
-CUSTOMERS: Final = 560
-OLDEST: Final = 400
-
-
-async def a_shop(connection: AsyncConnection) -> list[int]:
-    """A shop that has seen enough, up to TODAY."""
-    ages = np.random.default_rng(5).integers(20, OLDEST, CUSTOMERS)
-    ages[0] = OLDEST
-    order_days = simulate(World(), ages, 0, seed=11)
-    return await open_shop(connection, order_days.until(OLDEST), TODAY.toordinal() - OLDEST)
 
 
 async def scored(connection: AsyncConnection) -> Scored:

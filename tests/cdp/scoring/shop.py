@@ -1,7 +1,9 @@
 """A made-up shop in the database, its facts written straight, for tests of stored scores."""
 
 from datetime import UTC, date, datetime
+from typing import Final
 
+import numpy as np
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -13,11 +15,14 @@ from cdp.traits.catalog import CATALOG
 from cdp.values import CustomerId
 from cdp.workspace import Workspace
 from tests.cdp.builders import a_source
+from tests.cdp.scoring.samples import World, simulate
 
 NOW = datetime.now(UTC)
 """The outbox and the segments go by the clock, and so does this shop."""
 
 TODAY = NOW.date()
+CUSTOMERS: Final = 560
+OLDEST: Final = 400
 
 _PEOPLE = """
 INSERT INTO source_profile (id, customer_id, stream, source_id, key, digest, payload, learned_at,
@@ -41,8 +46,16 @@ FROM unnest($1::bigint[], $2::date[], $3::numeric[]) AS told(profile, "on", spen
 """
 
 
-async def open_shop(connection: AsyncConnection, order_days: OrderDays, shift: int) -> list[int]:
-    """Customers with order days so many days later than told; their ids, in order."""
+async def a_shop(connection: AsyncConnection) -> list[int]:
+    """A shop that has seen enough for a forecast, up to TODAY; its customers' ids, in order."""
+    ages = np.random.default_rng(5).integers(20, OLDEST, CUSTOMERS)
+    ages[0] = OLDEST
+    order_days = simulate(World(), ages, 0, seed=11).until(OLDEST)
+    return await _open(connection, order_days, TODAY.toordinal() - OLDEST)
+
+
+async def _open(connection: AsyncConnection, order_days: OrderDays, shift: int) -> list[int]:
+    """Customers with order days so many days later than told."""
     source_id = await a_source(connection)
     first = 1_000_000  # beyond whatever the sequence gives
     ids = sorted({first + int(one) for one in order_days.customer})
