@@ -77,7 +77,9 @@ async def score_as_of(
     curves = survival_by_plan(subscriptions.plan, subscriptions.days, subscriptions.has_ended)
     ends = plan_ends(subscriptions, curves, terms.horizon_days)
     rows = await asyncio.to_thread(score_rows, appraisal.scores, ends, moment, today)
-    version = await _store_model(connection, workspace, appraisal, terms, curves, now, moment)
+    version = await _store_model(
+        connection, workspace, appraisal, terms, curves, cuts, now, moment
+    )
     gap_days = shop_gap_days(order_days)
     await _put_in_force(connection, version, appraisal, cuts, gap_days, pinned_at)
     await connection.execute(score.delete())
@@ -93,6 +95,7 @@ async def _store_model(
     appraisal: Appraisal,
     terms: Terms,
     curves: Mapping[str, Curve],
+    cuts: CutPoints | None,
     computed_at: datetime,
     as_of: datetime,
 ) -> int:
@@ -115,6 +118,7 @@ async def _store_model(
             report=msgspec.to_builtins(report),
             shortfalls=msgspec.to_builtins(appraisal.shortfalls),
             plans=msgspec.to_builtins(curves),
+            cut_points=msgspec.to_builtins(cuts),
         )
     )
     assert isinstance(version, int)

@@ -1180,6 +1180,7 @@ score_model = Table(
     Column("report", JSONB(none_as_null=True), comment="How it was chosen, and how it did."),
     Column("shortfalls", JSONB, nullable=False, comment="What is missing for a model."),
     Column("plans", JSONB, nullable=False, comment="How long subscriptions last, by plan."),
+    Column("cut_points", JSONB(none_as_null=True), comment="Of RFM; null: nobody had ordered."),
     comment="Every version of the models of value, with its report; never changed.",
 )
 

@@ -74,6 +74,7 @@ def _create_models() -> None:
             nullable=False,
             comment="How long subscriptions last, by plan.",
         ),
+        sa.Column("cut_points", postgresql.JSONB(), comment="Of RFM; null: nobody had ordered."),
         sa.PrimaryKeyConstraint("version", name=op.f("pk_score_model")),
         comment="Every version of the models of value, with its report; never changed.",
     )

@@ -57,7 +57,7 @@ def test_a_scoring_tells_its_verdict_as_text_as_json_and_as_one_page(
     # Nothing in it leads elsewhere: the only address is the name of SVG itself.
     assert set(re.findall(r"https?://[^\"' ]+", html)) == {"http://www.w3.org/2000/svg"}
     assert not re.search(r"<script|<link|src=|url\(", html)
-    text = cdp("score", "--as-of", str(TODAY)).stdout
+    text = cdp("score").stdout
     assert f"Version 2, as of {TODAY}" in text
     assert re.search(r"^(TRUSTED|CAUTION|DO_NOT_USE): [A-Z]+_NBD$", text, re.MULTILINE)
 
