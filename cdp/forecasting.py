@@ -77,9 +77,7 @@ async def score_as_of(
     curves = survival_by_plan(subscriptions.plan, subscriptions.days, subscriptions.has_ended)
     ends = plan_ends(subscriptions, curves, terms.horizon_days)
     rows = await asyncio.to_thread(score_rows, appraisal.scores, ends, moment, today)
-    version = await _store_model(
-        connection, workspace, appraisal, terms, curves, cuts, now, moment
-    )
+    version = await _store_model(connection, workspace, appraisal, terms, curves, cuts, now, moment)
     gap_days = shop_gap_days(order_days)
     await _put_in_force(connection, version, appraisal, cuts, gap_days, pinned_at)
     await connection.execute(score.delete())

@@ -48,6 +48,7 @@ from schema.types.customer import (
 from schema.types.decision import find_decision
 from schema.types.identity import IdentifierInput, SourceProfile, find_profile
 from schema.types.ledger import find_event
+from schema.types.model_report import MODEL_REPORT, ModelReport
 from schema.types.node import Node
 from schema.types.order import Order, find_order
 from schema.types.overlap import SEGMENT_OVERLAP, SegmentOverlap
@@ -217,6 +218,7 @@ class Query:
     identity_rules: IdentityRules = planned(
         RULES, "The rules by which source profiles become customers. Not for the role frontend."
     )
+    model_report: ModelReport | None = MODEL_REPORT
 
 
 @strawberry.type(
