@@ -1,4 +1,4 @@
-"""The models of value in memory: fit and score, and the same job as another library does it."""
+"""The models of value: in memory, from rows to stored scores, and as another library does it."""
 
 import gc
 import importlib
@@ -13,8 +13,11 @@ from typing import Any, Final
 
 import numpy as np
 
+from benchmarks.buyers import open_buyers
+from benchmarks.command import run
 from benchmarks.figure import Figure, figure
-from benchmarks.ground import Ground
+from benchmarks.ground import Ground, execute
+from benchmarks.processor import postgres_clock
 from cdp.scoring.appraise import appraise
 from cdp.scoring.beta_geometric import MBG_NBD
 from cdp.scoring.forecast import LOWER, UPPER, Terms
@@ -31,10 +34,13 @@ SEED: Final = 20_240_229
 LAST_DAY: Final = date(2026, 1, 1)
 RATES: Final = (0.525, 43.3)  # CDNOW's customers as MBG/NBD has them: r, alpha in days, a, b
 CHANCES: Final = (0.891, 1.614)
+OFTEN: Final = (0.9, 45.0)  # who buy more often: five order days each
+LOYAL: Final = (0.35, 3.0)  # and leave later
 SPEND: Final = (6.25, 3.74, 15.44)  # and as Gamma-Gamma has them: p, q, gamma
 MOST_ORDERS: Final = 10_000  # of one customer
 WEEK: Final = 7
 MONTHS: Final = 12
+MEGABYTE: Final = 1e6
 ROUNDS: Final = 3  # the quickest is told: what is beyond it is the neighbours'
 
 
@@ -46,9 +52,13 @@ class _Took:
     processor: float
 
 
-def scoring(_: Ground, scale: float) -> Iterator[Figure]:
-    """Customers whose order days lie in memory; CDNOW's parameters, ages up to two years."""
+def scoring(ground: Ground, scale: float) -> Iterator[Figure]:
+    """Customers whose order days lie in memory; CDNOW's parameters, ages up to two years.
+
+    Then others, who buy more often, in a database: `cdp score` as a process of its own.
+    """
     count = max(SMALLEST, round(CUSTOMERS * scale))
+    yield from _stored(ground, count)
     order_days = made_up(count)
     histories = summarise(order_days, LAST_DAY.toordinal())
     for name, model in (("mbg", MBG_NBD), ("pareto", PARETO_NBD)):
@@ -67,12 +77,36 @@ def scoring(_: Ground, scale: float) -> Iterator[Figure]:
         )
 
 
-def made_up(count: int) -> OrderDays:
+def _stored(ground: Ground, count: int) -> Iterator[Figure]:
+    """From rows to stored scores, of customers with five order days each."""
+    with ground.database() as url:
+        rows = _fill(url, count)
+        execute(url, "VACUUM ANALYZE")
+        clock = postgres_clock(url)
+        ran = run("score", variables={"CDP_DATABASE_URL": url}, clock=clock)
+        yield figure("scoring_stored_order_days", rows, "rows")
+        yield figure("scoring_stored_wall", ran.seconds, "s")
+        yield figure("scoring_stored_processor", ran.client_seconds, "s")
+        if ran.postgres_seconds is not None:
+            yield figure("scoring_stored_postgres_processor", ran.postgres_seconds, "s")
+        yield figure("scoring_stored_peak_memory", ran.peak_bytes / MEGABYTE, "MB")
+
+
+def _fill(url: str, count: int) -> int:
+    """Returns the number of order days; nothing of them stays in this process."""
+    order_days = made_up(count, OFTEN, LOYAL)
+    open_buyers(url, order_days, count)
+    return len(order_days.day)
+
+
+def made_up(
+    count: int, rates: tuple[float, float] = RATES, chances: tuple[float, float] = CHANCES
+) -> OrderDays:
     """Order days of customers of all ages up to the oldest, MBG/NBD and Gamma-Gamma."""
     random = np.random.default_rng(SEED)
     age = random.integers(1, OLDEST_DAYS + 1, count)
-    rate = random.gamma(RATES[0], 1 / RATES[1], count)
-    chance = random.beta(*CHANCES, count)
+    rate = random.gamma(rates[0], 1 / rates[1], count)
+    chance = random.beta(*chances, count)
     scale = random.gamma(SPEND[1], 1 / SPEND[2], count)
     time_of, everyone = (OLDEST_DAYS - age).astype(np.float64), np.arange(count)
     customers, days = [everyone], [time_of.copy()]

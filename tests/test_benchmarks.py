@@ -43,7 +43,9 @@ EXPECTED = {
     "segments": {"segments_first", "segments_refresh", "preview_traits_p99", "preview_orders_p99"},
     "reads": {"statements_per_read", "read_customer_rate", "read_customers_share_of_sql"},
     "scoring": {"scoring_mbg_wall", "scoring_mbg_processor", "scoring_pareto_processor",
-                "scoring_mbg_discounted_processor", "scoring_with_report_processor"},
+                "scoring_mbg_discounted_processor", "scoring_with_report_processor",
+                "scoring_stored_order_days", "scoring_stored_wall", "scoring_stored_processor",
+                "scoring_stored_postgres_processor", "scoring_stored_peak_memory"},
 }  # fmt: skip
 
 
