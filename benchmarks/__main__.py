@@ -14,6 +14,7 @@ from benchmarks.ingest import ingest
 from benchmarks.memory import memory
 from benchmarks.online import online
 from benchmarks.reads import reads
+from benchmarks.scoring import scoring
 from benchmarks.segments import segments
 from cdp.errors import CdpError
 
@@ -24,6 +25,7 @@ BENCHMARKS: Final[Mapping[str, Benchmark]] = {
     "memory": memory,
     "demo": demo,
     "reads": reads,
+    "scoring": scoring,
     "segments": segments,
     "online": online,
 }

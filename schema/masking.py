@@ -106,6 +106,8 @@ OPEN: Mapping[str, frozenset[str]] = {
     ),
     "segment_standing": frozenset({"is_member", "entered_at", "exited_at"}),
     "segment_overlap": frozenset({"left", "right", "count"}),
+    "score_model": frozenset(tables.score_model.c.keys()),
+    "score_basis": frozenset(tables.score_basis.c.keys()),
 }
 """By table, the columns that every role reads. What stands nowhere here reads as null when masked.
 
@@ -151,6 +153,8 @@ PERSONAL: Mapping[str, frozenset[str]] = {
     "segment": frozenset({"filter", "error"}),
     "segment_membership": frozenset(),
     "segment_change": frozenset(),
+    "score_model": frozenset(),
+    "score_basis": frozenset(),
 }
 """The rest, named so that a new column is a decision: a test asks that each column stand in one."""
 

@@ -44,6 +44,10 @@ EXPECTED = {
     "online": {"online_rate", "online_batch_p50", "online_batch_p99", "online_customers",
                "online_moves_to_offline", "undo_merge_p99", "undo_automatic_merge_p99"},
     "reads": {"statements_per_read", "read_customer_rate", "read_customers_share_of_sql"},
+    "scoring": {"scoring_mbg_wall", "scoring_mbg_processor", "scoring_pareto_processor",
+                "scoring_mbg_discounted_processor", "scoring_with_report_processor",
+                "scoring_stored_order_days", "scoring_stored_wall", "scoring_stored_processor",
+                "scoring_stored_postgres_processor", "scoring_stored_peak_memory"},
 }  # fmt: skip
 
 

@@ -77,7 +77,7 @@ def _side(name: str) -> One:
 
 
 def _customer(side: Row) -> Branch:
-    customer, profile = tables.customer.alias(), tables.source_profile.alias()
+    customer, profile = tables.scored_customer.alias(), tables.source_profile.alias()
     whose = (
         select(profile.c.customer_id)
         .where(profile.c.id == side.table.c.first_id)
