@@ -314,6 +314,10 @@ def _read_decimal(_: Operation, operand: object, path: str) -> Decimal:
 
 
 def _read_date(_: Operation, operand: object, path: str) -> date:
+    return _read_day(operand, path)
+
+
+def _read_day(operand: object, path: str) -> date:
     try:
         return msgspec.convert(operand, date)
     except msgspec.ValidationError:
@@ -321,9 +325,13 @@ def _read_date(_: Operation, operand: object, path: str) -> date:
 
 
 def _read_instant(operation: Operation, operand: object, path: str) -> datetime:
+    return read_moment(operand, operation.workspace.timezone, path)
+
+
+def read_moment(operand: object, timezone: str, path: str) -> datetime:
+    """A moment, or a day alone, which stands for its start in the time zone. Raises BadInput."""
     if isinstance(operand, str) and len(operand) == len("2026-01-31"):
-        day = _read_date(operation, operand, path)
-        return datetime.combine(day, time(), ZoneInfo(operation.workspace.timezone))
+        return datetime.combine(_read_day(operand, path), time(), ZoneInfo(timezone))
     try:
         moment: datetime = msgspec.convert(operand, _AWARE)
     except msgspec.ValidationError:

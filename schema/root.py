@@ -24,6 +24,7 @@ from schema.edges import (
     row_of,
 )
 from schema.ids import row_id
+from schema.mutations.consent import RECORD_CONSENT, RecordConsentPayload
 from schema.mutations.decide import DECIDE, DecideMatchPayload
 from schema.mutations.merge import MERGE, MergeCustomersPayload
 from schema.mutations.points import ADJUST, EARN, REDEEM, PointsPayload
@@ -239,6 +240,7 @@ class Mutation:
     create_segment: CreateSegmentPayload = CREATE_SEGMENT
     update_segment: UpdateSegmentPayload = UPDATE_SEGMENT
     delete_segment: DeleteSegmentPayload = DELETE_SEGMENT
+    record_consent: RecordConsentPayload = RECORD_CONSENT
     earn_points: PointsPayload = EARN
     redeem_points: PointsPayload = REDEEM
     adjust_points: PointsPayload = ADJUST
