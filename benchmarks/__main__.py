@@ -12,6 +12,7 @@ from benchmarks.figure import Figure
 from benchmarks.ground import Ground, open_ground
 from benchmarks.ingest import ingest
 from benchmarks.memory import memory
+from benchmarks.online import online
 from benchmarks.reads import reads
 from benchmarks.scoring import scoring
 from benchmarks.segments import segments
@@ -26,6 +27,7 @@ BENCHMARKS: Final[Mapping[str, Benchmark]] = {
     "reads": reads,
     "scoring": scoring,
     "segments": segments,
+    "online": online,
 }
 
 

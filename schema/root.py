@@ -26,6 +26,7 @@ from schema.edges import (
 from schema.ids import row_id
 from schema.mutations.decide import DECIDE, DecideMatchPayload
 from schema.mutations.merge import MERGE, MergeCustomersPayload
+from schema.mutations.points import ADJUST, EARN, REDEEM, PointsPayload
 from schema.mutations.segment import (
     CREATE_SEGMENT,
     DELETE_SEGMENT,
@@ -238,6 +239,9 @@ class Mutation:
     create_segment: CreateSegmentPayload = CREATE_SEGMENT
     update_segment: UpdateSegmentPayload = UPDATE_SEGMENT
     delete_segment: DeleteSegmentPayload = DELETE_SEGMENT
+    earn_points: PointsPayload = EARN
+    redeem_points: PointsPayload = REDEEM
+    adjust_points: PointsPayload = ADJUST
 
 
 def build_schema() -> strawberry.Schema:

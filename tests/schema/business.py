@@ -275,9 +275,12 @@ RULES: Final = {
 }
 
 PARTS: Final = [
+    {"name": "prior", "level": "", "weight": -12.0},
     {"name": "first_name", "level": "different", "weight": -3.5},
     {"name": "email", "level": "same but for a typo", "weight": 6.25},
     {"name": "city", "level": "different", "weight": -0.5},
+    {"name": "relatives", "level": "", "weight": -2.0},
+    {"name": "decided_pairs", "level": "", "weight": 14.0},
 ]
 
 
