@@ -1227,8 +1227,8 @@ scored_customer = (
         *(column.label(f"basis_{column.name}") for column in score_basis.c if column.name != "id"),
     )
     .select_from(
-        customer.outerjoin(score, score.c.customer_id == customer.c.id).outerjoin(
-            score_basis, score_basis.c.id == _BASIS_ID
+        customer.outerjoin(score_basis, score_basis.c.id == _BASIS_ID).outerjoin(
+            score, score.c.customer_id == customer.c.id
         )
     )
     .subquery("scored_customer")
@@ -1236,5 +1236,6 @@ scored_customer = (
 """The row that traits read: the customer with what was scored, null where nothing was.
 
 Whoever reads nothing of a score pays nothing: PostgreSQL leaves out a left join by a unique key of
-which nothing is asked.
+which nothing is asked. (The basis, whose condition names no customer, has to be joined first: else
+it would hold on to the score.)
 """
