@@ -98,6 +98,11 @@ OPEN: Mapping[str, frozenset[str]] = {
     ),
     "segment_standing": frozenset({"is_member", "entered_at", "exited_at"}),
     "segment_overlap": frozenset({"left", "right", "count"}),
+    "retention_grid": frozenset({"period", "as_of", "earlier_customers", "cohorts"}),
+    "retention_cohort": frozenset({"starts_on", "size", "cells"}),
+    "retention_cell": frozenset(
+        {"index", "starts_on", "is_complete", "customers", "rate", "revenue"}
+    ),
 }
 """By table, the columns that every role reads. What stands nowhere here reads as null when masked.
 

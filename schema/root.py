@@ -51,6 +51,12 @@ from schema.types.ledger import find_event
 from schema.types.node import Node
 from schema.types.order import Order, find_order
 from schema.types.overlap import SEGMENT_OVERLAP, SegmentOverlap
+from schema.types.retention import (
+    RETENTION,
+    RETENTION_ARGUMENTS,
+    RETENTION_LATE,
+    RetentionGrid,
+)
 from schema.types.review import (
     REVIEWS,
     REVIEWS_ARGUMENTS,
@@ -213,6 +219,13 @@ class Query:
         " teaches most, then the older. Not for the role frontend.",
         REVIEWS_ARGUMENTS,
         REVIEWS_LATE,
+    )
+    retention: RetentionGrid = planned(
+        RETENTION,
+        "Who came back: customers by the period of their first order, and what became of them in"
+        " each period since. Not for the role frontend.",
+        RETENTION_ARGUMENTS,
+        RETENTION_LATE,
     )
     identity_rules: IdentityRules = planned(
         RULES, "The rules by which source profiles become customers. Not for the role frontend."

@@ -19,7 +19,7 @@ ROOMS = (
      "profiles", "touched", "consent", "sources"),
     ("ingest", "traits", "remap"),
     ("deadletters", "clock", "operators", "bearers", "fields", "related", "clauses", "filters",
-     "keyset", "query", "keys", "segments", "scoring"),
+     "keyset", "query", "keys", "segments", "scoring", "business", "recommendations"),
     ("refresh", "writers", "export", "publish", "stewardship", "rulechange",
      "resolving"),
 )  # fmt: skip

@@ -22,7 +22,7 @@ SCHEMA = build_schema()._schema  # noqa: SLF001  Strawberry has no public name f
 
 CONTRACT = {
     "Query": "node nodes customer customers segment segments segmentPreview segmentMembership"
-    " segmentOverlap sources matchReviews identityRules",
+    " segmentOverlap sources matchReviews identityRules retention",
     "Mutation": "mergeCustomers splitCustomer undoMerge decideMatch createSegment updateSegment"
     " deleteSegment",
     "MergeCustomersPayload": "customer customers mergeEvents changes traitChanges notes errors",
@@ -49,6 +49,9 @@ CONTRACT = {
     "SegmentChange": "segment kind at cause customerId customer otherCustomerId",
     "SegmentPreview": "count percentage sample",
     "SegmentStanding": "segment customer isMember enteredAt exitedAt why",
+    "RetentionGrid": "period asOf currency cohorts earlierCustomers",
+    "RetentionCohort": "startsOn size cells",
+    "RetentionCell": "index startsOn isComplete customers rate revenue",
     "CustomerConnection": "edges nodes pageInfo totalCount",
     "Rfm": "recencyDays frequency monetary",
     "Lifecycle": "stage",

@@ -1,0 +1,72 @@
+"""`cdp retention` and `cdp business`: how the whole business does, as of a moment."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+import click
+
+from cdp.business.moment import Moment, moment_of
+from cdp.business.retention import RetentionGrid, RetentionPeriod, read_retention
+from cdp.cli.session import Session, runs
+from cdp.filters import parse_filter, predicate
+from cdp.operators import read_instant
+from cdp.query import present
+from cdp.workspace import Workspace
+
+SHOWN_PERIODS = 13  # columns of a grid on a terminal; --json prints all of them
+
+AS_OF = click.option(
+    "--as-of",
+    metavar="T",
+    help="Nothing that happened later counts: 2026-01-31T12:00:00Z, or a date (default: now).",
+)
+
+
+def _moment(as_of: str | None, workspace: Workspace) -> Moment:
+    now = datetime.now(UTC)
+    at = now if as_of is None else read_instant(as_of, "--as-of", workspace)
+    return moment_of(at, now, workspace)
+
+
+@click.command("retention")
+@click.option(
+    "--period",
+    type=click.Choice([each.name.lower() for each in RetentionPeriod]),
+    default="month",
+    show_default=True,
+)
+@click.option("--filter", "filter_text", metavar="JSON", help="Which customers: a CustomerFilter.")
+@AS_OF
+@runs
+async def retention(
+    session: Session, period: str, filter_text: str | None, as_of: str | None
+) -> None:
+    """Show who came back: cohorts by the period of the first order, shares by the period since."""
+    async with session.database() as database:
+        workspace = await session.workspace(database)
+        condition = predicate(
+            parse_filter(filter_text),
+            present(datetime.now(UTC), workspace),
+            workspace=workspace,
+            may_see_personal=True,
+        )
+        async with database.read_only() as connection:
+            grid = await read_retention(
+                connection,
+                RetentionPeriod[period.upper()],
+                _moment(as_of, workspace),
+                condition,
+            )
+    session.show(grid, "\n".join(_grid_lines(grid)))
+
+
+def _grid_lines(grid: RetentionGrid) -> Iterator[str]:
+    """A line per cohort: its size, and the share that bought in each period since."""
+    shown = range(min(len(grid.cohorts), SHOWN_PERIODS))
+    yield f"{'first order':<12}{'customers':>10}" + "".join(f"{index:>7}" for index in shown)
+    for cohort in grid.cohorts:
+        rates = [cell.rate for cell in cohort.cells[:SHOWN_PERIODS]]
+        shares = "".join(f"{'' if rate is None else f'{rate:.0%}':>7}" for rate in rates)
+        yield f"{cohort.starts_on!s:<12}{cohort.size:>10,}{shares}".rstrip()
+    if grid.earlier_customers:
+        yield f"{grid.earlier_customers:,} customers bought before the first cohort shown."
