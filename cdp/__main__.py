@@ -17,6 +17,7 @@ COMMANDS: Final = {
     "connector": "cdp.cli.connector:connector",
     "identity": "cdp.cli.identity:identity",
     "segment": "cdp.cli.segment:segment",
+    "business": "cdp.cli.figures:business",
     "retention": "cdp.cli.figures:retention",
     "export": "cdp.cli.export:export",
     "loyalty": "cdp.cli.loyalty:loyalty",

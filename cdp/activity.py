@@ -247,19 +247,12 @@ def _subscriptions(customers: FromClause, workspace: Workspace, as_of: Clock) ->
         s.status.in_(RUNNING),
         or_(s.ended_at.is_(None), s.ended_at > as_of),
     )
-    per_month = case(
-        *(
-            (s.interval == interval, literal(months, Numeric))
-            for interval, months in MONTHS_PER.items()
-        ),
-        else_=literal(1, Numeric),
-    )
-    rate = exchange_rate_on(s.currency, day_in(s.started_at, workspace), workspace)
     values: Facts = {
         "active_subscriptions": func.count().filter(goes_on),
         "monthly_value": func.round(
             func.coalesce(
-                func.sum(s.amount * per_month * rate).filter(goes_on, s.status.in_(PAYING)), 0
+                func.sum(a_month_of(subscription, workspace)).filter(goes_on, s.status.in_(PAYING)),
+                0,
             ),
             2,
         ),
@@ -274,3 +267,23 @@ def _subscriptions(customers: FromClause, workspace: Workspace, as_of: Clock) ->
         ),
     }
     return _aggregate(customers, subscription, values)
+
+
+def a_month_of(contract: FromClause, workspace: Workspace) -> ColumnElement[Any]:
+    """What a `subscription` brings a month while it is paid for, in the workspace's currency.
+
+    At the rate of the day it began; null without one.
+    """
+    s = contract.c
+    per_month = case(
+        *(
+            (s.interval == interval, literal(months, Numeric))
+            for interval, months in MONTHS_PER.items()
+        ),
+        else_=literal(1, Numeric),
+    )
+    return (
+        s.amount
+        * per_month
+        * exchange_rate_on(s.currency, day_in(s.started_at, workspace), workspace)
+    )

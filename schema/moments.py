@@ -4,14 +4,15 @@ from collections.abc import Callable, Hashable, Mapping
 from dataclasses import replace
 from typing import Any, Final
 
+from sqlalchemy import ColumnElement, func
 from sqlalchemy import DateTime as Instant
-from sqlalchemy import func
 from strawberry.types.arguments import StrawberryArgument
 
 from cdp.business.moment import Moment
 from cdp.errors import Forbidden
 from cdp.operators import read_instant
-from schema.edges import Arguments, Scene, argument, is_given
+from schema.edges import Arguments, Row, Scene, argument, is_given
+from schema.objects import constant
 from schema.scalars import DateTime
 
 AS_OF: Final[StrawberryArgument] = argument(
@@ -39,3 +40,8 @@ def scene_at(scene: Scene, arguments: Arguments) -> Scene:
 def moment_in(scene: Scene) -> Moment:
     """The scene's moment, as the domain asks for it."""
     return Moment(scene.as_of, scene.is_past, scene.workspace)
+
+
+def currency_of(row: Row) -> ColumnElement[str]:
+    """The workspace's currency, whatever the row."""
+    return constant(row.scene.workspace.currency)

@@ -38,6 +38,12 @@ from schema.mutations.split import SPLIT, SplitCustomerPayload
 from schema.mutations.undo import UNDO, UndoMergePayload
 from schema.nodes import NUMBER, RECORD, Nodes, NodeType, number_parts, record_parts, shape
 from schema.scalars import SCALARS
+from schema.types.business import (
+    BUSINESS,
+    BUSINESS_ARGUMENTS,
+    BUSINESS_LATE,
+    BusinessMetrics,
+)
 from schema.types.connection import FORWARD, LATE
 from schema.types.customer import (
     CUSTOMERS_ARGUMENTS,
@@ -226,6 +232,13 @@ class Query:
         " each period since. Not for the role frontend.",
         RETENTION_ARGUMENTS,
         RETENTION_LATE,
+    )
+    business: BusinessMetrics = planned(
+        BUSINESS,
+        "How the whole business does: rates, money, satisfaction, campaigns. Not for the role"
+        " frontend.",
+        BUSINESS_ARGUMENTS,
+        BUSINESS_LATE,
     )
     identity_rules: IdentityRules = planned(
         RULES, "The rules by which source profiles become customers. Not for the role frontend."

@@ -5,7 +5,6 @@ from typing import Final
 import strawberry
 from sqlalchemy import (
     Boolean,
-    ColumnElement,
     Float,
     Integer,
     Text,
@@ -33,7 +32,7 @@ from schema.edges import (
     row_of,
 )
 from schema.filters import filter_json
-from schema.moments import AS_OF, AS_OF_LATE, moment_in, scene_at
+from schema.moments import AS_OF, AS_OF_LATE, currency_of, moment_in, scene_at
 from schema.objects import constant, items
 from schema.scalars import Date, DateTime, Decimal
 from schema.traits import CustomerFilter
@@ -115,10 +114,6 @@ def _cohorts(grid: Row, _: Arguments) -> Branch:
     return Branch("RetentionCohort", Row(cohorts, "retention_cohort", grid.scene), query)
 
 
-def _currency(row: Row) -> ColumnElement[str]:
-    return constant(row.scene.workspace.currency)
-
-
 @strawberry.type(
     description="Cohorts of customers by the period of their first qualifying order, and how many"
     " of each came back in every period since."
@@ -128,7 +123,7 @@ class RetentionGrid:
 
     period: Period = column("period", "How long each period is.")
     as_of: DateTime = column("as_of", "Nothing that happened later counts.")
-    currency: str = planned(Leaf(_currency), "ISO 4217, of `revenue`: the workspace's.")
+    currency: str = planned(Leaf(currency_of), "ISO 4217, of `revenue`: the workspace's.")
     cohorts: list[RetentionCohort] = planned(
         Many(_cohorts),
         f"The earliest first, without gaps, up to the period of `asOf`; the latest {MAX_COHORTS} of"

@@ -22,7 +22,7 @@ SCHEMA = build_schema()._schema  # noqa: SLF001  Strawberry has no public name f
 
 CONTRACT = {
     "Query": "node nodes customer customers segment segments segmentPreview segmentMembership"
-    " segmentOverlap sources matchReviews identityRules retention",
+    " segmentOverlap sources matchReviews identityRules retention business",
     "Mutation": "mergeCustomers splitCustomer undoMerge decideMatch createSegment updateSegment"
     " deleteSegment",
     "MergeCustomersPayload": "customer customers mergeEvents changes traitChanges notes errors",
@@ -52,6 +52,13 @@ CONTRACT = {
     "RetentionGrid": "period asOf currency cohorts earlierCustomers",
     "RetentionCohort": "startsOn size cells",
     "RetentionCell": "index startsOn isComplete customers rate revenue",
+    "BusinessMetrics": "asOf currency purchases retention cltv nps csat loyalty subscriptions"
+    " campaigns",
+    "BusinessPurchases": "buyers repeatPurchaseRate orders ordersPerCustomer netRevenue"
+    " averageOrderValue",
+    "BusinessRetention": "retentionRate churnRate",
+    "BusinessCltv": "historic",
+    "CampaignEffect": "key messages customers attributedOrders revenue cost roi",
     "CustomerConnection": "edges nodes pageInfo totalCount",
     "Rfm": "recencyDays frequency monetary",
     "Lifecycle": "stage",
