@@ -12,6 +12,7 @@ from strawberry.types.field import StrawberryField
 from strawberry.types.info import Info
 
 from cdp.keys import Viewer
+from cdp.survivorship_rules import Survivorship
 from cdp.traits.trait import Scope
 from cdp.workspace import Workspace
 from schema.declare import Declared
@@ -28,7 +29,7 @@ MAX_CHILDREN: Final = 250
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """What holds for a whole operation: the clock, the workspace, and who looks.
+    """What holds for a whole operation: the clock, the workspace, who looks, whom we believe.
 
     `is_past`: of fields below one that was asked as of an earlier moment; `as_of` is that moment.
     """
@@ -36,6 +37,7 @@ class Scene:
     as_of: ColumnElement[Any]
     workspace: Workspace
     viewer: Viewer
+    survivorship: Survivorship
     is_past: bool = False
 
 
