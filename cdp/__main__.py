@@ -19,6 +19,7 @@ COMMANDS: Final = {
     "segment": "cdp.cli.segment:segment",
     "business": "cdp.cli.figures:business",
     "retention": "cdp.cli.figures:retention",
+    "recommend": "cdp.cli.recommend:recommend",
     "export": "cdp.cli.export:export",
     "loyalty": "cdp.cli.loyalty:loyalty",
     "deadletter": "cdp.cli.deadletter:deadletter",

@@ -106,6 +106,10 @@ OPEN: Mapping[str, frozenset[str]] = {
     ),
     "segment_standing": frozenset({"is_member", "entered_at", "exited_at"}),
     "segment_overlap": frozenset({"left", "right", "count"}),
+    "article": frozenset(tables.article.c.keys()),
+    "recommendation": frozenset(
+        {"other_code", "score", "code", "bought_at", "customers", "lift", "computed_at"}
+    ),
     "business": frozenset({"as_of"}),
     "business_purchases": frozenset(
         {"buyers", "repeat_buyers", "repeat_purchase_rate", "orders", "orders_per_customer"}
@@ -173,6 +177,7 @@ PERSONAL: Mapping[str, frozenset[str]] = {
     "points_lot": frozenset({"key"}),
     "tier_period": frozenset(),
     "loyalty_award": frozenset(),
+    "article": frozenset(),
     "points_transaction": frozenset({"key", "digest", "actor", "reason"}),
     "subscription": _PERSONAL_OWNED,
     "consent": _PERSONAL_OWNED
