@@ -8,7 +8,7 @@ import click
 
 from cdp.business.moment import Moment, moment_of
 from cdp.business.report import GROUPS, Figures, read_campaigns, read_figures
-from cdp.business.retention import RetentionGrid, RetentionPeriod, read_retention
+from cdp.business.retention import Cell, RetentionGrid, RetentionPeriod, read_retention
 from cdp.cli.session import Session, runs
 from cdp.filters import parse_filter, predicate
 from cdp.operators import read_instant
@@ -68,11 +68,18 @@ def _grid_lines(grid: RetentionGrid) -> Iterator[str]:
     shown = range(min(len(grid.cohorts), SHOWN_PERIODS))
     yield f"{'first order':<12}{'customers':>10}" + "".join(f"{index:>7}" for index in shown)
     for cohort in grid.cohorts:
-        rates = [cell.rate for cell in cohort.cells[:SHOWN_PERIODS]]
-        shares = "".join(f"{'' if rate is None else f'{rate:.0%}':>7}" for rate in rates)
+        shares = "".join(f"{_share(cell):>7}" for cell in cohort.cells[:SHOWN_PERIODS])
         yield f"{cohort.starts_on!s:<12}{cohort.size:>10,}{shares}".rstrip()
+    if grid.cohorts:
+        yield "+ the period is not over yet"
     if grid.earlier_customers:
         yield f"{grid.earlier_customers:,} customers bought before the first cohort shown."
+
+
+def _share(cell: Cell) -> str:
+    if cell.rate is None:
+        return ""
+    return f"{cell.rate:.0%}" if cell.is_complete else f"{cell.rate:.0%}+"
 
 
 @click.command("business")
