@@ -3,11 +3,13 @@
 from typing import Any, Final
 
 from sqlalchemy import (
+    BigInteger,
     ColumnElement,
     FromClause,
     Integer,
     Numeric,
     Select,
+    cast,
     func,
     literal,
     select,
@@ -20,10 +22,9 @@ from cdp.traits.trait import Scope
 
 CHURN_WINDOW_DAYS: Final = 90  # a quarter: longer than most shops' gaps between orders
 
-SUMMED: Final = (
-    "order_count", "priced_order_count", "gross_spend", "refunded", "qualifying_spend",
-    "unpriced_count",
-)  # fmt: skip
+COUNTED: Final = ("order_count", "priced_order_count", "unpriced_count")
+SUMMED: Final = ("gross_spend", "refunded", "qualifying_spend")
+"""The facts that are added up over all customers."""
 
 
 def purchases_query(moment: Moment) -> Select[Any]:
@@ -36,7 +37,8 @@ def purchases_query(moment: Moment) -> Select[Any]:
     sums = select(
         func.count().filter(f.order_count >= 1).label("buyers"),
         func.count().filter(f.order_count > 1).label("repeat_buyers"),
-        *(func.coalesce(func.sum(f[name]), 0).label(name) for name in SUMMED),
+        *(cast(_sum(f[name]), BigInteger).label(name) for name in COUNTED),
+        *(_sum(f[name]).label(name) for name in SUMMED),
     ).subquery("sums")
     s = sums.c
     whole = Scope(sums, sums, moment.at, moment.workspace.timezone)
@@ -52,6 +54,11 @@ def purchases_query(moment: Moment) -> Select[Any]:
         average_order_value(whole).label("average_order_value"),
         s.unpriced_count,
     )
+
+
+def _sum(fact: ColumnElement[Any]) -> ColumnElement[Any]:
+    """Over all customers; 0 where there are none."""
+    return func.coalesce(func.sum(fact), 0)
 
 
 def churn_query(moment: Moment) -> Select[Any]:

@@ -129,6 +129,7 @@ async def test_figures_of_orders_are_those_of_a_recomputation_at_any_moment(
             for name, value in wanted.items():
                 is_close = pytest.approx(value, rel=1e-12) if isinstance(value, float) else value
                 assert told[name] == is_close, (group, name, moment)
+                assert type(told[name]) is type(value), name
 
 
 # Small cases ----------------------------------------------------------------------------------
