@@ -145,6 +145,8 @@ OPEN: Mapping[str, frozenset[str]] = {
     "retention_cell": frozenset(
         {"index", "starts_on", "is_complete", "customers", "rate", "revenue"}
     ),
+    "score_model": frozenset(tables.score_model.c.keys()),
+    "score_basis": frozenset(tables.score_basis.c.keys()),
 }
 """By table, the columns that every role reads. What stands nowhere here reads as null when masked.
 
@@ -191,6 +193,8 @@ PERSONAL: Mapping[str, frozenset[str]] = {
     "segment": frozenset({"filter", "error"}),
     "segment_membership": frozenset(),
     "segment_change": frozenset(),
+    "score_model": frozenset(),
+    "score_basis": frozenset(),
 }
 """The rest, named so that a new column is a decision: a test asks that each column stand in one."""
 

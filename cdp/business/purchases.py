@@ -17,6 +17,7 @@ from sqlalchemy import (
 
 from cdp.business.moment import Moment, days_at, facts_at
 from cdp.business.shares import share
+from cdp.tables import score
 from cdp.traits.purchases import average_order_value
 from cdp.traits.trait import Scope
 
@@ -99,6 +100,17 @@ def historic_value(moment: Moment) -> Select[Any]:
     """One row per customer with a qualifying order: `value`, the net spend up to the moment."""
     f = facts_at(moment).subquery("facts").c
     return select(f.net_spend.label("value")).where(f.order_count > 0)
+
+
+def predicted_value(moment: Moment) -> Select[Any]:
+    """One row per customer whom the model in force has scored by the moment: `value`, predicted.
+
+    Scores of the past are not kept: nobody, for a moment before the latest scoring.
+    """
+    s = score.c
+    return select(s.predicted.label("value")).where(
+        s.predicted.is_not(None), s.computed_at <= moment.at
+    )
 
 
 def distribution_query(values: FromClause) -> Select[Any]:

@@ -14,6 +14,7 @@ from cdp.business.purchases import (
     churn_query,
     distribution_query,
     historic_value,
+    predicted_value,
     purchases_query,
 )
 from cdp.business.subscriptions import subscriptions_query
@@ -22,14 +23,19 @@ Figures: TypeAlias = Mapping[str, Any]
 """Numbers by name: whole, Decimal for money, float for shares; None where there is nothing."""
 
 
-def _value_query(moment: Moment) -> Select[Any]:
+def _historic(moment: Moment) -> Select[Any]:
     return distribution_query(historic_value(moment).subquery("values"))
+
+
+def _predicted(moment: Moment) -> Select[Any]:
+    return distribution_query(predicted_value(moment).subquery("values"))
 
 
 GROUPS: Final[Mapping[str, Callable[[Moment], Select[Any]]]] = {
     "purchases": purchases_query,
     "retention": churn_query,
-    "historic_value": _value_query,
+    "historic_value": _historic,
+    "predicted_value": _predicted,
     "nps": nps_query,
     "csat": csat_query,
     "loyalty": programme_query,

@@ -9,9 +9,9 @@ import click
 from cdp.business.moment import Moment, moment_of
 from cdp.business.report import GROUPS, Figures, read_campaigns, read_figures
 from cdp.business.retention import Cell, RetentionGrid, RetentionPeriod, read_retention
+from cdp.cli.score import read_moment
 from cdp.cli.session import Session, runs
 from cdp.filters import parse_filter, predicate
-from cdp.operators import read_instant
 from cdp.query import present
 from cdp.workspace import Workspace
 
@@ -21,13 +21,13 @@ SHOWN_PERIODS = 13  # columns of a grid on a terminal; --json prints all of them
 AS_OF = click.option(
     "--as-of",
     metavar="T",
-    help="Nothing that happened later counts: 2026-01-31T12:00:00Z, or a date (default: now).",
+    help="Nothing that happened after that day or moment (ISO 8601) counts; now unless given.",
 )
 
 
 def _moment(as_of: str | None, workspace: Workspace) -> Moment:
     now = datetime.now(UTC)
-    at = now if as_of is None else read_instant(as_of, "--as-of", workspace)
+    at = now if as_of is None else read_moment(as_of, workspace.timezone)
     return moment_of(at, now, workspace)
 
 

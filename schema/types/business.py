@@ -15,6 +15,7 @@ from cdp.business.purchases import (
     churn_query,
     distribution_query,
     historic_value,
+    predicted_value,
     purchases_query,
 )
 from cdp.business.subscriptions import subscriptions_query
@@ -136,15 +137,22 @@ def _historic(moment: Moment) -> Select[Any]:
     return distribution_query(historic_value(moment).subquery())
 
 
-@strawberry.type(
-    description="How customer lifetime value is spread among customers with a qualifying order."
-)
+def _predicted(moment: Moment) -> Select[Any]:
+    return distribution_query(predicted_value(moment).subquery())
+
+
+@strawberry.type(description="How customer lifetime value is spread among customers.")
 class BusinessCltv:
     """Of the row of the business."""
 
     historic: MoneyDistribution = planned(
         _group("MoneyDistribution", "money_distribution", _historic),
-        f"Net spend of each customer up to `asOf`, {_MONEY}.",
+        f"Net spend of each customer with a qualifying order up to `asOf`, {_MONEY}.",
+    )
+    predicted: MoneyDistribution = planned(
+        _group("MoneyDistribution", "money_distribution", _predicted),
+        "What the model expects of each scored customer over its horizon, as `Cltv.predicted`. Only"
+        " the latest scoring is kept: nobody before it, or where the model has no answer.",
     )
 
 

@@ -8,6 +8,7 @@ from decimal import ROUND_HALF_UP, Decimal
 import pytest
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from cdp import tables
 from cdp.business.purchases import CHURN_WINDOW_DAYS
 from cdp.business.report import Figures, read_campaigns, read_figures
 from cdp.business.subscriptions import MONTH_DAYS
@@ -130,6 +131,21 @@ async def test_figures_of_orders_are_those_of_a_recomputation_at_any_moment(
                 is_close = pytest.approx(value, rel=1e-12) if isinstance(value, float) else value
                 assert told[name] == is_close, (group, name, moment)
                 assert type(told[name]) is type(value), name
+
+
+async def test_predicted_values_are_those_of_the_latest_scoring(
+    connection: AsyncConnection,
+) -> None:
+    rows = [
+        {"customer_id": n, "computed_at": NOW - timedelta(days=1), "predicted": value}
+        for n, value in enumerate([Decimal("10.5"), Decimal(30), None, Decimal("9.5")])
+    ]
+    await connection.execute(tables.score.insert(), rows)
+    told = await read_figures(connection, "predicted_value", at(NOW))
+    names = ("customers", "total", "median", "highest", "top_tenth_share")
+    assert [told[name] for name in names] == [3, 50, Decimal("10.5"), 30, 0.6]
+    before = await read_figures(connection, "predicted_value", at(NOW - timedelta(days=2)))
+    assert [before[name] for name in names] == [0, 0, None, None, None]
 
 
 # Small cases ----------------------------------------------------------------------------------
