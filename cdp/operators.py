@@ -314,10 +314,10 @@ def _read_decimal(_: Operation, operand: object, path: str) -> Decimal:
 
 
 def _read_date(_: Operation, operand: object, path: str) -> date:
-    return _read_day(operand, path)
+    return _day(operand, path)
 
 
-def _read_day(operand: object, path: str) -> date:
+def _day(operand: object, path: str) -> date:
     try:
         return msgspec.convert(operand, date)
     except msgspec.ValidationError:
@@ -325,13 +325,13 @@ def _read_day(operand: object, path: str) -> date:
 
 
 def _read_instant(operation: Operation, operand: object, path: str) -> datetime:
-    return read_moment(operand, operation.workspace.timezone, path)
+    return read_instant(operand, path, operation.workspace)
 
 
-def read_moment(operand: object, timezone: str, path: str) -> datetime:
-    """A moment, or a day alone, which stands for its start in the time zone. Raises BadInput."""
+def read_instant(operand: object, path: str, workspace: Workspace) -> datetime:
+    """A moment with its time zone; a date alone is the start of that day. Raises BadInput."""
     if isinstance(operand, str) and len(operand) == len("2026-01-31"):
-        return datetime.combine(_read_day(operand, path), time(), ZoneInfo(timezone))
+        return datetime.combine(_day(operand, path), time(), ZoneInfo(workspace.timezone))
     try:
         moment: datetime = msgspec.convert(operand, _AWARE)
     except msgspec.ValidationError:

@@ -40,6 +40,12 @@ from schema.mutations.split import SPLIT, SplitCustomerPayload
 from schema.mutations.undo import UNDO, UndoMergePayload
 from schema.nodes import NUMBER, RECORD, Nodes, NodeType, number_parts, record_parts, shape
 from schema.scalars import SCALARS
+from schema.types.business import (
+    BUSINESS,
+    BUSINESS_ARGUMENTS,
+    BUSINESS_LATE,
+    BusinessMetrics,
+)
 from schema.types.connection import FORWARD, LATE
 from schema.types.customer import (
     CUSTOMERS_ARGUMENTS,
@@ -54,6 +60,12 @@ from schema.types.model_report import MODEL_REPORT, ModelReport
 from schema.types.node import Node
 from schema.types.order import Order, find_order
 from schema.types.overlap import SEGMENT_OVERLAP, SegmentOverlap
+from schema.types.retention import (
+    RETENTION,
+    RETENTION_ARGUMENTS,
+    RETENTION_LATE,
+    RetentionGrid,
+)
 from schema.types.review import (
     REVIEWS,
     REVIEWS_ARGUMENTS,
@@ -216,6 +228,20 @@ class Query:
         " teaches most, then the older. Not for the role frontend.",
         REVIEWS_ARGUMENTS,
         REVIEWS_LATE,
+    )
+    retention: RetentionGrid = planned(
+        RETENTION,
+        "Who came back: customers by the period of their first order, and what became of them in"
+        " each period since. Not for the role frontend.",
+        RETENTION_ARGUMENTS,
+        RETENTION_LATE,
+    )
+    business: BusinessMetrics = planned(
+        BUSINESS,
+        "How the whole business does: rates, money, satisfaction, campaigns. Not for the role"
+        " frontend.",
+        BUSINESS_ARGUMENTS,
+        BUSINESS_LATE,
     )
     identity_rules: IdentityRules = planned(
         RULES, "The rules by which source profiles become customers. Not for the role frontend."

@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, TaskID, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bars
 
+from cdp import recommendations
 from cdp.cli.demo_server import serve_demo
 from cdp.cli.demo_summary import summarise
 from cdp.cli.serve import listen
@@ -75,6 +76,8 @@ async def demo(session: Session, customers: int, seed: int, port: int, *, no_ser
         await _read_all(session.console, database, rows, workspace)
         await follow(database, workspace)
         await _score_once(database, workspace)
+        async with database.transaction() as connection:
+            await recommendations.refresh(connection, workspace)
         summary = await summarise(database, business.truth, rows, started)
         session.show(summary.described(), summary.text())
         if listener is not None:

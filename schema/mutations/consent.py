@@ -13,7 +13,7 @@ from cdp.consent import Asked, ConsentStatus, consents
 from cdp.consent_writing import Statement, record_consent
 from cdp.contact_points import read_contact_point
 from cdp.errors import BadInput
-from cdp.operators import read_moment
+from cdp.operators import read_instant
 from cdp.values import CustomerId, ProfileId
 from schema.deeds import Caller, Deed, Outcome, deed
 from schema.edges import Branch, One, Row, Value, planned, row_of
@@ -116,7 +116,7 @@ async def _record(
 def _moment(given: str | None, caller: Caller) -> datetime:
     if given is None:
         return caller.as_of
-    moment = read_moment(given, caller.workspace.timezone, "recordedAt")
+    moment = read_instant(given, "recordedAt", caller.workspace)
     if moment > caller.as_of:
         raise BadInput("recordedAt is ahead of now.", path="recordedAt")
     return moment
