@@ -10,7 +10,9 @@ from benchmarks.command import BenchmarkFailed
 from benchmarks.demo import demo
 from benchmarks.figure import Figure
 from benchmarks.ground import Ground, open_ground
+from benchmarks.identity import identity
 from benchmarks.ingest import ingest
+from benchmarks.linkage import linkage
 from benchmarks.memory import memory
 from benchmarks.reads import reads
 from cdp.errors import CdpError
@@ -22,6 +24,8 @@ BENCHMARKS: Final[Mapping[str, Benchmark]] = {
     "memory": memory,
     "demo": demo,
     "reads": reads,
+    "identity": identity,
+    "linkage": linkage,
 }
 
 

@@ -72,7 +72,8 @@ async def resolve_batch(database: Database, workspace: Workspace, *, full: bool)
     else:
         linkage = await asyncio.to_thread(score, profiles, model, everybody.new)
     link_seconds = time.monotonic() - linked_at
-    change = await (_apply(database, workspace, linkage, everybody) if full else _add(database, workspace, linkage, everybody))
+    write = _apply if full else _add
+    change = await write(database, workspace, linkage, everybody)
     found = linkage.model
     return Resolved(
         is_full=full,
@@ -103,7 +104,9 @@ class _Change:
     more_customers: int
 
 
-async def _apply(database: Database, workspace: Workspace, linkage: Linkage, everybody: Everybody) -> _Change:
+async def _apply(
+    database: Database, workspace: Workspace, linkage: Linkage, everybody: Everybody
+) -> _Change:
     """Put a new model and its cuts in force; everybody is resolved anew."""
     async with database.transaction() as connection:
         await take_turn(connection, alone=True)
@@ -136,9 +139,9 @@ async def _add(
         await store_new(driver, linkage, everybody, model_version)
         rules = rules_of(version, document, model_version)
         ends = {
-            ProfileId(one)
+            ProfileId(int(one))
             for side in ("left_id", "right_id")
-            for one in linkage.pairs[side].to_pylist()
+            for one in linkage.pairs[side].to_numpy()
         }
         cause = Cause(ACTOR, f"Linkage compared {len(everybody.new)} source profiles.")
         touched = sorted(ends | {ProfileId(one) for one in everybody.new})

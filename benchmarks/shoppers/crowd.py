@@ -22,10 +22,10 @@ TOWN_NAMES: Final = tuple(
     f"{name}{ending}"
     for ending in ("ton", "ville", "field", "haven", "port", "ford", "burg", "mouth")
     for name in (
-        "Spring River Fair Lake George Mil Clay Bright Green Silver Maple Stone Oak Cedar North South"
-        " East West Summer Winter King Queen Bell Fox Hart Swan Eagle Elm Rose Holly Ash Birch Mill"
-        " Bridge Church Castle Cross Hill Wood Glen Salt Iron Copper Sand Clear Broad Long Red Black"
-        " White"
+        "Spring River Fair Lake George Mil Clay Bright Green Silver Maple Stone Oak Cedar"
+        " North South East West Summer Winter King Queen Bell Fox Hart Swan Eagle Elm Rose"
+        " Holly Ash Birch Mill Bridge Church Castle Cross Hill Wood Glen Salt Iron Copper Sand Clear Broad"
+        " Long Red Black White"
     ).split()
 )
 
@@ -183,9 +183,10 @@ class _Maker:
         year = one.birth_date.year
         local = random.choice(
             (
-                f"{given}.{family}", f"{given}{family}", f"{given[0]}.{family}", f"{short}.{family}",
-                f"{given}.{family}{year % 100:02d}", f"{short}{family[0]}{year}", f"{family}.{given}",
-                f"{short}{random.randrange(10, 9999)}", f"{family}{random.randrange(10, 9999)}",
+                f"{given}.{family}", f"{given}{family}", f"{given[0]}.{family}",
+                f"{short}.{family}", f"{given}.{family}{year % 100:02d}", f"{family}.{given}",
+                f"{short}{family[0]}{year}", f"{short}{random.randrange(10, 9999)}",
+                f"{family}{random.randrange(10, 9999)}",
             )
         )  # fmt: skip
         domain = random.choices(MAIL_DOMAINS, DOMAIN_WEIGHTS)[0]

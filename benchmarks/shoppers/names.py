@@ -28,10 +28,10 @@ Tobias Tristan Valentin Vernon Viktor Wallace Warren Wesley Wilfred Xavier Yann
 }
 
 _BEGINNINGS: Final = """
-Ald Ash Bax Bel Birk Bos Brad Bram Brig Bur Cald Carl Cas Chel Cot Crom Dal Den Dor Dun East El Fair
-Far Fen Glad Glen Had Hal Ham Har Haw Hay Hep Hol Hor Hux Kel Ken Kings Kirk Lan Lang Leigh Lind Long
-Mal Mar Mel Mid Mor Nor Old Pen Pres Rad Ram Red Rock Ros Rush Sel Shel Shir Staf Stan Stock Sut Thorn
-Tor Tren Wal War West Wet Whit Win Wood Wyn Yar
+Ald Ash Bax Bel Birk Bos Brad Bram Brig Bur Cald Carl Cas Chel Cot Crom Dal Den Dor Dun East El
+Fair Far Fen Glad Glen Had Hal Ham Har Haw Hay Hep Hol Hor Hux Kel Ken Kings Kirk Lan Lang Leigh
+Lind Long Mal Mar Mel Mid Mor Nor Old Pen Pres Rad Ram Red Rock Ros Rush Sel Shel Shir Staf Stan
+Stock Sut Thorn Tor Tren Wal War West Wet Whit Win Wood Wyn Yar
 """.split()
 _ENDINGS: Final = """
 beck berry borne borough bourne bridge brook burn bury by combe cote croft dale den don field ford

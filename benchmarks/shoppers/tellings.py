@@ -15,7 +15,11 @@ RECORDS_PER_PERSON: Final = 2.2
 TILLS: Final = 40
 MOST_TELLINGS: Final = 7
 
-_PLACEHOLDER_EMAILS: Final = ("noemail@example.com", "none@example.com", "customer@shop.example.com")
+_PLACEHOLDER_EMAILS: Final = (
+    "noemail@example.com",
+    "none@example.com",
+    "customer@shop.example.com",
+)
 _PLACEHOLDER_PHONES: Final = ("+15550000000", "+15551234567", "+15559999999")
 
 

@@ -1,9 +1,11 @@
 """Candidates: which two people are worth comparing, in blocks that stay small as data grow."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from typing import Final
 
 import duckdb
+import pyarrow as pa
 
 MOST_IN_BLOCK: Final = 100
 """People who have one key in common; a larger block tells nobody from anybody."""
@@ -14,61 +16,100 @@ RARE_NAME: Final = 0.05
 COMMON_IN_A_CITY: Final = 64
 """People of a family name by chance, up to which the name and a city are worth a comparison."""
 
-_NAMED: Final = "SELECT *, unnest(formals) AS one FROM person"
-_WORDS: Final = (
-    "SELECT *, unnest(list_distinct(list_append(formals, family))) AS word FROM person"
-)
-"""A row per name, given or of the family: the two are turned, or one stands alone."""
+_VIEWS: Final = """
+CREATE OR REPLACE TEMP VIEW person_by_name AS SELECT *, unnest(formals) AS name FROM person;
+CREATE OR REPLACE TEMP VIEW person_by_word AS
+SELECT *, unnest(list_distinct(list_append(formals, family))) AS word FROM person;
+CREATE OR REPLACE TEMP VIEW person_by_email AS SELECT *, unnest(emails) AS email FROM person;
+CREATE OR REPLACE TEMP VIEW person_by_phone AS SELECT *, unnest(phones) AS phone FROM person;
+CREATE OR REPLACE TEMP VIEW person_by_strong AS SELECT *, unnest(strong) AS identifier FROM person;
+CREATE OR REPLACE TEMP VIEW person_by_mailbox AS SELECT *,
+    unnest(list_distinct([split_part(one, '@', 1) FOR one IN emails])) AS box FROM person;
+"""
+"""A row per formal given name; per name, be it given or of the family (two may be turned, or one
+stand alone); per address, number, identifier or mailbox."""
 
-BLOCKS: Final = {
-    "email": "SELECT profile_id, [unnest(emails)] AS k FROM person",
-    "phone": "SELECT profile_id, [unnest(phones)] AS k FROM person",
-    "strong": "SELECT profile_id, [unnest(strong)] AS k FROM person",
-    "mailbox": "SELECT profile_id, [split_part(unnest(emails), '@', 1)] AS k FROM person",
-    "rare name": "SELECT profile_id, [least(one, family), greatest(one, family)] AS k"
-    f" FROM ({_NAMED}) WHERE name_rarity < log2({RARE_NAME})",
-    "names and city": "SELECT profile_id, [least(one, family), greatest(one, family), city] AS k"
-    f" FROM ({_NAMED})",
-    "name and postal code": f"SELECT profile_id, [word, postal_code] AS k FROM ({_WORDS})",
-    "name and birth date": f"SELECT profile_id, [word, birth_digits] AS k FROM ({_WORDS})",
-    "name and city": "SELECT profile_id, [family, city] AS k FROM person"
-    f" WHERE family_rarity < log2({COMMON_IN_A_CITY})"
-    " UNION ALL SELECT profile_id, [first_name, city] FROM person WHERE family IS NULL",
-    "given and street": f"SELECT profile_id, [one, street] AS k FROM ({_NAMED})",
-    "given and phone end": "SELECT profile_id, [one, left(family, 1), right(phones[1], 4)] AS k"
-    f" FROM ({_NAMED})",
-    "given and phone start": "SELECT profile_id, [one, left(family, 1), left(phones[1], -4)] AS k"
-    f" FROM ({_NAMED})",
-    "family and city": "SELECT profile_id, [family, city, left(first_name, 1)] AS k FROM person",
-    "family and region": "SELECT profile_id, [family, left(first_name, 1),"
-    " left(postal_code, -3)] AS k FROM person",
-    "street and place": "SELECT profile_id, [street, coalesce(postal_code, city)] AS k FROM person",
-    "birth date and postal code": "SELECT profile_id, [birth_digits, postal_code] AS k FROM person",
-    "birth date and city": "SELECT profile_id, [birth_digits, city] AS k FROM person",
-    "birth day and city": "SELECT profile_id, [right(birth_digits, 4), city,"
-    " left(first_name, 1)] AS k FROM person",
-    "birth year and city": "SELECT profile_id, [left(birth_digits, 4), city,"
-    " left(first_name, 1)] AS k FROM person",
-    "beginnings and year": "SELECT profile_id, [left(first_name, 2), left(family, 3),"
-    " left(birth_digits, 4)] AS k FROM person",
-    "beginnings and day": "SELECT profile_id, [left(first_name, 2), left(family, 3),"
-    " right(birth_digits, 4)] AS k FROM person",
-    "beginnings and city": "SELECT profile_id, [left(first_name, 1), left(family, 3), city] AS k"
-    " FROM person",
-    "beginnings and postal code": "SELECT profile_id, [left(first_name, 1), left(family, 2),"
-    " postal_code] AS k FROM person",
-    "endings and city": "SELECT profile_id, [right(first_name, 2), right(family, 3), city] AS k"
-    " FROM person",
-    "endings and postal code": "SELECT profile_id, [right(first_name, 1), right(family, 2),"
-    " postal_code] AS k FROM person",
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """Who share a key may be one person: of each row of a view, columns that must all be known."""
+
+    view: str
+    key: str
+    condition: str = "true"
+
+
+BLOCKS: Final[Mapping[str, Block]] = {
+    "email": Block("person_by_email", "email"),
+    "phone": Block("person_by_phone", "phone"),
+    "strong": Block("person_by_strong", "identifier"),
+    "mailbox": Block("person_by_mailbox", "box"),
+    "rare name": Block(
+        "person_by_name",
+        "least(name, family), greatest(name, family)",
+        f"name_rarity < log2({RARE_NAME})",
+    ),
+    "names, city": Block("person_by_name", "least(name, family), greatest(name, family), city"),
+    "name, postal code": Block("person_by_word", "word, postal_code"),
+    "name, birth date": Block("person_by_word", "word, birth_digits"),
+    "family or only name, city": Block(
+        "person",
+        "coalesce(family, first_name), city",
+        f"family IS NULL OR family_rarity < log2({COMMON_IN_A_CITY})",
+    ),
+    "given, street": Block("person_by_name", "name, street"),
+    "given, phone end": Block("person_by_name", "name, left(family, 1), right(phones[1], 4)"),
+    "given, phone start": Block("person_by_name", "name, left(family, 1), left(phones[1], -4)"),
+    "family, city": Block("person", "family, city, left(first_name, 1)"),
+    "family, region": Block("person", "family, left(first_name, 1), left(postal_code, -3)"),
+    "street, place": Block("person", "street, coalesce(postal_code, city)"),
+    "birth date, postal code": Block("person", "birth_digits, postal_code"),
+    "birth date, city": Block("person", "birth_digits, city"),
+    "birth day, city": Block("person", "right(birth_digits, 4), city, left(first_name, 1)"),
+    "birth year, city": Block("person", "left(birth_digits, 4), city, left(first_name, 1)"),
+    "beginnings, year": Block(
+        "person", "left(first_name, 2), left(family, 3), left(birth_digits, 4)"
+    ),
+    "beginnings, day": Block(
+        "person", "left(first_name, 2), left(family, 3), right(birth_digits, 4)"
+    ),
+    "beginnings, city": Block("person", "left(first_name, 1), left(family, 3), city"),
+    "beginnings, postal code": Block("person", "left(first_name, 1), left(family, 2), postal_code"),
+    "endings, city": Block("person", "right(first_name, 2), right(family, 3), city"),
+    "endings, postal code": Block("person", "right(first_name, 1), right(family, 2), postal_code"),
 }
-"""Each makes keys of a person; a key of which a part is not known is none."""
+"""Each makes keys of a person, none twice; a key of which a part is not known is none."""
 
 STRONG_BLOCK: Final = 1 << list(BLOCKS).index("strong")
 """The bit of candidates that share an identifier of a unique kind."""
 
 SHARED_BLOCKS: Final = sum(1 << list(BLOCKS).index(name) for name in ("email", "phone", "strong"))
 """The bits of candidates that share an identifier of any kind."""
+
+
+_BLOCKS: Final = """
+CREATE OR REPLACE TEMP TABLE block AS
+WITH told AS (
+    SELECT k FROM key GROUP BY k HAVING count(*) BETWEEN 2 AND $most
+)
+SELECT key.* FROM key SEMI JOIN told USING (k)
+"""
+_CANDIDATES: Final = """
+CREATE OR REPLACE TEMP TABLE candidate AS
+SELECT a.profile_id AS join_key_l, b.profile_id AS join_key_r,
+    bit_or(1::ubigint << a.number) AS match_key
+FROM block a JOIN block b ON a.k = b.k AND a.profile_id < b.profile_id
+GROUP BY a.profile_id, b.profile_id
+"""
+_OF_NEW: Final = """
+CREATE OR REPLACE TEMP TABLE block AS
+WITH touched AS (SELECT k FROM block SEMI JOIN fresh USING (profile_id))
+SELECT block.* FROM block SEMI JOIN touched USING (k)
+"""
+_WITH_NEW: Final = """
+DELETE FROM candidate WHERE join_key_l NOT IN (SELECT profile_id FROM fresh)
+    AND join_key_r NOT IN (SELECT profile_id FROM fresh)
+"""
 
 
 def make_candidates(
@@ -79,27 +120,23 @@ def make_candidates(
     One row per pair: `join_key_l` is the smaller profile id, `join_key_r` the other, `match_key`
     the blocks that they share, a bit each. `among`: of each pair one at least is one of these.
     """
-    connection.execute("CREATE OR REPLACE TEMP TABLE block (profile_id bigint, k ubigint, b utinyint)")
-    for number, (_, keys) in enumerate(BLOCKS.items()):
-        connection.execute(
-            "INSERT INTO block SELECT profile_id, k, $number FROM ("  # noqa: S608  # our own constants
-            f"SELECT DISTINCT profile_id, hash(k) AS k FROM ({keys})"
-            " WHERE list_count(k) = len(k) AND len(k) > 0"
-            ") QUALIFY count(*) OVER (PARTITION BY k) BETWEEN 2 AND $most",
-            {"number": number, "most": MOST_IN_BLOCK},
-        )
-    one_is_new = ""
-    if among is not None:
-        connection.execute("CREATE OR REPLACE TEMP TABLE fresh (profile_id bigint PRIMARY KEY)")
-        connection.execute("INSERT INTO fresh SELECT unnest($ids)", {"ids": list(among)})
-        one_is_new = (
-            " AND (a.profile_id IN (SELECT profile_id FROM fresh)"
-            " OR b.profile_id IN (SELECT profile_id FROM fresh))"
-        )
     connection.execute(
-        "CREATE OR REPLACE TEMP TABLE candidate AS SELECT a.profile_id AS join_key_l,"  # noqa: S608  # our own constants
-        " b.profile_id AS join_key_r, bit_or(1::ubigint << a.b) AS match_key"
-        " FROM block a JOIN block b ON a.k = b.k AND a.b = b.b AND a.profile_id < b.profile_id"
-        f"{one_is_new} GROUP BY a.profile_id, b.profile_id"
+        "CREATE OR REPLACE TEMP TABLE key (k ubigint, profile_id bigint, number utinyint)"
     )
+    connection.execute(_VIEWS)
+    for number, block in enumerate(BLOCKS.values()):
+        connection.execute(
+            "INSERT INTO key SELECT hash(k, $number), profile_id, $number"  # noqa: S608  # our own constants
+            f" FROM (SELECT profile_id, [{block.key}] AS k FROM {block.view}"
+            f" WHERE {block.condition}) WHERE list_count(k) = len(k)",
+            {"number": number},
+        )
+    connection.execute(_BLOCKS, {"most": MOST_IN_BLOCK})
+    if among is not None:
+        fresh = pa.table({"profile_id": pa.array(sorted(among), pa.int64())})
+        connection.register("fresh", fresh)
+        connection.execute(_OF_NEW)
+    connection.execute(_CANDIDATES)
+    if among is not None:
+        connection.execute(_WITH_NEW)
     return int(connection.execute("SELECT count(*) FROM candidate").fetchall()[0][0])

@@ -23,11 +23,11 @@ SURE: Final = 8.0  # weights beyond that hardly need a judge: there the share de
 SHARED: Final = 0.02  # of pairs of two people who both show an identifier: couples share a card
 STEPS: Final = 50  # of Newton; it settles within ten
 SETTLED: Final = 1e-9
-BELIEF: Final = 50.0  # decided pairs that the trained weights weigh as many as
+BELIEF: Final = 1_000.0  # decided pairs that the trained weights weigh as many as
 LEAST_SLOPE, MOST_SLOPE = 0.25, 2.0  # decided pairs may bend the weights so far
 GREATEST: Final = 60.0  # weights beyond it are all the same: certain
 
-MOST_WRONG: Final = 1 / 125
+MOST_WRONG: Final = 1 / 140
 """Of what is joined without a person: at most so many pairs may be wrong, by their probability."""
 
 LEAST_JOINED: Final = 0.5  # probability; less likely than not joins nobody
@@ -73,16 +73,16 @@ def calibrate(decided: Decided, everybody: Floats) -> Calibration:
 
 def _excess(decided: Decided, everybody: Floats) -> float:
     """Log of how much more often a pair of one person is decided than a pair of two."""
-    shares = []
-    for is_sure in (lambda w: w >= SURE, lambda w: w <= -SURE):
-        of_decided = int(is_sure(decided.weights).sum())
-        shares.append((of_decided + 1) / (int(is_sure(everybody).sum()) + 1))
-    return float(np.log(shares[0] / shares[1]))
+    ones = _share(decided.weights >= SURE, everybody >= SURE)
+    others = _share(decided.weights <= -SURE, everybody <= -SURE)
+    return float(np.log(ones / others))
 
 
-def _newton(
-    weights: Floats, decided: Decided, shift: float, slope: float, excess: float
-) -> Floats:
+def _share(decided: Flags, everybody: Flags) -> float:
+    return (int(decided.sum()) + 1) / (int(everybody.sum()) + 1)
+
+
+def _newton(weights: Floats, decided: Decided, shift: float, slope: float, excess: float) -> Floats:
     """One step on the likelihood of labels of which some are wrong."""
     chance = 1 / (1 + np.exp(-np.clip(shift + slope * weights + excess, -700, 700)))
     right = 1 - decided.replaced - SHARED
@@ -90,7 +90,9 @@ def _newton(
     inner = right * chance * (1 - chance)
     error = inner * (said - decided.same) / (said * (1 - said))
     curvature = inner**2 / (said * (1 - said))
-    gradient = np.array([error.sum() + BELIEF * shift, (error * weights).sum() + BELIEF * (slope - 1)])
+    gradient = np.array(
+        [error.sum() + BELIEF * shift, (error * weights).sum() + BELIEF * (slope - 1)]
+    )
     hessian = np.array(
         [
             [curvature.sum() + BELIEF, (curvature * weights).sum()],

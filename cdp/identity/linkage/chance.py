@@ -24,6 +24,8 @@ DRAWN_PAIRS: Final[Mapping[str, int]] = {
 }
 """Pairs drawn for each comparison: enough to see what matters a hundred times."""
 
+DRAWN_PER_PROFILE: Final = 100  # few people make few pairs
+
 RARITIES: Final = ("name_rarity", "given_rarity", "family_rarity")
 """Comparisons of how rare a name is that two people have in common."""
 
@@ -63,7 +65,9 @@ def chances(connection: duckdb.DuckDBPyConnection) -> Mapping[str, Chance]:
 
     Family and place are drawn apart from each other: strangers share neither by the other.
     """
-    connection.execute(_DRAW, {"count": max(DRAWN_PAIRS.values())})
+    people = connection.execute("SELECT count(*) FROM person").fetchall()[0][0]
+    most = min(max(DRAWN_PAIRS.values()), DRAWN_PER_PROFILE * int(people))
+    connection.execute(_DRAW, {"count": most})
     found = {
         one.name: _drawn(connection, one, DRAWN_PAIRS[one.name])
         for one in (*COMPARISONS, FAMILY, PLACE)

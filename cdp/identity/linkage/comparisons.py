@@ -81,26 +81,35 @@ _GIVEN: Final = Comparison(
         ),
         (
             "typo",
-            "(first_name_l[1] = first_name_r[1] OR formal_l[1] = formal_r[1]"
-            " OR length(first_name_l) = length(first_name_r))"
-            f" AND ({_typo('first_name_l', 'first_name_r')} OR {_typo('formal_l', 'formal_r')}"
-            f" OR {_typo('first_name_l', 'formal_r')} OR {_typo('formal_l', 'first_name_r')})",
+            (
+                "(first_name_l[1] = first_name_r[1] OR formal_l[1] = formal_r[1]"
+                " OR length(first_name_l) = length(first_name_r))"
+                f" AND ({_typo('first_name_l', 'first_name_r')} OR {_typo('formal_l', 'formal_r')}"
+                f" OR {_typo('first_name_l', 'formal_r')} OR {_typo('formal_l', 'first_name_r')})"
+            ),
         ),
         (
             "the other's family name",
-            "(family_l IS NULL OR family_r IS NULL)"
-            " AND coalesce(first_name_l = family_r, first_name_r = family_l)",
+            (
+                "(family_l IS NULL OR family_r IS NULL)"
+                " AND coalesce(first_name_l = family_r, first_name_r = family_l)"
+            ),
         ),
         ("another name", ""),
     ),
 )
 
 _FAMILY: Final = (
-    ("same family name", "(family_l = family_r OR family_l = first_name_r OR family_r = first_name_l)"),
+    (
+        "same family name",
+        "(family_l = family_r OR family_l = first_name_r OR family_r = first_name_l)",
+    ),
     (
         "part of the family name",
-        "(contains(family_l, ' ') OR contains(family_r, ' '))"
-        " AND list_has_any(string_split(family_l, ' '), string_split(family_r, ' '))",
+        (
+            "(contains(family_l, ' ') OR contains(family_r, ' '))"
+            " AND list_has_any(string_split(family_l, ' '), string_split(family_r, ' '))"
+        ),
     ),
     ("family name with a typo", _typo("family_l", "family_r")),
     ("another family name", "family_l IS NOT NULL AND family_r IS NOT NULL"),
@@ -111,9 +120,11 @@ _PLACE: Final = (
     ("same street", f"(street_l = street_r AND {_SAME_PLACE})"),
     (
         "street with a typo",
-        "(street_l IS NOT NULL AND street_r IS NOT NULL AND"
-        f" coalesce(postal_code_l = postal_code_r, city_l = city_r, false)"
-        " AND levenshtein(street_l, street_r) <= 2)",
+        (
+            "(street_l IS NOT NULL AND street_r IS NOT NULL AND"
+            " coalesce(postal_code_l = postal_code_r, city_l = city_r, false)"
+            " AND levenshtein(street_l, street_r) <= 2)"
+        ),
     ),
     (
         "same postal code",
@@ -138,7 +149,7 @@ PLACE: Final = Comparison(
     f"NOT coalesce({' OR '.join(holds for _, holds in _PLACE[:-1])}, false)",
     _PLACE[:-1],
 )
-"""The two of `family_and_place` alone, as chance knows them: strangers share neither by the other."""
+"""The two of `family_and_place` alone: strangers share neither because of the other."""
 
 _FAMILY_AND_PLACE: Final = Comparison(
     "family_and_place",
@@ -146,9 +157,12 @@ _FAMILY_AND_PLACE: Final = Comparison(
     "(family_l IS NULL OR family_r IS NULL) AND (postal_code_l IS NULL OR postal_code_r IS NULL)"
     " AND (city_l IS NULL OR city_r IS NULL) AND (street_l IS NULL OR street_r IS NULL)",
     [
-        (f"{family}, {place}", f"{family_holds} AND {place_holds}")
-        for (family, family_holds), (place, place_holds) in product(_FAMILY, _PLACE)
-    ][:-2] + [("family name unknown, another place", "")],
+        *[
+            (f"{family}, {place}", f"{family_holds} AND {place_holds}")
+            for (family, family_holds), (place, place_holds) in product(_FAMILY, _PLACE)
+        ][:-2],
+        ("family name unknown, another place", ""),
+    ],
 )
 """Both in one, for they are not independent: who lives together bears one name."""
 
@@ -161,11 +175,19 @@ _EMAIL: Final = Comparison(
     (
         (
             "same address",
-            "list_has_any(emails_l, emails_r) AND NOT list_has_any(shared_emails_l, emails_r)"
-            " AND NOT list_has_any(emails_l, shared_emails_r)",
+            (
+                "list_has_any(emails_l, emails_r) AND NOT list_has_any(shared_emails_l, emails_r)"
+                " AND NOT list_has_any(emails_l, shared_emails_r)"
+            ),
         ),
         ("same address, of several people", "list_has_any(emails_l, emails_r)"),
-        ("address with a typo", "levenshtein(emails_l[1], emails_r[1]) <= 2"),
+        (
+            "address with a typo",
+            (
+                "abs(length(emails_l[1]) - length(emails_r[1])) <= 1"
+                " AND levenshtein(emails_l[1], emails_r[1]) <= 2"
+            ),
+        ),
         ("same mailbox elsewhere", "mailbox_l = mailbox_r"),
         ("another address", ""),
     ),
@@ -177,15 +199,20 @@ _PHONE: Final = Comparison(
     (
         (
             "same number",
-            "list_has_any(phones_l, phones_r) AND NOT list_has_any(shared_phones_l, phones_r)"
-            " AND NOT list_has_any(phones_l, shared_phones_r)",
+            (
+                "list_has_any(phones_l, phones_r) AND NOT list_has_any(shared_phones_l, phones_r)"
+                " AND NOT list_has_any(phones_l, shared_phones_r)"
+            ),
         ),
         ("same number, of several people", "list_has_any(phones_l, phones_r)"),
         (
             "number with a typo",
-            "length(phones_l[1]) = length(phones_r[1]) AND (hamming(phones_l[1], phones_r[1]) = 1"
-            " OR (hamming(phones_l[1], phones_r[1]) = 2"
-            " AND jaro_similarity(phones_l[1], phones_r[1]) > 0.95))",
+            (
+                "length(phones_l[1]) = length(phones_r[1])"
+                " AND (hamming(phones_l[1], phones_r[1]) = 1"
+                " OR (hamming(phones_l[1], phones_r[1]) = 2"
+                " AND jaro_similarity(phones_l[1], phones_r[1]) > 0.95))"
+            ),
         ),
         ("another number", ""),
     ),
@@ -199,17 +226,21 @@ _BIRTH_DATE: Final = Comparison(
         ("same birth date, one that many have", "birth_digits_l = birth_digits_r"),
         (
             "day and month turned",
-            "left(birth_digits_l, 4) = left(birth_digits_r, 4)"
-            " AND right(birth_digits_l, 2) = birth_digits_r[5:6]"
-            " AND right(birth_digits_r, 2) = birth_digits_l[5:6]",
+            (
+                "left(birth_digits_l, 4) = left(birth_digits_r, 4)"
+                " AND right(birth_digits_l, 2) = birth_digits_r[5:6]"
+                " AND right(birth_digits_r, 2) = birth_digits_l[5:6]"
+            ),
         ),
         (
             "one part of the birth date off",
-            "hamming(birth_digits_l, birth_digits_r) = 1"
-            " OR right(birth_digits_l, 4) = right(birth_digits_r, 4)"
-            " OR left(birth_digits_l, 6) = left(birth_digits_r, 6)"
-            " OR (left(birth_digits_l, 4) = left(birth_digits_r, 4)"
-            " AND right(birth_digits_l, 2) = right(birth_digits_r, 2))",
+            (
+                "hamming(birth_digits_l, birth_digits_r) = 1"
+                " OR right(birth_digits_l, 4) = right(birth_digits_r, 4)"
+                " OR left(birth_digits_l, 6) = left(birth_digits_r, 6)"
+                " OR (left(birth_digits_l, 4) = left(birth_digits_r, 4)"
+                " AND right(birth_digits_l, 2) = right(birth_digits_r, 2))"
+            ),
         ),
         ("another birth date", ""),
     ),
@@ -226,7 +257,10 @@ _STRONG: Final = Comparison(
     "NOT coalesce(list_has_any(strong_kinds_l, strong_kinds_r), false)",
     (
         ("same unique identifier", "list_has_any(strong_l, strong_r)"),
-        ("unique identifier with a typo", _typo("strong_l[1]", "strong_r[1]").replace("> 0.9", "> 0.98")),
+        (
+            "unique identifier with a typo",
+            _typo("strong_l[1]", "strong_r[1]").replace("> 0.9", "> 0.98"),
+        ),
         ("another unique identifier", ""),
     ),
 )
@@ -234,18 +268,23 @@ _STRONG: Final = Comparison(
 _NAMES_AGREE: Final = "(first_name_l = first_name_r OR list_has_any(formals_l, formals_r))"
 
 
-def _rarity(name: str, column: str, columns: Sequence[str], holds: str, cuts: Sequence[float]) -> Comparison:
+def _rarity(
+    name: str, column: str, columns: Sequence[str], holds: str, cuts: Sequence[float]
+) -> Comparison:
     """How rare a name is that both bear: levels by log2 of how many bear it by chance."""
     rarest = f"least({column}_l, {column}_r)"
     levels = [(f"borne by up to {2**cut:g} by chance", f"{rarest} <= {cut}") for cut in cuts]
-    return Comparison(name, (*columns, column), f"NOT coalesce({holds}, false)", [*levels, ("common", "")])
+    return Comparison(
+        name, (*columns, column), f"NOT coalesce({holds}, false)", [*levels, ("common", "")]
+    )
 
 
 _FULL_NAME_RARITY: Final = _rarity(
     "name_rarity",
     "name_rarity",
     ("first_name", "formals", "family"),
-    f"family_l = family_r AND {_NAMES_AGREE}",
+    f"family_l = family_r AND {_NAMES_AGREE}"
+    " OR (family_l <> family_r AND first_name_l = family_r AND family_l = first_name_r)",
     (-8, -6.5, -5, -3.5, -2, -0.5, 1, 2.5, 4),
 )
 _GIVEN_RARITY: Final = _rarity(
@@ -269,9 +308,11 @@ _SPELLED: Final = Comparison(
     (
         (
             "the address spells the other's name",
-            "contains(coalesce(CASE WHEN first_name_l IS NULL THEN mailbox_l ELSE mailbox_r END, ''),"
-            " coalesce(first_name_l, first_name_r))"
-            " AND length(coalesce(first_name_l, first_name_r)) > 2",
+            (
+                "contains(CASE WHEN first_name_l IS NULL THEN mailbox_l ELSE mailbox_r END,"
+                " coalesce(first_name_l, first_name_r))"
+                " AND length(coalesce(first_name_l, first_name_r)) > 2"
+            ),
         ),
         ("the address does not spell it", ""),
     ),

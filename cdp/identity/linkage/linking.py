@@ -121,9 +121,7 @@ def _calibrated(model: Model, vectors: Vectors, answers: Sequence[Answer]) -> Mo
     return msgspec.structs.replace(learned, join_weight=join, review_weight=review)
 
 
-def _decided(
-    model: Model, vectors: Vectors, answers: Sequence[Answer]
-) -> tuple[Decided, Floats]:
+def _decided(model: Model, vectors: Vectors, answers: Sequence[Answer]) -> tuple[Decided, Floats]:
     """The candidates that unique identifiers or people decide, and everybody's weights.
 
     Without the unique identifiers; without those whom nothing else made candidates.
@@ -181,13 +179,11 @@ def _linkage(model: Model, vectors: Vectors, profiles: int) -> Linkage:
         asking=int((telling & ~joining).sum()),
         pairs=pa.table(
             {
-                "left_id": vectors.left[kept],
-                "right_id": vectors.right[kept],
-                "weight": weights[kept],
-                "probability": 1 / (1 + np.exp2(-np.clip(weights[kept], -700, 700))),
-                "parts": pa.DictionaryArray.from_arrays(
-                    pa.array(which.astype(np.int32)), pa.array(parts, pa.string())
-                ),
+                "left_id": pa.array(vectors.left[kept]),
+                "right_id": pa.array(vectors.right[kept]),
+                "weight": pa.array(weights[kept]),
+                "probability": pa.array(1 / (1 + np.exp2(-np.clip(weights[kept], -700, 700)))),
+                "parts": pa.DictionaryArray.from_arrays(which.astype(np.int32), pa.array(parts)),
             }
         ),
     )
@@ -204,3 +200,13 @@ def _hanging_together(vectors: Vectors, joining: Flags) -> Flags:
     _, component = connected_components(graph, directed=False)
     together: Flags = component[left] == component[right]
     return together
+
+
+def candidate_pairs(profiles: pa.Table) -> tuple[Integers, Integers]:
+    """The pairs that a run compares, the smaller profile id on the left: what no scorer exceeds."""
+    with _database() as connection:
+        prepare(connection, profiles)
+        make_people(connection, count_names(connection))
+        make_candidates(connection)
+        found = connection.execute("SELECT join_key_l, join_key_r FROM candidate").fetchnumpy()
+    return found["join_key_l"], found["join_key_r"]

@@ -27,6 +27,9 @@ BELIEF: Final = 100.0
 NAMESAKES: Final = 0.01
 """Of the pairs of relatives, so many bear one given name: sons are named for their fathers."""
 
+NAMES_OF_RELATIVES: Final = ("given_name", "name_rarity", "given_rarity")
+GIVEN_NAMES_AGREE: Final = 3  # the strongest levels: the same names, the first one, a short form
+
 LEAST_RELATIVES: Final = 0.005
 """Pairs of relatives for each pair of one person, at least: where few are told apart from each
 other, brothers would be taken for one person who once wrote another name."""
@@ -81,9 +84,7 @@ class Mixture:
     counts: tuple[float, float, float]
 
 
-def learn(
-    vectors: Levels, times: Floats, drawn: Mapping[str, Chance], profiles: int
-) -> Mixture:
+def learn(vectors: Levels, times: Floats, drawn: Mapping[str, Chance], profiles: int) -> Mixture:
     """Fit the mixture to counted vectors, one column per comparison."""
     return _Fit(vectors, times, drawn, profiles).run()
 
@@ -131,8 +132,9 @@ def _both_known(levels: Floats) -> Floats:
 
 
 def _normal(shares: Sequence[float] | Floats) -> Floats:
-    found = np.asarray(shares, dtype=np.float64)
-    return found / found.sum()
+    whole = np.asarray(shares, dtype=np.float64)
+    normal: Floats = whole / whole.sum()
+    return normal
 
 
 class _Fit:
@@ -168,7 +170,8 @@ class _Fit:
         starts = {**stranger, **{n: _normal(s) for n, s in _HOUSEHOLD_STARTS.items()}}
         starts["family_and_place"] = _together(_FAMILY_OF_HOUSEHOLD, _PLACE_OF_HOUSEHOLD)
         starts["family_rarity"] = self._same()["family_rarity"]
-        starts["given_name"] = _with_namesakes(stranger["given_name"])
+        for name in NAMES_OF_RELATIVES:
+            starts[name] = self._with_namesakes(name, stranger[name])
         return starts
 
     def run(self) -> Mixture:
@@ -203,8 +206,8 @@ class _Fit:
             self._chances[STRANGER][name] = stranger
             if name in SHARED_IN_A_HOUSEHOLD:
                 stranger = self._learned(HOUSEHOLD, name, seen[HOUSEHOLD])
-            elif name == "given_name":
-                stranger = _with_namesakes(stranger)
+            elif name in NAMES_OF_RELATIVES:
+                stranger = self._with_namesakes(name, stranger)
             self._chances[HOUSEHOLD][name] = stranger
 
     def _learned(self, which: int, name: str, seen: Floats) -> Floats:
@@ -233,6 +236,20 @@ class _Fit:
             return self._starts[STRANGER][name]
         return self._left(name)
 
+    def _with_namesakes(self, name: str, by_chance: Floats) -> Floats:
+        """Given names as relatives bear them: by chance, but for those named for each other.
+
+        A name that was passed on is as rare as any; one that two bear by chance is common.
+        """
+        if name == "given_name":
+            named = (1 - NAMESAKES) * by_chance
+            named[-1] += NAMESAKES
+            return named
+        agreeing = float(self._chance["given_name"].shares[-GIVEN_NAMES_AGREE:].sum())
+        passed_on = NAMESAKES / (NAMESAKES + agreeing)
+        rarity: Floats = passed_on * self._chance[name].borne + (1 - passed_on) * by_chance
+        return rarity
+
     def _left(self, name: str, axis: int | None = None) -> Floats:
         """The shares of pairs drawn at random, without those who are one person or household."""
         drawn = self._chance[name].shares
@@ -251,13 +268,6 @@ class _Fit:
             )
             others += self._counts[which] / self._all * theirs
         return others
-
-
-def _with_namesakes(given: Floats) -> Floats:
-    """Given names as relatives bear them: by chance, but for the few who are named for another."""
-    named = (1 - NAMESAKES) * given
-    named[-1] += NAMESAKES
-    return named
 
 
 def _by_level(levels: Levels, pairs: Floats, size: int) -> Floats:

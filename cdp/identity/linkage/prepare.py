@@ -18,7 +18,7 @@ MOST_HOLDERS_PER_VALUE: Final = 1_000  # profiles, whoever they are
 ALIKE: Final = 0.75  # by Jaro and Winkler; below that nobody writes one name for the other
 MOST_CLASH_HOLDERS: Final = 100  # of a value, to be compared by name, each with each
 OFTEN: Final = 8  # times the usual: the first of January is written where only a year is known
-DIGITS_THAT_TELL: Final = 3  # in a mailbox: ann1987 is rarely two people's, ann.smith often is
+DIGITS_THAT_TELL: Final = 5  # in a mailbox: ann.smith and ann1987 are often two people's
 
 _NICKNAMES: Final = pa.table(
     {
@@ -28,6 +28,12 @@ _NICKNAMES: Final = pa.table(
         ),
     }
 )
+
+_WORDS: Final = r"""
+CREATE OR REPLACE TEMP MACRO words(place) AS
+nullif(trim(regexp_replace(strip_accents(lower(place)), '[^\pL\pN]+', ' ', 'g')), '')
+"""
+"""The words of a place alone: lower case, no accents or punctuation; null where there are none."""
 
 _VALUES: Final = """
 CREATE OR REPLACE TEMP TABLE value AS
@@ -96,7 +102,8 @@ WITH kept AS (
     SELECT birth_date, count(*) > $often * avg(count(*)) OVER () AS is_common
     FROM profiles WHERE birth_date IS NOT NULL GROUP BY birth_date
 ), named AS (
-    SELECT * REPLACE (nullif(given, '') AS given, nullif(family, '') AS family),
+    SELECT * REPLACE (nullif(given, '') AS given, nullif(family, '') AS family,
+        words(street) AS street, words(city) AS city, words(postal_code) AS postal_code),
         nullif(split_part(given, ' ', 1), '') AS first_name
     FROM profiles
 )
@@ -104,15 +111,16 @@ SELECT n.profile_id, n.given, n.first_name,
     coalesce(k.formals, CASE WHEN n.first_name IS NULL THEN [] ELSE [n.first_name] END) AS formals,
     coalesce(k.formals[1], n.first_name) AS formal, n.family,
     n.birth_date, strftime(n.birth_date, '%Y%m%d') AS birth_digits,
-    coalesce(d.is_common, false) AS birth_date_is_common, n.gender,
+    coalesce(d.is_common, false) AS birth_date_is_common, left(lower(trim(n.gender)), 1) AS gender,
     n.street, n.city, n.postal_code,
     coalesce(v.emails, []) AS emails, coalesce(v.phones, []) AS phones,
     coalesce(s.shared_emails, []) AS shared_emails, coalesce(s.shared_phones, []) AS shared_phones,
     split_part(v.emails[1], '@', 1) AS mailbox,
-    length(regexp_replace(split_part(v.emails[1], '@', 1), '[^0-9]', '', 'g')) >= $digits
-        OR NOT (coalesce(contains(v.emails[1], n.first_name), false)
-            OR coalesce(contains(v.emails[1], n.family), false)) AS mailbox_tells,
-    n.strong, list_sort(list_distinct([split_part(one, ':', 1) FOR one IN n.strong])) AS strong_kinds,
+    length(regexp_replace(mailbox, '[^0-9]', '', 'g')) >= $digits
+        OR NOT (coalesce(contains(mailbox, n.first_name), false)
+            OR coalesce(contains(mailbox, n.family), false)) AS mailbox_tells,
+    n.strong, list_sort(list_distinct([regexp_extract(one, '^(.*):', 1)
+        FOR one IN n.strong])) AS strong_kinds,
     CASE WHEN n.first_name IS NOT NULL THEN log2($people * coalesce(f.share, $rare_given)) END
         AS given_rarity,
     CASE WHEN n.family IS NOT NULL THEN log2($people * coalesce(l.share, $rare_family)) END
@@ -132,6 +140,7 @@ def prepare(connection: duckdb.DuckDBPyConnection, profiles: pa.Table) -> None:
     """Register the profiles, and the values that tell something of who carries them."""
     connection.register("profiles", profiles.cast(PROFILES))
     connection.register("nickname", _NICKNAMES)
+    connection.execute(_WORDS)
     connection.execute(
         _VALUES, {"persons": MOST_PERSONS_PER_VALUE, "holders": MOST_HOLDERS_PER_VALUE}
     )

@@ -9,23 +9,17 @@ from pathlib import Path
 from typing import Final, TypeAlias
 
 import asyncpg
+import duckdb
 import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.csv
 
 from cdp.identity.evidence import Verdict
 from cdp.identity.linkage.linking import Answer
 from cdp.identity.linkage.profiles import PROFILES
-from cdp.identity.normalise import fold
 from cdp.identity.rules import Rules, Strength
 
 Driver: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
-SEPARATOR: Final = "\x1f"  # between values of a list: no identifier holds it
 MOST_ANSWERS: Final = 100  # pairs of one decision; more say the same again
-
-_PLACES: Final = ("street", "city", "postal_code", "country", "gender")
-_LISTS: Final = ("emails", "phones", "strong")
 
 _QUERY: Final = """
 WITH carried AS (
@@ -44,23 +38,35 @@ WITH carried AS (
 SELECT p.id AS profile_id, p.given_key AS given, p.family_key AS family, p.birth_date, p.gender,
     p.street, p.city, p.postal_code, p.country, c.emails, c.phones, c.strong,
     encode(p.compared_digest, 'hex') AS digest,
-    (k.digest IS DISTINCT FROM p.compared_digest)::int AS is_new
+    k.digest IS DISTINCT FROM p.compared_digest AS is_new
 FROM source_profile p LEFT JOIN carried c ON c.source_profile_id = p.id
 LEFT JOIN compared_profile k ON k.source_profile_id = p.id
 WHERE p.stream = 'customers' ORDER BY p.id
 """
 
 
+_READ: Final = """
+SELECT * REPLACE (
+    coalesce(string_split(emails, chr(31)), []) AS emails,
+    coalesce(string_split(phones, chr(31)), []) AS phones,
+    coalesce(string_split(strong, chr(31)), []) AS strong
+)
+FROM read_csv($path, header = true, all_varchar = true, nullstr = '', quote = '"', escape = '"',
+    types = {'profile_id': 'BIGINT', 'birth_date': 'DATE', 'is_new': 'BOOLEAN'})
+"""
+"""Lists are separated by what no identifier holds."""
+
+
 @dataclass(frozen=True, slots=True)
 class Everybody:
-    """All profiles of the stream `customers` at one moment.
+    """All profiles of the stream `customers` at one moment, by id.
 
-    `digests`: in hexadecimal, of what each said then, in the order of `profiles`; `new`: those
+    `said`: of each, `profile_id` and the `digest` of what it says, in hexadecimal; `new`: those
     that have not been compared since they say it.
     """
 
     profiles: pa.Table
-    digests: pa.ChunkedArray
+    said: pa.Table
     new: frozenset[int]
 
 
@@ -70,32 +76,31 @@ async def read_everybody(driver: Driver, rules: Rules) -> Everybody:
     with tempfile.TemporaryDirectory(prefix="cdp-linkage-") as folder:
         path = Path(folder) / "profiles.csv"
         await driver.copy_from_query(_QUERY, unique, output=path, format="csv", header=True)
-        table = pyarrow.csv.read_csv(
-            path,
-            convert_options=pyarrow.csv.ConvertOptions(
-                column_types={
-                    **{name: pa.string() for name in (*PROFILES.names, "digest")},
-                    "profile_id": pa.int64(),
-                    "birth_date": pa.date32(),
-                    "is_new": pa.int8(),
-                },
-                null_values=[""],
-                strings_can_be_null=True,
-                quoted_strings_can_be_null=True,
-            ),
-            parse_options=pyarrow.csv.ParseOptions(newlines_in_values=True),
+        with duckdb.connect() as connection:
+            found = connection.sql(_READ, params={"path": str(path)}).to_arrow_table()
+    new = [
+        int(one)
+        for one, is_new in zip(
+            found["profile_id"].to_pylist(), found["is_new"].to_pylist(), strict=True
         )
-    blocked = {
-        "emails": rules.of("email").blocked,
-        "phones": rules.of("phone").blocked,
-        "strong": None,
-    }
-    columns = {name: table[name] for name in PROFILES.names}
-    columns |= {name: _folded(table[name]) for name in _PLACES}
-    columns |= {name: _list(table[name], blocked[name]) for name in _LISTS}
-    ids = table["profile_id"]
-    new = ids.filter(pc.equal(table["is_new"], 1)).to_pylist()
-    return Everybody(pa.table(columns, schema=PROFILES), table["digest"], frozenset(new))
+        if is_new
+    ]
+    profiles = found.select(PROFILES.names).cast(PROFILES)
+    for column, kind in (("emails", "email"), ("phones", "phone")):
+        pattern = rules.of(kind).blocked
+        if pattern is not None:
+            profiles = _without(profiles, column, pattern)
+    return Everybody(profiles, found.select(["profile_id", "digest"]), frozenset(new))
+
+
+def _without(profiles: pa.Table, column: str, blocked: re.Pattern[str]) -> pa.Table:
+    """Without the values that a rule says join nobody."""
+    kept = [
+        [one for one in values or () if not blocked.fullmatch(one)]
+        for values in profiles[column].to_pylist()
+    ]
+    place = profiles.schema.get_field_index(column)
+    return profiles.set_column(place, column, pa.array(kept, PROFILES.field(column).type))
 
 
 async def read_answers(driver: Driver) -> list[Answer]:
@@ -121,21 +126,3 @@ def _answers(verdict: Verdict, left: list[int], right: list[int]) -> Iterator[An
     pairs = islice(product(left, right), MOST_ANSWERS)
     same = verdict is Verdict.SAME
     return (Answer(min(pair), max(pair), same) for pair in pairs)
-
-
-def _folded(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Places in a form to be compared; each distinct one is folded once."""
-    encoded = column.combine_chunks().dictionary_encode()
-    words = [fold(word) or None for word in encoded.dictionary.to_pylist()]
-    return pa.chunked_array([pa.array(words, pa.string()).take(encoded.indices)])
-
-
-def _list(column: pa.ChunkedArray, blocked: re.Pattern[str] | None) -> pa.ChunkedArray:
-    lists = pc.split_pattern(pc.fill_null(column, ""), SEPARATOR)
-    empty = pa.scalar([], pa.list_(pa.string()))
-    lists = pc.if_else(pc.is_null(column), empty, lists)
-    if blocked is None:
-        return lists
-    kept = [[one for one in values if not blocked.fullmatch(one)] for values in lists.to_pylist()]
-    return pa.chunked_array([pa.array(kept, pa.list_(pa.string()))])
-

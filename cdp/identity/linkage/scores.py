@@ -41,9 +41,11 @@ def model_of(mixture: Mixture, found: vectors.Vectors, frequencies: Frequencies)
     """A mixture as a model, neither calibrated nor with cuts."""
     comparisons = {
         one.name: Levels(
-            one.labels,
-            *(mixture.chances[which][one.name].tolist() for which in (SAME, HOUSEHOLD, STRANGER)),
-            _seen(found, column, len(one.levels)),
+            labels=one.labels,
+            same=mixture.chances[SAME][one.name].tolist(),
+            household=mixture.chances[HOUSEHOLD][one.name].tolist(),
+            stranger=mixture.chances[STRANGER][one.name].tolist(),
+            seen=_seen(found, column, len(one.levels)),
         )
         for column, one in enumerate(COMPARISONS)
     }
@@ -144,4 +146,3 @@ def _refuse_untrained(model: Model, levels: vectors.Levels) -> None:
                     f"Of {one.name} the level {one.labels[level]!r} was never seen in training.",
                     todo="Train anew with the data that show it: cdp resolve --full.",
                 )
-

@@ -41,12 +41,10 @@ async def store_everything(
     await driver.execute("DELETE FROM match_pair")
     await driver.execute("DELETE FROM compared_profile")
     await _copy_pairs(driver, linkage.pairs, everybody, version)
-    await _copy_compared(driver, everybody.profiles["profile_id"], everybody.digests)
+    await _copy_compared(driver, everybody.said)
 
 
-async def store_new(
-    driver: Driver, linkage: Linkage, everybody: Everybody, version: int
-) -> None:
+async def store_new(driver: Driver, linkage: Linkage, everybody: Everybody, version: int) -> None:
     """The pairs of new and changed profiles, in place of those that they had."""
     new = sorted(everybody.new)
     await driver.execute(
@@ -57,27 +55,17 @@ async def store_new(
         "DELETE FROM compared_profile WHERE source_profile_id = ANY($1::bigint[])", new
     )
     await _copy_pairs(driver, linkage.pairs, everybody, version)
-    is_new = pc.is_in(everybody.profiles["profile_id"], pa.array(new, pa.int64()))
-    await _copy_compared(
-        driver, everybody.profiles["profile_id"].filter(is_new), everybody.digests.filter(is_new)
-    )
+    is_new = pc.is_in(everybody.said["profile_id"], value_set=pa.array(new, pa.int64()))
+    await _copy_compared(driver, everybody.said.filter(is_new))
 
 
-async def _copy_pairs(
-    driver: Driver, pairs: pa.Table, everybody: Everybody, version: int
-) -> None:
-    ids = everybody.profiles["profile_id"].combine_chunks()
-    digests = {
-        side: everybody.digests.take(pc.index_in(pairs[f"{side}_id"], ids)) for side in ("left", "right")
-    }
-    told = ("left_id", "right_id", "weight", "probability", "parts")
-    rows = pa.table(
-        {
-            **{name: pairs[name] for name in told},
-            "left_digest": digests["left"],
-            "right_digest": digests["right"],
-        }
+async def _copy_pairs(driver: Driver, pairs: pa.Table, everybody: Everybody, version: int) -> None:
+    ids = everybody.said["profile_id"].combine_chunks()
+    left, right = (
+        everybody.said.take(pc.index_in(pairs[side], value_set=ids))["digest"]
+        for side in ("left_id", "right_id")
     )
+    rows = pairs.append_column("left_digest", left).append_column("right_digest", right)
     for batch in rows.to_batches(max_chunksize=ROWS_AT_ONCE):
         await driver.copy_records_to_table(
             "match_pair",
@@ -87,19 +75,21 @@ async def _copy_pairs(
 
 
 def _records(batch: pa.RecordBatch, version: int) -> Iterator[tuple[object, ...]]:
-    columns = [column.to_pylist() for column in batch.columns[:-2]]
-    digests = [[bytes.fromhex(one) for one in column.to_pylist()] for column in batch.columns[-2:]]
+    columns: list[list[object]] = [column.to_pylist() for column in batch.columns[:-2]]
+    digests = [_bytes(column.to_pylist()) for column in batch.columns[-2:]]
     return zip(*columns, *digests, [version] * batch.num_rows, strict=True)
 
 
-async def _copy_compared(
-    driver: Driver, ids: pa.ChunkedArray, digests: pa.ChunkedArray
-) -> None:
-    rows = pa.table({"id": ids, "digest": digests})
-    for batch in rows.to_batches(max_chunksize=ROWS_AT_ONCE):
-        digest = (bytes.fromhex(one) for one in batch["digest"].to_pylist())
+async def _copy_compared(driver: Driver, said: pa.Table) -> None:
+    for batch in said.to_batches(max_chunksize=ROWS_AT_ONCE):
         await driver.copy_records_to_table(
             "compared_profile",
             columns=["source_profile_id", "digest"],
-            records=zip(batch["id"].to_pylist(), digest, strict=True),
+            records=zip(
+                batch["profile_id"].to_pylist(), _bytes(batch["digest"].to_pylist()), strict=True
+            ),
         )
+
+
+def _bytes(digests: list[object]) -> list[bytes]:
+    return [bytes.fromhex(str(one)) for one in digests]
