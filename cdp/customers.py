@@ -136,8 +136,9 @@ async def refresh_days(
     if not days:
         return
     given = {"profiles": [profile for profile, _ in days], "dates": [on for _, on in days]}
-    await connection.execute(_forget_days(), given)
-    await connection.execute(_fold_days(workspace), given)
+    async with by_index(await driver_of(connection)):
+        await connection.execute(_forget_days(), given)
+        await connection.execute(_fold_days(workspace), given)
     await post_orders(connection, days, workspace)
 
 
@@ -151,13 +152,16 @@ async def lock_customers(
     Two writers cannot miss each other's order: the second waits here, and reads after the first.
     """
     for _ in range(MAX_LOCK_ROUNDS):
-        before = await customers_of(connection, profiles)
-        await connection.exec_driver_sql(
-            "SELECT id FROM customer WHERE id = ANY($1::bigint[]) ORDER BY id FOR UPDATE",
-            (sorted(before.union(also)),),
-        )
-        if await customers_of(connection, profiles) == before:
-            return before
+        # A round that is lost gives its locks back: more of them would not be in id order.
+        async with connection.begin_nested() as round_:
+            before = await customers_of(connection, profiles)
+            await connection.exec_driver_sql(
+                "SELECT id FROM customer WHERE id = ANY($1::bigint[]) ORDER BY id FOR UPDATE",
+                (sorted(before.union(also)),),
+            )
+            if await customers_of(connection, profiles) == before:
+                return before
+            await round_.rollback()
     raise CdpError(
         "BUSY",
         f"The customers of {len(profiles)} source profiles changed {MAX_LOCK_ROUNDS} times.",

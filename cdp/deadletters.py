@@ -14,7 +14,7 @@ from cdp.errors import NotFound
 from cdp.ingest import apply
 from cdp.tables import dead_letter, source
 from cdp.values import Json, SourceId
-from cdp.workspace import Workspace
+from cdp.workspace import Workspace, take_turn
 
 MAX_RETRIED: Final = 5_000  # in one transaction; whoever has more goes on with the next
 
@@ -117,6 +117,8 @@ async def retry_letters(
             taken_ids.append(letter.id)
         else:
             outcome.refused[letter.id] = refusal or "Nothing in the map holds for this row."
+    # One batch after another holds the locks of both: only who is alone cannot meet another so.
+    await take_turn(connection, alone=len(taken) > 1)
     for source_id, received in taken.items():
         await apply(connection, Batch(source_id, received), workspace)
     await _note(connection, taken_ids, outcome.refused)

@@ -25,13 +25,14 @@ from sqlalchemy import (
     and_,
     case,
     cast,
+    column,
     func,
     literal,
     null,
     select,
     union_all,
 )
-from sqlalchemy.dialects.postgresql import aggregate_order_by
+from sqlalchemy.dialects.postgresql import JSONB
 
 from cdp.rows import VOID_STATUSES
 from cdp.tables import (
@@ -91,6 +92,7 @@ def exchange_rate_on(
         )
         .order_by(rate.on.desc(), rate.updated_at.desc().nulls_last(), rate.source_id, rate.key)
         .limit(1)
+        .correlate_except(exchange_rate)
         .scalar_subquery()
     )
     return case((currency == workspace.currency, literal(1, Numeric)), else_=known)
@@ -164,39 +166,48 @@ def priced_orders(days: FromClause, workspace: Workspace, as_of: Clock) -> Selec
     the order's day has none; `next_change_at` is the first moment after `as_of` that changes it;
     `unpriced_refund_count` counts refunds in another currency that have no rate.
     """
-    o = sales_order.c
-    given = _refunds(sales_order, days.c.on, workspace, as_of).lateral("given")
-    whole_at = _whole_at(sales_order)
-    is_whole = _is_whole(sales_order, given)
+    order = _orders_of(days, workspace)
+    o = order.c
+    given = _refunds(order, days.c.on, workspace, as_of).lateral("given")
+    whole_at = _whole_at(order)
+    is_whole = _is_whole(order, given)
     is_future = o.placed_at > as_of
-    on_the_day = and_(
-        o.source_profile_id == days.c.source_profile_id,
-        order_day(workspace) == days.c.on,
-        # For the index; a day wider, for where clocks turn at midnight there are two of them.
-        o.placed_at >= _midnight(days.c.on - 1, workspace),
-        o.placed_at < _midnight(days.c.on + 2, workspace),
-    )
+    return select(
+        o.source_profile_id,
+        days.c.on,
+        o.source_id,
+        o.key,
+        o.placed_at,
+        o.channel,
+        o.total,
+        _amount_given_back(order, given, as_of).label("given_back"),
+        given.c.unpriced_count.label("unpriced_refund_count"),
+        exchange_rate_on(o.currency, days.c.on, workspace).label("rate"),
+        is_future.label("is_future"),
+        case(
+            (is_future, o.placed_at),
+            (and_(is_whole, whole_at > as_of), whole_at),
+            else_=given.c.next_at,
+        ).label("next_change_at"),
+    ).select_from(days.join(order, literal(value=True)).join(given, literal(value=True)))
+
+
+def _orders_of(days: FromClause, workspace: Workspace) -> FromClause:
+    """The orders that stand on each of the days; OFFSET 0: looked up day by day, by index."""
+    o = sales_order.c
     return (
-        select(
-            o.source_profile_id,
-            days.c.on,
-            o.source_id,
-            o.key,
-            o.placed_at,
-            o.channel,
-            o.total,
-            _amount_given_back(sales_order, given, as_of).label("given_back"),
-            given.c.unpriced_count.label("unpriced_refund_count"),
-            exchange_rate_on(o.currency, days.c.on, workspace).label("rate"),
-            is_future.label("is_future"),
-            case(
-                (is_future, o.placed_at),
-                (and_(is_whole, whole_at > as_of), whole_at),
-                else_=given.c.next_at,
-            ).label("next_change_at"),
+        select(sales_order)
+        .where(
+            o.source_profile_id == days.c.source_profile_id,
+            order_day(workspace) == days.c.on,
+            # For the index; a day wider, for where clocks turn at midnight there are two of them.
+            o.placed_at >= _midnight(days.c.on - 1, workspace),
+            o.placed_at < _midnight(days.c.on + 2, workspace),
+            o.deleted_at.is_(None),
+            func.coalesce(o.status, "").notin_(VOID_STATUSES),
         )
-        .select_from(days.join(sales_order, on_the_day).join(given, literal(value=True)))
-        .where(o.deleted_at.is_(None), func.coalesce(o.status, "").notin_(VOID_STATUSES))
+        .offset(0)
+        .lateral("mine")
     )
 
 
@@ -228,7 +239,8 @@ def _measures(orders: CTE) -> Mapping[str, ColumnElement[Any]]:
 
 def _categories(orders: CTE) -> Select[Any]:
     """Spend on lines of qualifying orders by category; a line's own, else its product's."""
-    line = order_line.c
+    lines = _lines_of(orders)
+    line = lines.c
     name = func.coalesce(line.category, product.c.category)
     amount = (line.quantity * line.unit_price - func.coalesce(line.discount, 0)) * orders.c.rate
     return (
@@ -241,16 +253,28 @@ def _categories(orders: CTE) -> Select[Any]:
             *_no_measures(orders),
         )
         .select_from(
-            orders.join(
-                order_line,
-                and_(line.source_id == orders.c.source_id, line.order_key == orders.c.key),
-            ).outerjoin(
+            orders.join(lines, literal(value=True)).outerjoin(
                 product,
                 and_(product.c.source_id == line.source_id, product.c.key == line.product_id),
             )
         )
-        .where(_qualifies(orders), name.is_not(None), line.deleted_at.is_(None))
+        .where(_qualifies(orders), name.is_not(None))
         .group_by(orders.c.source_profile_id, orders.c.on, name)
+    )
+
+
+def _lines_of(orders: CTE) -> FromClause:
+    """The lines of each of the orders, looked up like the orders themselves."""
+    line = order_line.c
+    return (
+        select(order_line)
+        .where(
+            line.source_id == orders.c.source_id,
+            line.order_key == orders.c.key,
+            line.deleted_at.is_(None),
+        )
+        .offset(0)
+        .lateral("lines")
     )
 
 
@@ -325,9 +349,10 @@ def customer_facts(customers: FromClause, days: FromClause) -> Select[Any]:
     """One row per given customer (`id`): every fact of FACT_COLUMNS, zero or null without days.
 
     `days` are theirs: `days_of(customers)`, or for a past moment `purchase_days(...)` folded up to
-    it, each with its `customer_id`. Stacked and grouped like the days themselves.
+    it, each with its `customer_id`. The customers are stacked upon the days and grouped with them:
+    there is no join for the planner to get wrong.
     """
-    d = days.c
+    d = _with_their_days(customers, days).c
     has_order = d.order_count > 0
     folds: dict[str, ColumnElement[Any]] = {
         "order_count": func.sum(d.order_count),
@@ -343,52 +368,49 @@ def customer_facts(customers: FromClause, days: FromClause) -> Select[Any]:
         "first_order_on": func.min(d.on).filter(has_order),
         "last_order_on": func.max(d.on).filter(has_order),
     }
-    stacked = union_all(
-        _row_of(customers.c.id, {}),
-        _row_of(d.customer_id, folds).group_by(d.customer_id),
-        _favourites(days),
-    ).subquery("stacked")
-    return select(
-        stacked.c.id,
-        *(_settled(func.max(stacked.c[fact.name]), fact) for fact in FACT_COLUMNS),
-    ).group_by(stacked.c.id)
-
-
-def _row_of(
-    customer_id: ColumnElement[Any], values: Mapping[str, ColumnElement[Any]]
-) -> Select[Any]:
-    """A customer's id and every fact: those given, the others null."""
-    return select(
-        customer_id.label("id"),
-        *(cast(values.get(fact.name, null()), fact.type).label(fact.name) for fact in FACT_COLUMNS),
-    )
-
-
-def _favourites(days: FromClause) -> Select[Any]:
-    """The names with the largest sums over a customer's days; of equals the first in the alphabet.
-
-    Categories and channels are weighed in one pass, told apart by their `fact`.
-    """
-    shares = union_all(
-        *(
-            select(literal(fact).label("fact"), share.c.key, share.c.value)
-            for fact, share in (
-                (fact, func.jsonb_each_text(days.c[column]).table_valued("key", "value"))
-                for fact, column in _SHARES.items()
-            )
+    shares = {
+        fact: func.array_agg(d[share], type_=ARRAY(JSONB)).filter(d[share].is_not(None))
+        for fact, share in _SHARES.items()
+    }
+    folded = (
+        select(
+            d.customer_id.label("id"),
+            *(fold.label(name) for name, fold in (folds | shares).items()),
         )
-    ).lateral("shares")
-    total = func.sum(cast(shares.c.value, Numeric))
-    totals = (
-        select(days.c.customer_id, shares.c.fact, shares.c.key, total.label("total"))
-        .select_from(days.join(shares, literal(value=True)))
-        .group_by(days.c.customer_id, shares.c.fact, shares.c.key)
-        .subquery()
+        .group_by(d.customer_id)
+        .subquery("folded")
     )
-    ordered = aggregate_order_by(totals.c.key, totals.c.total.desc(), totals.c.key)
-    names = func.array_agg(ordered, type_=ARRAY(Text))
-    best = {fact: names.filter(totals.c.fact == fact)[1] for fact in _SHARES}
-    return _row_of(totals.c.customer_id, best).group_by(totals.c.customer_id)
+    values: dict[str, ColumnElement[Any]] = {name: folded.c[name] for name in folds}
+    values |= {fact: _favourite(folded.c[fact], folded) for fact in shares}
+    return select(folded.c.id, *(_settled(values[fact.name], fact) for fact in FACT_COLUMNS))
+
+
+def _with_their_days(customers: FromClause, days: FromClause) -> FromClause:
+    """The days, and of each customer one more that holds nothing."""
+    told = {each.name for each in days.c}
+    types = {each.name: each.type for each in purchase_day.c if each.name in told}
+    return union_all(
+        select(
+            customers.c.id.label("customer_id"),
+            *(cast(null(), type_).label(name) for name, type_ in types.items()),
+        ),
+        select(days.c.customer_id, *(cast(days.c[name], type_) for name, type_ in types.items())),
+    ).subquery("stacked")
+
+
+def _favourite(shares: ColumnElement[Any], folded: FromClause) -> ColumnElement[str]:
+    """The name with the largest sum over a customer's days; of equals the first in the alphabet."""
+    day = func.unnest(shares).table_valued(column("share", JSONB), name="day").render_derived()
+    entry = func.jsonb_each_text(day.c.share).table_valued("key", "value").lateral("entry")
+    return (
+        select(entry.c.key)
+        .select_from(day.join(entry, literal(value=True)))
+        .correlate(folded)
+        .group_by(entry.c.key)
+        .order_by(func.sum(cast(entry.c.value, Numeric)).desc(), entry.c.key)
+        .limit(1)
+        .scalar_subquery()
+    )
 
 
 _SHARES: Final = {"favourite_category": "categories", "favourite_channel": "channels"}

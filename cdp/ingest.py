@@ -330,6 +330,8 @@ class _Writer:
         told = buying | belonging
         described = (people.customers | people.left_customers) - people.alone
         locked = await lock_customers(self._connection, told | active | stored, described)
+        # Nobody has resolved them, so they may have changed their customer until it was locked.
+        described |= await customers_of(self._connection, people.deleted)
         await add_alone(self._connection, people.alone)
         await refresh_attributes(self._connection, described)
         await refresh_days(self._connection, days, self._workspace)

@@ -1,6 +1,7 @@
 """Source profiles: customers' records and contacts, from versions to evidence to stored rows."""
 
 import asyncio
+from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -10,7 +11,6 @@ from typing import Any, Final, cast
 import msgspec
 
 from cdp.identity import ledger
-from cdp.identity.component import read_profiles
 from cdp.identity.evidence import CONTACT, Evidence, Identifier
 from cdp.identity.people import (
     NOBODY,
@@ -23,6 +23,7 @@ from cdp.identity.people import (
 )
 from cdp.identity.resolve import conclude, gather
 from cdp.identity.rules import Rules
+from cdp.identity.stored import read_profiles
 from cdp.records import CustomerRecord
 from cdp.rows import BASE_COLUMNS, base_row, json_text
 from cdp.tables import source_profile
@@ -66,15 +67,17 @@ class People:
     """The source profiles of one batch.
 
     `owners`: (stream, key) to profile, for customers' records and contacts of the batch; `fresh`
-    those stored by it, `touched` those that it tells something of. `customers` are those of the
-    touched ones now; `alone` those of them who are new and have one live profile, which nothing
-    ties to anybody; `moved` are profiles stored before that left a customer, `left_customers` whom
-    they left. `moves` counts every change of the map, those of fresh profiles too.
+    those stored by it, `touched` those that it tells something of, `deleted` those of which it
+    tells no more than that. `customers` are those of the resolved ones now; `alone` those of them
+    who are new and have one live profile, which nothing ties to anybody; `moved` are profiles
+    stored before that left a customer, `left_customers` whom they left. `moves` counts every change
+    of the map, those of fresh profiles too.
     """
 
     owners: dict[tuple[str, str], ProfileId] = field(default_factory=dict)
     fresh: set[ProfileId] = field(default_factory=set)
     touched: set[ProfileId] = field(default_factory=set)
+    deleted: set[ProfileId] = field(default_factory=set)
     customers: set[CustomerId] = field(default_factory=set)
     alone: set[CustomerId] = field(default_factory=set)
     left_customers: set[CustomerId] = field(default_factory=set)
@@ -125,6 +128,7 @@ class _Writer:
         self._origin = origin
         self._people = People()
         self._evidence: dict[ProfileId, Evidence] = {}
+        self._said: dict[ProfileId, set[Identifier]] = defaultdict(set)
         self._rows: list[_Row] = []
 
     async def add_customers(self, changes: Changes) -> None:
@@ -137,8 +141,8 @@ class _Writer:
             self._add_customer(stored.row["id"], version, stored.row["first_stored_at"])
         for version, stored in changes.deleted:
             self._people.owners[CUSTOMERS, version.key] = stored.row["id"]
-            self._people.touched.add(stored.row["id"])
-            self._people.customers.add(stored.row["customer_id"])
+            self._people.deleted.add(stored.row["id"])
+        self._people.touched |= self._people.deleted
         await self._add_late(changes.late)
 
     def _add_customer(
@@ -159,6 +163,7 @@ class _Writer:
             all=set(said),
             digest=claims.digest,
         )
+        self._said[profile_id].update(said)
         self._people.owners[CUSTOMERS, version.key] = profile_id
         self._rows.append(_Row(profile_id, CUSTOMERS, version, first_stored_at, claims))
 
@@ -167,16 +172,16 @@ class _Writer:
         if not late:
             return
         await self._find(CUSTOMERS, [version.key for version in late])
-        history: dict[ProfileId, set[Identifier]] = {}
+        history: dict[ProfileId, set[Identifier]] = defaultdict(set)
         for version in late:
             if version.record is not None:
                 record = cast("CustomerRecord", version.record)
                 said = identifiers_of(record, self._origin.name, self._origin.region)
-                profile_id = self._people.owners[CUSTOMERS, version.key]
-                history.setdefault(profile_id, set()).update(said)
+                history[self._people.owners[CUSTOMERS, version.key]].update(said)
         await self._read_evidence([one for one in history if one not in self._evidence])
         for profile_id, said_once in history.items():
             self._evidence[profile_id].all |= said_once
+            self._said[profile_id] |= said_once
 
     async def add_contacts(self, versions: Iterable[Version]) -> None:
         """One contact per strongest identifier of records that name no customer."""
@@ -189,20 +194,36 @@ class _Writer:
         if not said:
             return
         await self._find(CONTACT, list(said))
-        known = [key for key in said if (CONTACT, key) in self._people.owners]
-        await self._read_evidence([self._people.owners[CONTACT, key] for key in known])
-        for key in known:
-            profile_id = self._people.owners[CONTACT, key]
-            if not self._extend(self._evidence[profile_id], said.pop(key)):
-                del self._evidence[profile_id]
+        known = {
+            profile_id: set(said.pop(key))
+            for key in list(said)
+            if (profile_id := self._people.owners.get((CONTACT, key))) is not None
+        }
+        for profile_id, identifier in await self._carried(known):
+            known[profile_id].discard(identifier)
+        news = {profile_id: told for profile_id, told in known.items() if told}
+        await self._read_evidence(news)
+        for profile_id, told in news.items():
+            self._evidence[profile_id].current |= told
+            self._evidence[profile_id].all |= told
+            self._said[profile_id] |= told
         await self._add_fresh_contacts(said)
 
-    def _extend(self, evidence: Evidence, said: list[Identifier]) -> bool:
-        """Whether a contact's records told identifiers that it did not have."""
-        is_news = not evidence.current.issuperset(said)
-        evidence.current |= set(said)
-        evidence.all.update(said)
-        return is_news
+    async def _carried(
+        self, said: Mapping[ProfileId, Collection[Identifier]]
+    ) -> Iterable[tuple[ProfileId, Identifier]]:
+        """Which of the given identifiers stored profiles carry already."""
+        if not said:
+            return ()
+        wanted = [(one, *each) for one, several in said.items() for each in several]
+        rows = await self._driver.fetch(
+            "SELECT i.source_profile_id, i.kind, i.value"
+            " FROM unnest($1::bigint[], $2::text[], $3::text[]) AS k(id, kind, value)"
+            " JOIN identifier i ON i.source_profile_id = k.id AND i.kind = k.kind"
+            " AND i.value = k.value",
+            *map(list, zip(*wanted, strict=True)),
+        )
+        return ((ProfileId(row[0]), Identifier(row[1], row[2])) for row in rows)
 
     async def _add_fresh_contacts(self, said: Mapping[str, list[Identifier]]) -> None:
         origin = self._origin
@@ -216,6 +237,7 @@ class _Writer:
                 current=frozenset(identifiers),
                 all=set(identifiers),
             )
+            self._said[profile_id].update(identifiers)
             self._people.owners[CONTACT, key] = profile_id
             self._people.fresh.add(profile_id)
             email, phone = first_of(identifiers, "email"), first_of(identifiers, "phone")
@@ -229,7 +251,8 @@ class _Writer:
         component = await gather(self._driver, self._evidence, people.fresh, rules)
         # While we work out who is who, the database takes what does not depend on it.
         resolution, _ = await asyncio.gather(
-            asyncio.to_thread(conclude, component, rules), self._write_certain(component.alone)
+            asyncio.to_thread(conclude, component, rules),
+            self._write_certain(component.alone, changes),
         )
         await keep_old(self._driver, self._origin.source_id, CUSTOMERS, changes)
         await self._write_profiles(
@@ -255,9 +278,9 @@ class _Writer:
         people.moves = len(resolution.moves)
         return people
 
-    async def _write_certain(self, alone: Collection[ProfileId]) -> None:
+    async def _write_certain(self, alone: Collection[ProfileId], changes: Changes) -> None:
         """The identifiers, and the profiles whom nothing ties to anybody."""
-        await self._write_identifiers()
+        await self._write_identifiers(changes)
         await self._write_profiles(
             self._row(row, CustomerId(row.profile_id))
             for row in self._rows
@@ -286,20 +309,20 @@ class _Writer:
             *base_row(self._origin.source_id, row.version),
         )
 
-    async def _write_identifiers(self) -> None:
-        """Every identifier of the batch's evidence; those no longer said stay, as history."""
+    async def _write_identifiers(self, changes: Changes) -> None:
+        """What the batch says of each profile; what is no longer said stays, as history."""
         fresh: list[tuple[str, str, ProfileId, bool]] = []
         known: list[tuple[str, str, ProfileId, bool]] = []
-        for profile_id, one in self._evidence.items():
+        for profile_id, said in self._said.items():
+            current = self._evidence[profile_id].current
             into = fresh if profile_id in self._people.fresh else known
-            into += [
-                (value, kind, profile_id, (kind, value) in one.current) for kind, value in one.all
-            ]
+            into += [(value, kind, profile_id, (kind, value) in current) for kind, value in said]
         fresh.sort(key=itemgetter(0))  # as the index is, so that a page of it is looked up once
         await self._driver.copy_records_to_table(
             "identifier", columns=_IDENTIFIER_COLUMNS, records=fresh
         )
         if known:
+            columns = [list(column) for column in zip(*known, strict=True)]
             await self._driver.execute(
                 "INSERT INTO identifier (value, kind, source_profile_id, is_current)"
                 " SELECT value, kind, id, is_current"
@@ -309,25 +332,37 @@ class _Writer:
                 " SET is_current = excluded.is_current, last_seen_at = CASE"
                 " WHEN excluded.is_current THEN excluded.last_seen_at"
                 " ELSE identifier.last_seen_at END",
-                *map(list, zip(*known, strict=True)),
+                *columns,
+            )
+            superseded = [stored.row["id"] for _, stored in changes.changed]
+            await self._driver.execute(
+                "UPDATE identifier i SET is_current = false FROM unnest($4::bigint[]) AS p(id)"
+                " WHERE i.source_profile_id = p.id AND i.is_current AND NOT EXISTS"
+                " (SELECT FROM unnest($1::text[], $2::text[], $3::bigint[]) AS k(value, kind, id)"
+                " WHERE k.kind = i.kind AND k.value = i.value AND k.id = i.source_profile_id)",
+                *columns[:3],
+                superseded,
             )
 
     async def _complete_contacts(self) -> None:
-        """A contact that was known by one identifier may have told another; the first by value."""
-        grown = [
-            one
-            for profile_id, one in self._evidence.items()
-            if one.is_contact and profile_id not in self._people.fresh
-        ]
+        """A contact that was known by one identifier may have told another; the first by value.
+
+        In the order of code points, as in Python.
+        """
+        grown = {
+            profile_id: sorted(said)
+            for profile_id, said in self._said.items()
+            if self._evidence[profile_id].is_contact and profile_id not in self._people.fresh
+        }
         if grown:
-            said = [sorted(one.current) for one in grown]
             await self._driver.execute(
-                "UPDATE source_profile p SET email = k.email, phone = k.phone"
+                'UPDATE source_profile p SET email = least(p.email COLLATE "C", k.email),'
+                ' phone = least(p.phone COLLATE "C", k.phone)'
                 " FROM unnest($1::bigint[], $2::text[], $3::text[]) AS k(id, email, phone)"
                 " WHERE p.id = k.id",
-                [one.profile_id for one in grown],
-                [first_of(one, "email") for one in said],
-                [first_of(one, "phone") for one in said],
+                list(grown),
+                [first_of(said, "email") for said in grown.values()],
+                [first_of(said, "phone") for said in grown.values()],
             )
 
     async def _reserve(self, count: int) -> Sequence[ProfileId]:
@@ -344,7 +379,8 @@ class _Writer:
     async def _read_evidence(self, profile_ids: Collection[ProfileId]) -> None:
         """Stored profiles as evidence; `resolve` completes what they carried before."""
         if profile_ids:
-            self._evidence.update(await read_profiles(self._driver, profile_ids))
+            rules = self._origin.rules
+            self._evidence.update(await read_profiles(self._driver, profile_ids, rules))
 
 
 async def find_profiles(

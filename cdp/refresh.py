@@ -15,7 +15,7 @@ from cdp.database import Database
 from cdp.loyalty.clock import refresh_points
 from cdp.tables import customer, purchase_day
 from cdp.values import CustomerId, ProfileId
-from cdp.workspace import Workspace
+from cdp.workspace import Workspace, take_turn
 
 DUE_BATCH: Final = 5_000  # days, or customers, folded in one transaction
 
@@ -53,6 +53,7 @@ async def _refresh_days_due(database: Database, workspace: Workspace) -> int:
     folded = 0
     while True:
         async with database.transaction() as connection:
+            await take_turn(connection, alone=False)  # others lock everybody, batch by batch
             rows = await connection.execute(
                 select(purchase_day.c.source_profile_id, purchase_day.c.on)
                 .where(purchase_day.c.next_change_at <= func.now())

@@ -83,16 +83,18 @@ class Tally:
     more_customers: int = 0
 
     def add(self, resolution: Resolution) -> None:
-        """Count one batch."""
-        self.seen.update(resolution.customer_of)
-        before, after = set(resolution.before.values()), set(resolution.customer_of.values())
-        self.more_customers += len(after) - len(before)
-        splits = sum(1 for move in resolution.moves if move.kind == "split")
+        """Count one batch, but for whom one before has told of already."""
+        fresh = resolution.customer_of.keys() - self.seen
+        self.seen |= fresh
+        before = {resolution.before[one] for one in fresh}
+        self.more_customers += len({resolution.customer_of[one] for one in fresh}) - len(before)
+        moves = [move for move in resolution.moves if move.profile_ids[0] in fresh]
+        splits = sum(1 for move in moves if move.kind == "split")
         self.parted += splits
-        self.joined += len(resolution.moves) - splits
-        for move in resolution.moves:
+        self.joined += len(moves) - splits
+        for move in moves:
             self.moved += [(one, move.customer_id) for one in move.profile_ids]
-        self.moves += resolution.moves[: MOVES_KEPT - len(self.moves)]
+        self.moves += moves[: MOVES_KEPT - len(self.moves)]
 
 
 async def remap_all(

@@ -6,11 +6,14 @@ from dataclasses import dataclass
 from typing import Final
 
 import msgspec
+import pyarrow as pa
 
 from cdp.database import Database
 from cdp.database import driver as driver_of
+from cdp.errors import CdpError
 from cdp.identity.ledger import Cause
 from cdp.identity.linkage.linking import Linkage, score, train
+from cdp.identity.linkage.model import Model
 from cdp.identity.linkage.reading import Everybody, read_answers, read_everybody
 from cdp.identity.linkage.writing import load_model, store_everything, store_model, store_new
 from cdp.identity.rules import LinkageDocument, read_document, rules_of
@@ -53,8 +56,9 @@ class Resolved:
 async def resolve_batch(database: Database, workspace: Workspace, *, full: bool) -> Resolved:
     """Link the profiles that linkage has not compared yet; all of them with `full`.
 
-    Trains where there is no model, or twice as many profiles as it was trained on. Raises CdpError
-    UNTRAINED where there is too little to learn from, or the model cannot judge what is new.
+    Trains where there is no model, where there are twice as many profiles as it was trained on, or
+    where somebody new is alike in a way that it has not seen. Raises CdpError UNTRAINED where there
+    is too little to learn from.
     """
     started = time.monotonic()
     async with database.read_only() as connection:
@@ -67,10 +71,12 @@ async def resolve_batch(database: Database, workspace: Workspace, *, full: bool)
     if model is None or profiles.num_rows > GROWN * model.frequencies.profiles:
         full = True
     linked_at = time.monotonic()
-    if full or model is None:
+    linkage = None
+    if model is not None and not full:
+        linkage = await _scored(profiles, model, everybody.new)
+    if linkage is None:
+        full = True
         linkage = await asyncio.to_thread(train, profiles, answers)
-    else:
-        linkage = await asyncio.to_thread(score, profiles, model, everybody.new)
     link_seconds = time.monotonic() - linked_at
     write = _apply if full else _add
     change = await write(database, workspace, linkage, everybody)
@@ -92,6 +98,16 @@ async def resolve_batch(database: Database, workspace: Workspace, *, full: bool)
         link_seconds=link_seconds,
         seconds=time.monotonic() - started,
     )
+
+
+async def _scored(profiles: pa.Table, model: Model, new: frozenset[int]) -> Linkage | None:
+    """The pairs of who is new; None where the model cannot judge one of them."""
+    try:
+        return await asyncio.to_thread(score, profiles, model, new)
+    except CdpError as error:
+        if error.code != "UNTRAINED":
+            raise
+        return None
 
 
 @dataclass(frozen=True, slots=True)

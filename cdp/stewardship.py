@@ -36,6 +36,8 @@ MAX_PROFILES: Final = 10_000  # that one decision speaks of; more are no person
 NO_REASON: Final = "No reason was given."
 """The reason of those decisions that explain themselves: an undo, an answer to a review."""
 
+STEWARD_LOCK: Final = 7_365_004  # the first key of two-key advisory locks: any number
+
 _UNTIED: Final = "Decided before it was recorded whom they joined: split the customer instead."
 
 
@@ -172,6 +174,7 @@ async def undo(
     or came of nothing that can be taken back.
     """
     act = await _act(connection, author, workspace)
+    await act.take_turn(event_id)
     event = await act.event(event_id)
     if event["decision_holds"]:
         return await act.run(lambda: act.retract(event), dry_run=dry_run)
@@ -209,8 +212,9 @@ async def decide(
     Raises NotFound where nobody asks it any more, and BadInput where it has one side alone.
     """
     act = await _act(connection, author, workspace)
+    await act.take_turn(review_id)
     review = await act.driver.fetchrow(
-        "SELECT left_ids, right_ids FROM match_review WHERE id = $1 FOR UPDATE", review_id
+        "SELECT left_ids, right_ids FROM match_review WHERE id = $1", review_id
     )
     if review is None:
         raise NotFound(
@@ -249,6 +253,16 @@ class _Act:
     author: Author
     workspace: Workspace
     at: datetime
+
+    async def take_turn(self, number: int) -> None:
+        """Wait for whoever answers the same question, or takes back the same entry.
+
+        No row is locked for it: those who ingest hold the locks of values when they come to the
+        queue, and would wait for us while we wait for them.
+        """
+        await self.driver.execute(
+            "SELECT pg_advisory_xact_lock($1, hashint8($2))", STEWARD_LOCK, number
+        )
 
     async def profiles_of(
         self, customer_ids: Sequence[CustomerId], path: str

@@ -579,7 +579,7 @@ match_review = Table(
     Column("priority", Double, nullable=False, comment="1: nobody knows. 0: hardly a question."),
     Column("opened_at", Instant, nullable=False),
     UniqueConstraint("kind", "value", "left_id", "right_id"),
-    Index(None, "priority", "id"),
+    Index("ix_match_review_queue", text("priority DESC"), "id"),
     Index(None, "left_id"),
     Index(None, "right_id"),
     comment="Evidence that joined not all whom it ties: two sides, for a person to decide.",

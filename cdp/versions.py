@@ -44,8 +44,31 @@ class Version(msgspec.Struct, frozen=True):
 class Stored(msgspec.Struct, frozen=True):
     """The current version as the database holds it, with the columns asked for beside."""
 
-    version: Version
     row: asyncpg.Record
+
+    @property
+    def version(self) -> Version:
+        """As a version, without its record and payload."""
+        row = self.row
+        return Version(
+            row["key"],
+            None,
+            b"",
+            row["digest"],
+            row["updated_at"],
+            row["vendor_version"],
+            row["deleted_at"],
+        )
+
+    def is_repeated_by(self, version: Version) -> bool:
+        """Whether a delivery says again what is known of a living record, and nothing more."""
+        return (
+            self.row["digest"] == version.digest
+            and self.row["deleted_at"] is None
+            and version.deleted_at is None
+            and version.record is not None
+            and (version.vendor_version or 0) <= (self.row["vendor_version"] or 0)
+        )
 
 
 @dataclass(slots=True)
@@ -187,6 +210,9 @@ def _sort(changes: Changes, version: Version, stored: Stored | None) -> None:
     if stored is None:
         changes.fresh.append(version)
         return
+    if stored.is_repeated_by(version):
+        changes.unchanged += 1
+        return
     before = stored.version
     after = merged(before, version)
     is_same = version.record is not None and version.digest == before.digest
@@ -221,21 +247,7 @@ async def _stored(
         source_id,
         keys,
     )
-    return {
-        row["key"]: Stored(
-            Version(
-                row["key"],
-                None,
-                b"",
-                row["digest"],
-                row["updated_at"],
-                row["vendor_version"],
-                row["deleted_at"],
-            ),
-            row,
-        )
-        for row in rows
-    }
+    return {row["key"]: Stored(row) for row in rows}
 
 
 async def _unknown_versions(

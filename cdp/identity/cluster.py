@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from itertools import combinations
 from typing import Final, TypeAlias
 
+from cdp.identity.bounds import is_overgrown, overgrown_name, tying
 from cdp.identity.bridges import hold_together
 from cdp.identity.evidence import NO_TIES, Decision, Evidence, Identifier, Pair, Ties, Verdict
 from cdp.identity.groups import Group, alike, are_parted, group_of, names_fit, within_limits
@@ -13,9 +14,6 @@ from cdp.identity.rules import KindRule, Rules, Strength
 from cdp.values import ProfileId
 
 MAX_REVIEWS_PER_VALUE: Final = 10  # pairs of five who share it; a person learns no more from more
-
-OVERGROWN: Final = "identifiers"
-"""The kind under which a source profile with too many identifiers is left to a review."""
 
 TORN_PRIORITY: Final = 0.9  # whose it is, nothing tells
 LIMIT_PRIORITY: Final = 0.5
@@ -65,33 +63,6 @@ class Partition:
     reviews: Sequence[Review]
     weighed: Sequence[Identifier]
     """The evidence that ties more than one: identifiers that are not blocked, and scored pairs."""
-
-
-def too_shared(identifier: Identifier, holders: Collection[Evidence], rules: Rules) -> bool:
-    """Whether a value is carried by more distinct persons than its kind allows.
-
-    Persons are counted by name, so that a hundred records of one person count once; nameless
-    records of the customers stream count one each, contacts not at all.
-    """
-    if len(holders) > rules.most_holders:
-        return True
-    most_persons = rules.of(identifier.kind).most_persons
-    if len(holders) <= most_persons:
-        return False
-    names = {(h.person.given, h.person.family) for h in holders if h.person.is_named}
-    nameless = sum(1 for h in holders if not h.person.is_named and not h.is_contact)
-    return len(names) + nameless > most_persons
-
-
-def tying(one: Evidence, rules: Rules) -> Collection[Identifier]:
-    """The identifiers by which a profile is tied to others.
-
-    All that it ever carried; of one that carries more than a person can, its own key alone.
-    """
-    if len(one.all) <= rules.most_identifiers:
-        return one.all
-    source, _, key = one.rank
-    return () if one.is_contact else (Identifier(f"external:{source}", key),)
 
 
 def partition(
@@ -155,10 +126,9 @@ def _shared(
 def _overgrown(profiles: Iterable[Evidence], rules: Rules) -> Iterator[Review]:
     """Whoever carries more identifiers than a person can is not silently left out."""
     for one in profiles:
-        if len(one.all) > rules.most_identifiers:
+        if is_overgrown(one, rules):
             reason = f"It carries more than {rules.most_identifiers} identifiers: they tie nobody."
-            name = Identifier(OVERGROWN, "/".join(one.rank))
-            yield Review(name, (one.profile_id,), (), reason, BOUND_PRIORITY)
+            yield Review(overgrown_name(one), (one.profile_id,), (), reason, BOUND_PRIORITY)
 
 
 class Components:
@@ -237,7 +207,7 @@ class _Builder:
         self._group: dict[ProfileId, Group] = {}
         self._rank: dict[ProfileId, tuple[str, str, str]] = {}
         for one in profiles:
-            self._group[one.profile_id] = group_of(one)
+            self._group[one.profile_id] = group_of(one, rules)
             self._rank[one.profile_id] = one.rank
         self._decisions = sorted(decisions, key=lambda d: (d.at, d.decision_id), reverse=True)
         self._pairs: dict[ProfileId, dict[ProfileId, Pair]] = defaultdict(dict)

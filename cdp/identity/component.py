@@ -1,25 +1,34 @@
-"""Components: everyone whom evidence ties to given source profiles, read from the database."""
+"""Components: everyone whom evidence ties to given source profiles, walked from tie to tie."""
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
-from operator import attrgetter
-from typing import Any, Final, TypeAlias
+from typing import Final, TypeAlias
 
 import asyncpg
 
-from cdp.identity.cluster import Components, too_shared, tying
-from cdp.identity.evidence import CONTACT, Decision, Evidence, Identifier, Pair
-from cdp.identity.names import Person
+from cdp.identity.bounds import anchors, is_overgrown, overgrown_name, too_shared, tying
+from cdp.identity.cluster import Components
+from cdp.identity.evidence import Decision, Evidence, Identifier, Pair
 from cdp.identity.rules import Rules, Strength
+from cdp.identity.stored import (
+    read_around,
+    read_history,
+    read_members,
+    read_overgrown,
+    read_profiles,
+    read_sharers,
+)
 from cdp.identity.ties import has_ties, read_decisions, read_pairs
 from cdp.values import CustomerId, ProfileId
 
 Driver: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
+Holders: TypeAlias = dict[ProfileId, Evidence]
 
-MAX_HOPS: Final = 1_000  # from profile to profile; a longer chain is a fault of ours
+NEAR_HOPS: Final = 8  # from profile to profile, one by one; people hang together within three
+AROUND_VALUES: Final = 4  # read ahead with each profile of a longer chain, on average
+MAX_HOPS: Final = 1_000  # each reads thousands ahead; more is a fault of ours
 MAX_SHOWN: Final = 20  # of the many who share a blocked value, in the review of it
-READ_AT_MOST: Final = 2  # times the largest component: two such may just have been tied together
 
 PERSONS: Final = "persons"
 HOLDERS: Final = "holders"
@@ -36,26 +45,33 @@ class Block:
 
 @dataclass(slots=True)
 class Component:
-    """The evidence read so far; `lapsed`: scored pairs of records that have changed since."""
+    """The evidence read so far; it may be of several components that do not hang together.
 
-    evidence: dict[ProfileId, Evidence]
-    customer_of: dict[ProfileId, CustomerId]
+    `judges_anew`: stored blocks are passed over, for rules that may block other values.
+    """
+
+    evidence: Holders
+    subjects: Collection[ProfileId]
+    judges_anew: bool = False
+    has_ties: bool = False
+    customer_of: dict[ProfileId, CustomerId] = field(default_factory=dict)
     blocked: set[Identifier] = field(default_factory=set)
     newly_blocked: dict[Identifier, Block] = field(default_factory=dict)
     unblocked: set[Identifier] = field(default_factory=set)
     values: set[Identifier] = field(default_factory=set)
+    """Everything that somebody here carries, blocked or not: what has to be locked."""
     decisions: dict[int, Decision] = field(default_factory=dict)
     pairs: dict[Identifier, Pair] = field(default_factory=dict)
+    outgrown: set[ProfileId] = field(default_factory=set)
+    """Subjects that have come to carry more identifiers than the rules allow."""
     lapsed: set[Identifier] = field(default_factory=set)
-    hanging: Components = field(default_factory=lambda: Components({}))
-    """Which of them share a value, blocked or not."""
-    carrier_of: dict[Identifier, ProfileId] = field(default_factory=dict)
-    """The first of those who carry each value."""
+    """Evidence that ties nobody any more: pairs of records that have changed, and the like."""
+    whole: set[CustomerId] = field(default_factory=set)
+    """Customers of whom everybody is here."""
+    sharing: set[ProfileId] = field(default_factory=set)
+    """Subjects that share a value with anybody, blocked or not."""
     alone: set[ProfileId] = field(default_factory=set)
-    """New source profiles whom nothing ties to anybody: customers of their own."""
-    has_ties: bool = False
-    judges_anew: bool = False
-    """Whether stored blocks are passed over: for rules that may block other values."""
+    """Subjects that are new and that nothing ties to anybody."""
 
 
 async def read_component(
@@ -69,16 +85,20 @@ async def read_component(
     """Everyone whom any evidence ties to the subjects, as far as the bounds of the rules allow.
 
     `fresh` are those of the subjects that are not stored yet. `judges_anew` reads as if no value
-    had been blocked so far. The component may be several that do not hang together.
+    had been blocked so far.
     """
-    component = Component(dict(subjects), {}, judges_anew=judges_anew)
+    component = Component(dict(subjects), subjects.keys(), judges_anew)
     component.has_ties = await has_ties(driver)
     known = {one: evidence for one, evidence in subjects.items() if one not in fresh}
-    await _read_history(driver, component, known, rules, is_subject=True)
+    await _complete(driver, component, known, rules, is_subject=True)
     frontier = await _sharing(driver, component, component.evidence, rules, is_subject=True)
     frontier.update(await _tied(driver, component, known, rules))
-    for _ in range(MAX_HOPS):
+    for hop in range(MAX_HOPS):
         frontier = {i: one for i, one in frontier.items() if i not in component.evidence}
+        if not frontier:
+            frontier = await _left_behind(driver, component, rules)
+        elif hop >= NEAR_HOPS:
+            frontier |= await _around(driver, component, frontier, rules)
         if not frontier:
             break
         frontier = await _hop(driver, component, frontier, rules)
@@ -88,64 +108,160 @@ async def read_component(
     component.alone = {
         one
         for one in fresh
-        if one not in component.hanging.tied
-        and len(component.evidence[one].all) <= rules.most_identifiers
+        if one not in component.sharing and not is_overgrown(component.evidence[one], rules)
     }
     return component
 
 
-async def _hop(
-    driver: Driver, component: Component, frontier: dict[ProfileId, Evidence], rules: Rules
-) -> dict[ProfileId, Evidence]:
+async def _hop(driver: Driver, component: Component, frontier: Holders, rules: Rules) -> Holders:
     """Take the frontier in, and find who is tied to it."""
     component.evidence.update(frontier)
-    await _read_history(driver, component, frontier, rules, is_subject=False)
+    await _complete(driver, component, frontier, rules, is_subject=False)
     found = await _sharing(driver, component, frontier, rules, is_subject=False)
     found.update(await _tied(driver, component, frontier, rules))
     return found
 
 
+async def _left_behind(driver: Driver, component: Component, rules: Rules) -> Holders:
+    """Whoever is one with somebody here, and tied to nobody here any more.
+
+    Evidence can end: a pair lapses, a value comes to be shared by too many. Those whom it joined
+    are parted only where both sides are here.
+    """
+    customers = set(component.customer_of.values()) - component.whole
+    if not customers:
+        return {}
+    component.whole |= customers
+    members = await read_members(driver, customers)
+    return await _missing(driver, component, members, rules)
+
+
+async def _around(driver: Driver, component: Component, frontier: Holders, rules: Rules) -> Holders:
+    """Those who come after the frontier of a long chain, whom a walk would find one by one."""
+    most = AROUND_VALUES * rules.most_profiles_per_component
+    near = await read_around(driver, frontier, most)
+    return await _missing(driver, component, set(near) - frontier.keys(), rules)
+
+
+async def _missing(
+    driver: Driver, component: Component, profile_ids: Iterable[ProfileId], rules: Rules
+) -> Holders:
+    missing = set(profile_ids) - component.evidence.keys()
+    return await read_profiles(driver, missing, rules) if missing else {}
+
+
+async def _complete(
+    driver: Driver, component: Component, wanted: Holders, rules: Rules, *, is_subject: bool
+) -> None:
+    """Complete the evidence of stored profiles: every identifier they ever carried, their map.
+
+    What a subject says now is what it was handed in with; of a contact it adds to what it said.
+    """
+    if not wanted:
+        return
+    for profile_id, history in (await read_history(driver, wanted, rules)).items():
+        one = wanted[profile_id]
+        component.customer_of[profile_id] = history.customer_id
+        one.all |= history.all
+        if one.is_contact or not is_subject:
+            one.current |= history.current
+        if len(history.all) <= rules.most_identifiers < len(one.all):
+            component.outgrown.add(profile_id)
+
+
+# Who shares a value -----------------------------------------------------------------------------
+
+
 async def _sharing(
-    driver: Driver,
-    component: Component,
-    profiles: Mapping[ProfileId, Evidence],
-    rules: Rules,
-    *,
-    is_subject: bool,
-) -> dict[ProfileId, Evidence]:
+    driver: Driver, component: Component, profiles: Holders, rules: Rules, *, is_subject: bool
+) -> Holders:
     """Who shares a value with the given profiles and may be tied by it.
 
     Of a subject's values it is counted again whether too many share them.
     """
-    own = _by_value(profiles.values(), rules)
-    _hang_together(component, own)
-    values = own.keys() - component.values
-    # Every value is locked, also one that joins nobody: a person's decision may yet tie them.
-    component.values |= values
-    values = rules.unblocked(values)
-    if len(component.evidence) > READ_AT_MOST * rules.most_profiles_per_component:
-        values = _of_small_components(component, values, rules)
-    reads = (PERSONS, HOLDERS) if component.judges_anew else (PERSONS,) if is_subject else ()
-    holders, blocked = await _sharers(driver, values, reads)
+    values = _values_of(component, profiles.values(), rules)
+    if len(component.evidence) - len(component.subjects) > rules.most_profiles_per_component:
+        values = _of_small_zones(component, values, rules)
+    reads = _rereads(component, profiles, is_subject=is_subject)
+    stored, blocked = await read_sharers(driver, values, reads)
     unread = {value for value, reason in blocked.items() if reason not in reads}
     component.blocked |= unread
-    shared = {value for value, who in own.items() if len(who) > 1}
-    found: dict[ProfileId, Evidence] = {}
-    for value in values & shared.union(holders) - unread:
-        others = holders.get(value, {})
-        everyone = {**others, **{one.profile_id: one for one in own[value]}}
+    own = _by_value(profiles.values(), rules)
+    # What one profile carries alone, as most values, ties nobody.
+    shared = {value for value, who in own.items() if len(who) > 1}.union(stored, blocked)
+    if is_subject:
+        component.sharing.update(one for value in shared for one in own.get(value, ()))
+    holders = {
+        value: _holding(component, value, {**stored.get(value, {}), **own.get(value, {})}, rules)
+        for value in values & shared - unread
+    }
+    await _leave_out_overgrown(driver, component, holders, rules)
+    found: Holders = {}
+    for value, who in holders.items():
         was = None if component.judges_anew else blocked.get(value)
-        if _judge(component, value, everyone, was, rules):
-            found.update(others)
+        if _judge(component, value, who, was, rules):
+            found.update(who)
     return found
 
 
-def _judge(
+def _values_of(component: Component, profiles: Iterable[Evidence], rules: Rules) -> set[Identifier]:
+    """What to read for the given profiles, of what has not been read yet.
+
+    A subject that has just come to carry too much ties nobody any more, which is to be seen once
+    for all that it ties so far. Every value is locked, also one that joins nobody: a person's
+    decision may yet tie those who carry it.
+    """
+    values: set[Identifier] = set()
+    for one in profiles:
+        if one.profile_id in component.outgrown:
+            component.lapsed |= one.all - anchors(one)
+            values |= one.all
+        else:
+            values |= tying(one, rules)
+        if is_overgrown(one, rules):
+            component.values.add(overgrown_name(one))
+    values -= component.values
+    component.values |= values
+    return rules.unblocked(values)
+
+
+def _rereads(component: Component, profiles: Holders, *, is_subject: bool) -> tuple[str, ...]:
+    """For which reasons a value may be blocked and its sharers are counted all the same.
+
+    The number of source profiles that carry a value falls only where one of them is outgrown.
+    """
+    if component.judges_anew or not component.outgrown.isdisjoint(profiles):
+        return (PERSONS, HOLDERS)
+    return (PERSONS,) if is_subject else ()
+
+
+def _holding(component: Component, value: Identifier, holders: Holders, rules: Rules) -> Holders:
+    """The holders of a value, but for those whom it is known not to tie."""
+    return {
+        one: evidence
+        for one, evidence in holders.items()
+        if one not in component.evidence or value in tying(component.evidence[one], rules)
+    }
+
+
+async def _leave_out_overgrown(
+    driver: Driver,
     component: Component,
-    value: Identifier,
-    holders: Mapping[ProfileId, Evidence],
-    was: str | None,
+    holders: Mapping[Identifier, Holders],
     rules: Rules,
+) -> None:
+    """Whoever carries too much counts for no value: looked at only where it makes a difference."""
+    crowded = [value for value, who in holders.items() if too_shared(value, who.values(), rules)]
+    unknown = {one for value in crowded for one in holders[value]} - component.evidence.keys()
+    overgrown = await read_overgrown(driver, unknown, rules)
+    for value in crowded:
+        for one in overgrown & holders[value].keys():
+            if value not in anchors(holders[value][one]):
+                del holders[value][one]
+
+
+def _judge(
+    component: Component, value: Identifier, holders: Holders, was: str | None, rules: Rules
 ) -> bool:
     """Count anew how many share a value; `was` says why it has joined nobody so far, if so.
 
@@ -161,162 +277,49 @@ def _judge(
         return False
     who = sorted(holders.values(), key=lambda one: one.rank)[:MAX_SHOWN]
     component.newly_blocked[value] = Block(reason, tuple(one.profile_id for one in who))
-    return True
+    # Whom it has joined is one customer with them; whom it asks about is found here alone.
+    return was is None and not component.judges_anew
 
 
-def _hang_together(component: Component, own: Mapping[Identifier, Sequence[Evidence]]) -> None:
-    """Tie those who are new here to those with whom they share a value."""
-    for value, who in own.items():
-        first = component.carrier_of.setdefault(value, who[0].profile_id)
-        if len(who) > 1 or first != who[0].profile_id:
-            component.hanging.tie((first, *(one.profile_id for one in who)))
-
-
-def _of_small_components(
-    component: Component, values: set[Identifier], rules: Rules
-) -> set[Identifier]:
+def _of_small_zones(component: Component, values: set[Identifier], rules: Rules) -> set[Identifier]:
     """The values by which to read on, where much has been read already.
 
-    A component that is known to be larger than the rules allow joins by unique identifiers alone,
-    so that only those need to be followed.
+    A zone is what hangs together without the subjects. One that is larger than a component may be
+    was so before them: it joins by unique identifiers alone, and only those need to be followed.
+    A smaller one is read to its end, however many they tie together.
     """
-    large = component.hanging.larger_than(rules.most_profiles_per_component)
-    if not large:
-        return values
-    by_value = _by_value(component.evidence.values(), rules)
+    others = (one for i, one in component.evidence.items() if i not in component.subjects)
+    by_value = _by_value(others, rules)
+    ties = {
+        value: list(who)
+        for value, who in by_value.items()
+        if len(who) > 1 and value not in component.blocked and not rules.blocks(value)
+    }
+    large = {
+        one
+        for _, members in Components(ties).each(rules)
+        if len(members) > rules.most_profiles_per_component
+        for one in members
+    }
     return {
         value
         for value in values
-        if rules.of(value.kind).strength is Strength.UNIQUE
-        or large.isdisjoint(one.profile_id for one in by_value[value])
+        if rules.of(value.kind).strength is Strength.UNIQUE or large.isdisjoint(by_value[value])
     }
 
 
-def _drop_lapsed(component: Component) -> None:
-    """A pair holds only for the records that it compared, as far as both ends are here."""
-    component.lapsed |= {
-        name
-        for name, pair in component.pairs.items()
-        if pair.left not in component.evidence or pair.right not in component.evidence
-    }
-    for name in component.lapsed:
-        component.pairs.pop(name, None)
-
-
-async def _read_history(
-    driver: Driver,
-    component: Component,
-    wanted: Mapping[ProfileId, Evidence],
-    rules: Rules,
-    *,
-    is_subject: bool,
-) -> None:
-    """Complete the evidence of stored profiles: every identifier they ever carried, their map.
-
-    Of one that carries more than the rules allow only so many are read as show it. What a subject
-    says now is what it was handed in with; of a contact it adds to what it said.
-    """
-    if not wanted:
-        return
-    rows = await driver.fetch(
-        "SELECT p.id, p.customer_id, i.kind, i.value, i.is_current"
-        " FROM unnest($1::bigint[]) AS k(id) JOIN source_profile p USING (id)"
-        " LEFT JOIN LATERAL (SELECT kind, value, is_current FROM identifier"
-        " WHERE source_profile_id = p.id LIMIT $2) i ON true",
-        list(wanted),
-        rules.most_identifiers + 1,
-    )
-    current: dict[ProfileId, set[Identifier]] = defaultdict(set)
-    for profile_id, customer_id, kind, value, is_current in rows:
-        component.customer_of[profile_id] = customer_id
-        if kind is not None:
-            identifier = Identifier(kind, value)
-            wanted[profile_id].all.add(identifier)
-            if is_current:
-                current[profile_id].add(identifier)
-    for profile_id, values in current.items():
-        one = wanted[profile_id]
-        if one.is_contact or not is_subject:
-            one.current |= values
-
-
-_PROFILE: Final = (
-    "p.id, s.name, p.stream, p.key, p.given_key, p.family_key, p.birth_date, p.compared_digest"
-)
-"""What of a stored profile is evidence beside its identifiers; `_evidence` reads it."""
-
-
-def _evidence(row: Sequence[Any]) -> Evidence:
-    profile_id, source, stream, key, given, family, born, digest = row
-    person = Person(given, family, born)
-    is_contact = stream == CONTACT
-    return Evidence(profile_id, (source, stream, key), person, is_contact, digest=digest)
-
-
-async def read_profiles(
-    driver: Driver, profile_ids: Collection[ProfileId]
-) -> dict[ProfileId, Evidence]:
-    """Stored profiles as evidence, with what they say now; `resolve` reads what they said once."""
-    rows = await driver.fetch(
-        f"SELECT {_PROFILE}, i.kind, i.value FROM unnest($1::bigint[]) AS k(id)"  # noqa: S608  # our own constant
-        " JOIN source_profile p USING (id) JOIN source s ON s.id = p.source_id"
-        " LEFT JOIN identifier i ON i.source_profile_id = p.id AND i.is_current",
-        list(profile_ids),
-    )
-    found: dict[ProfileId, Evidence] = {}
-    said: dict[ProfileId, set[Identifier]] = defaultdict(set)
-    for *profile, kind, value in rows:
-        one = found.get(profile[0]) or found.setdefault(profile[0], _evidence(profile))
-        if kind is not None:
-            said[one.profile_id].add(Identifier(kind, value))
-    for profile_id, identifiers in said.items():
-        found[profile_id].current = frozenset(identifiers)
-        found[profile_id].all |= identifiers
+def _by_value(evidence: Iterable[Evidence], rules: Rules) -> dict[Identifier, Holders]:
+    found: dict[Identifier, Holders] = defaultdict(dict)
+    for one in evidence:
+        for value in tying(one, rules):
+            found[value][one.profile_id] = one
     return found
 
 
-async def _sharers(
-    driver: Driver, values: Collection[Identifier], reads_blocked: Collection[str]
-) -> tuple[dict[Identifier, dict[ProfileId, Evidence]], dict[Identifier, str]]:
-    """Who carries each value, as stored, and which values are blocked and why.
-
-    Of a blocked value nobody is read, unless `reads_blocked` has the reason. The identifiers of
-    who is found are not read yet.
-    """
-    if not values:
-        return {}, {}
-    # As the index is sorted, so that a page of it is looked up once for all values that it holds.
-    wanted = sorted(values, key=attrgetter("value"))
-    rows = await driver.fetch(
-        "WITH k AS (SELECT * FROM unnest($1::text[], $2::text[]) AS k(kind, value))"  # noqa: S608  # our own constant
-        f" SELECT i.kind, i.value, NULL AS reason, {_PROFILE} FROM k"
-        " CROSS JOIN LATERAL (SELECT * FROM identifier"
-        " WHERE kind = k.kind AND value = k.value OFFSET 0) i"
-        " JOIN source_profile p ON p.id = i.source_profile_id JOIN source s ON s.id = p.source_id"
-        " LEFT JOIN blocked_value b ON b.kind = i.kind AND b.value = i.value"
-        " WHERE b.reason IS NULL OR b.reason = ANY($3::text[])"
-        " UNION ALL SELECT b.kind, b.value, b.reason,"
-        " NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL FROM k JOIN blocked_value b"
-        " USING (kind, value)",
-        [one.kind for one in wanted],
-        [one.value for one in wanted],
-        list(reads_blocked),
-    )
-    seen: dict[ProfileId, Evidence] = {}
-    holders: dict[Identifier, dict[ProfileId, Evidence]] = defaultdict(dict)
-    blocked: dict[Identifier, str] = {}
-    for kind, value, reason, *profile in rows:
-        if reason is not None:
-            blocked[Identifier(kind, value)] = reason
-            continue
-        one = seen.get(profile[0]) or seen.setdefault(profile[0], _evidence(profile))
-        holders[Identifier(kind, value)][one.profile_id] = one
-    return holders, blocked
+# Decisions and scored pairs ---------------------------------------------------------------------
 
 
-async def _tied(
-    driver: Driver, component: Component, known: Mapping[ProfileId, Evidence], rules: Rules
-) -> dict[ProfileId, Evidence]:
+async def _tied(driver: Driver, component: Component, known: Holders, rules: Rules) -> Holders:
     """Whom decisions and scored pairs tie stored profiles to, as far as they are not here yet."""
     if not (known and component.has_ties):
         return {}
@@ -330,13 +333,15 @@ async def _tied(
             others |= {compared.pair.left, compared.pair.right}
         else:
             component.lapsed.add(name)
-    missing = others - component.evidence.keys()
-    return await read_profiles(driver, missing) if missing else {}
+    return await _missing(driver, component, others, rules)
 
 
-def _by_value(evidence: Iterable[Evidence], rules: Rules) -> dict[Identifier, list[Evidence]]:
-    found: dict[Identifier, list[Evidence]] = defaultdict(list)
-    for one in evidence:
-        for value in tying(one, rules):
-            found[value].append(one)
-    return found
+def _drop_lapsed(component: Component) -> None:
+    """A pair holds only for the records that it compared, as far as both ends are here."""
+    component.lapsed |= {
+        name
+        for name, pair in component.pairs.items()
+        if pair.left not in component.evidence or pair.right not in component.evidence
+    }
+    for name in component.lapsed:
+        component.pairs.pop(name, None)

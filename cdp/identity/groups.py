@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from cdp.identity.bounds import tying
 from cdp.identity.evidence import Evidence, Identifier
 from cdp.identity.names import Person, may_be_one
 from cdp.identity.rules import KindRule, Rules, Strength
@@ -38,11 +39,12 @@ class Group:
         self.is_nameless_contact = self.is_nameless_contact and other.is_nameless_contact
 
 
-def group_of(one: Evidence) -> Group:
-    """A profile alone."""
+def group_of(one: Evidence, rules: Rules) -> Group:
+    """A profile alone. What does not tie it does not count against its limits either."""
     persons = frozenset([one.person]) if one.person.is_named else _NOBODY
     is_nameless_contact = one.is_contact and not persons
-    return Group(one.rank, [one.profile_id], persons, one.current, is_nameless_contact)
+    current = one.current.intersection(tying(one, rules))
+    return Group(one.rank, [one.profile_id], persons, current, is_nameless_contact)
 
 
 def are_parted(left: Group, right: Group) -> bool:

@@ -18,7 +18,8 @@ from cdp.tables import identity_decision, merge_event
 from cdp.values import ProfileId
 
 Driver: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
-_ReviewKey: TypeAlias = tuple[str, str, int, int]
+_ReviewRow: TypeAlias = tuple[object, ...]
+"""A review as it is stored; its first four values tell it from others."""
 
 _SHARERS: Final = {HOLDERS: "source profiles", PERSONS: "persons"}
 
@@ -144,33 +145,51 @@ def _reason(move: Move) -> str:
 async def _write_reviews(
     driver: Driver, resolution: Resolution, rules: Rules, at: datetime
 ) -> None:
-    """The open reviews of what was weighed are those of the new partition, no more, no less."""
+    """The open reviews of what was weighed are those of the new partition, no more, no less.
+
+    Those that stand are left alone: a large component has thousands, and is weighed often.
+    """
     reviews = [*resolution.reviews, *_of_blocked(resolution, rules)]
     weighed = {*resolution.values, *(one.identifier for one in reviews)}
     if not weighed:
         return
     rows = await driver.fetch(
-        "DELETE FROM match_review r USING unnest($1::text[], $2::text[]) AS k(kind, value)"
-        " WHERE r.kind = k.kind AND r.value = k.value"
-        " RETURNING r.id, r.kind, r.value, r.left_id, r.right_id, r.opened_at",
+        "SELECT r.kind, r.value, r.left_id, r.right_id, r.left_ids, r.right_ids, r.pair_left_id,"
+        " r.pair_right_id, r.reason, r.priority, r.id, r.opened_at"
+        " FROM unnest($1::text[], $2::text[]) AS k(kind, value) JOIN match_review r"
+        " ON r.kind = k.kind AND r.value = k.value",
         [value.kind for value in weighed],
         [value.value for value in weighed],
     )
-    if not (rows or reviews):
+    wanted = {row[:4]: row for row in map(_review_row, reviews)}
+    known = {tuple(row[:4]): row for row in rows}
+    gone = [row["id"] for key, row in known.items() if wanted.get(key) != tuple(row[:10])]
+    if gone:
+        await driver.execute("DELETE FROM match_review WHERE id = ANY($1::bigint[])", gone)
+    stays = {key for key, row in known.items() if wanted.get(key) == tuple(row[:10])}
+    await _open(driver, [row for key, row in wanted.items() if key not in stays], known, at)
+
+
+async def _open(
+    driver: Driver,
+    rows: Sequence[_ReviewRow],
+    known: Mapping[_ReviewRow, asyncpg.Record],
+    at: datetime,
+) -> None:
+    """Store reviews; a question that was asked before, of other sides, keeps its number."""
+    if not rows:
         return
-    known = {(row[1], row[2], row[3], row[4]): (row[0], row[5]) for row in rows}
-    fresh = [key for key in map(_review_key, reviews) if key not in known]
-    for key, review_id in zip(
-        fresh, await _reserve(driver, "match_review", len(fresh)), strict=True
-    ):
-        known[key] = (review_id, at)
+    fresh = [row[:4] for row in rows if row[:4] not in known]
+    ids = await _reserve(driver, "match_review", len(fresh))
+    opened = {key: (review_id, at) for key, review_id in zip(fresh, ids, strict=True)}
+    opened |= {key: (row["id"], row["opened_at"]) for key, row in known.items()}
     await driver.copy_records_to_table(
         "match_review",
         columns=[
-            "kind", "value", "left_id", "right_id", "id", "opened_at", "left_ids", "right_ids",
-            "pair_left_id", "pair_right_id", "reason", "priority",
+            "kind", "value", "left_id", "right_id", "left_ids", "right_ids", "pair_left_id",
+            "pair_right_id", "reason", "priority", "id", "opened_at",
         ],
-        records=[_review_row(review, known) for review in reviews],
+        records=[(*row, *opened[row[:4]]) for row in rows],
     )  # fmt: skip
 
 
@@ -184,27 +203,21 @@ async def _reserve(driver: Driver, table: str, count: int) -> list[int]:
     return [row[0] for row in rows]
 
 
-def _review_key(review: Review) -> _ReviewKey:
-    return (*review.identifier, min(review.left), min(review.right, default=0))
-
-
-def _review_row(
-    review: Review, known: Mapping[_ReviewKey, tuple[int, datetime]]
-) -> tuple[object, ...]:
-    key, pair = _review_key(review), review.pair
+def _review_row(review: Review) -> _ReviewRow:
+    pair = review.pair
     return (
-        *key, *known[key], list(review.left), list(review.right), pair and pair.left,
-        pair and pair.right, review.reason, review.priority,
+        *review.identifier, min(review.left), min(review.right, default=0), list(review.left),
+        list(review.right), pair and pair.left, pair and pair.right, review.reason,
+        review.priority,
     )  # fmt: skip
 
 
 def _of_blocked(resolution: Resolution, rules: Rules) -> Iterable[Review]:
-    """What too many share is not silently left out: the first of them against the next few."""
+    """What too many share is not silently left out: some of them are told, and nothing is asked."""
     for value, block in resolution.blocked.items():
         most = rules.most_holders if block.reason == HOLDERS else rules.of(value.kind).most_persons
         reason = f"More than {most} {_SHARERS[block.reason]} share it: it joins nobody."
-        first, *others = block.profile_ids
-        yield Review(value, (first,), tuple(sorted(others)), reason, BOUND_PRIORITY)
+        yield Review(value, tuple(sorted(block.profile_ids)), (), reason, BOUND_PRIORITY)
 
 
 async def _write_blocked(driver: Driver, resolution: Resolution, at: datetime) -> None:

@@ -14,10 +14,12 @@ from typing import Final, TypeAlias
 import asyncpg
 
 from cdp.database import by_index
+from cdp.identity.bounds import tying
 from cdp.identity.cluster import Join, Partition, Review, partition
-from cdp.identity.component import Block, Component, read_component, read_profiles
+from cdp.identity.component import Block, Component, read_component
 from cdp.identity.evidence import Evidence, Identifier, Ties
 from cdp.identity.rules import Rules
+from cdp.identity.stored import read_profiles
 from cdp.values import CustomerId, ProfileId
 
 Driver: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
@@ -80,8 +82,8 @@ async def gather(
     caller's transaction ends.
     """
     if not subjects:
-        return Component({}, {})
-    stripes = _stripes(value for one in subjects.values() for value in one.all)
+        return Component({}, set())
+    stripes = _stripes(value for one in subjects.values() for value in tying(one, rules))
     for round_number in range(MAX_ROUNDS + 1):
         if round_number == MAX_ROUNDS:
             stripes = set(range(STRIPES))
@@ -115,7 +117,7 @@ async def resolve_stored(
 
     Takes the same locks as `resolve`.
     """
-    return await resolve(driver, await read_profiles(driver, profile_ids), (), rules)
+    return await resolve(driver, await read_profiles(driver, profile_ids, rules), (), rules)
 
 
 async def peek(driver: Driver, profile_ids: Collection[ProfileId], rules: Rules) -> Resolution:
@@ -123,7 +125,7 @@ async def peek(driver: Driver, profile_ids: Collection[ProfileId], rules: Rules)
 
     Without a lock: for a reader with one view of the data.
     """
-    subjects = await read_profiles(driver, profile_ids)
+    subjects = await read_profiles(driver, profile_ids, rules)
     async with by_index(driver):
         component = await read_component(driver, subjects, (), rules, judges_anew=True)
     return conclude(component, rules)
@@ -192,15 +194,14 @@ def _moves(
     for old, moved in sorted(left.items()):
         if old == customer_id:
             continue
-        is_split = len(left) == 1 and len(moved) < len(before[old])
-        others = before[old].difference(moved) if is_split else together
+        # The first of those who take an id of their own leave somebody, and join nobody yet.
         evidence = {id(join): join for one in members for join in joins.get(one, ())}
         yield Move(
-            "split" if is_split else "merged",
+            "merged" if together else "split",
             customer_id,
             old,
             tuple(sorted(moved)),
-            tuple(sorted(others)),
+            tuple(sorted(together or before[old].difference(moved))),
             tuple(evidence.values()),
         )
         together.update(moved)

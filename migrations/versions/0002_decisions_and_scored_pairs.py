@@ -236,7 +236,7 @@ def _create_reviews() -> None:
         ),
         comment="Evidence that joined not all whom it ties: two sides, for a person to decide.",
     )
-    op.create_index(op.f("ix_match_review_priority_id"), "match_review", ["priority", "id"])
+    op.create_index("ix_match_review_queue", "match_review", [sa.text("priority DESC"), "id"])
     op.create_index(op.f("ix_match_review_left_id"), "match_review", ["left_id"])
     op.create_index(op.f("ix_match_review_right_id"), "match_review", ["right_id"])
     op.execute("""

@@ -29,7 +29,7 @@ from schema.scalars import DateTime
 from schema.types.decision import IdentityDecision
 from schema.types.identity import SourceProfile, profiles_among
 from schema.types.node import Node
-from schema.types.records import profiles_of, upper
+from schema.types.records import profile_array, upper
 
 MergeEventKind: Declared = enumeration(
     "MergeEventKind",
@@ -181,11 +181,11 @@ class MergeEvent(Node):
 
 def _history(customer: Row, _: Arguments) -> Branch:
     event = tables.merge_event.alias()
-    ids = profiles_of(customer)
+    mine = any_(profile_array(customer))
     query = (
         select()
         .select_from(event)
-        .where(or_(event.c.customer_id.in_(ids), event.c.from_customer_id.in_(ids)))
+        .where(or_(event.c.customer_id == mine, event.c.from_customer_id == mine))
         .order_by(event.c.at.desc(), event.c.id.desc())
     )
     return Branch("MergeEvent", row_of(event, customer.scene), query)

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from sqlalchemy import (
+    ARRAY,
     BigInteger,
     ColumnElement,
     DateTime,
@@ -32,6 +33,11 @@ def profiles_of(customer: Row) -> Select[Any]:
     profile = tables.source_profile.alias()
     query = select(profile.c.id).where(profile.c.customer_id == customer.table.c.id)
     return query.correlate_except(profile)
+
+
+def profile_array(customer: Row) -> ColumnElement[Any]:
+    """The same as an array that is made once, so that either side of an OR can use an index."""
+    return func.array(profiles_of(customer).scalar_subquery(), type_=ARRAY(BigInteger))
 
 
 def is_alive(record: FromClause, occurred: str, as_of: ColumnElement[Any]) -> ColumnElement[bool]:

@@ -48,7 +48,7 @@ from schema.scalars import DateTime
 from schema.types.connection import FORWARD, LATE, connection
 from schema.types.identity import SourceProfile, profiles_among
 from schema.types.node import Node
-from schema.types.records import profiles_of
+from schema.types.records import profile_array
 
 
 def _permitted(scene: Scene) -> None:
@@ -265,25 +265,36 @@ _KEYS: Final = (float, Whole)
 
 
 def match_reviews(_: Row | None, scene: Scene, arguments: Arguments) -> Slice:
-    """The queue: whose answer teaches most comes first, the older first among equals."""
+    """The queue: whose answer teaches most comes first, the older first among equals.
+
+    After a cursor come those as open as its review, then those that are less: two ranges of the
+    index, however many are equal.
+    """
     _permitted(scene)
-    review = tables.match_review.alias()
-    page = select().select_from(review).order_by(review.c.priority.desc(), review.c.id)
     priority = arguments.later("after", Double(), lambda text: _decoded(text)[0])
     number = arguments.later("after", BigInteger(), lambda text: _decoded(text)[1])
+    whole = tables.match_review.alias()
+    branches = [_queue(scene, whole)]
     if priority is not None and number is not None:
-        page = page.where(
-            review.c.priority <= priority,
-            or_(review.c.priority < priority, review.c.id > number),
-        )
+        equal, less = tables.match_review.alias(), tables.match_review.alias()
+        branches = [
+            _queue(scene, equal, equal.c.priority == priority, equal.c.id > number),
+            _queue(scene, less, less.c.priority < priority),
+        ]
     return Slice(
-        branches=[Branch("MatchReview", row_of(review, scene), page)],
+        branches=branches,
         size=arguments.page_size(),
-        order=lambda _: (review.c.priority.desc(), review.c.id),
-        cursor=lambda _: cursor(_TAG, review.c.priority, review.c.id),
-        total=lambda: select(func.count()).select_from(review).scalar_subquery(),
+        order=lambda branch: (branch.row.table.c.priority, -branch.row.table.c.id),
+        cursor=lambda branch: cursor(_TAG, branch.row.table.c.priority, branch.row.table.c.id),
+        total=lambda: select(func.count()).select_from(whole).scalar_subquery(),
         is_inner=priority is not None,
     )
+
+
+def _queue(scene: Scene, review: FromClause, *conditions: ColumnElement[bool]) -> Branch:
+    query = select().select_from(review).where(*conditions)
+    ordered = query.order_by(review.c.priority.desc(), review.c.id)
+    return Branch("MatchReview", row_of(review, scene), ordered)
 
 
 def _decoded(text: str) -> tuple[Any, ...]:
@@ -293,11 +304,11 @@ def _decoded(text: str) -> tuple[Any, ...]:
 def _of_customer(customer: Row, _: Arguments) -> Branch:
     _permitted(customer.scene)
     review = tables.match_review.alias()
-    mine = profiles_of(customer)
+    mine = any_(profile_array(customer))
     query = (
         select()
         .select_from(review)
-        .where(or_(review.c.left_id.in_(mine), review.c.right_id.in_(mine)))
+        .where(or_(review.c.left_id == mine, review.c.right_id == mine))
         .order_by(review.c.priority.desc(), review.c.id)
     )
     return Branch("MatchReview", row_of(review, customer.scene), query)

@@ -63,7 +63,13 @@ async def held(url: str) -> Held:
             (members[row["id"]], names.row(row)) for row in await _rows(connection, tables.customer)
         )
         found["match_review"] = Counter(
-            (frozenset(names.profiles[one] for one in row["profile_ids"]), names.row(row))
+            (
+                frozenset(
+                    frozenset(names.profiles[one] for one in row[side])
+                    for side in ("left_ids", "right_ids")
+                ),
+                *(row[name] for name in ("kind", "value", "reason", "priority")),
+            )
             for row in await _rows(connection, tables.match_review)
         )
         return found

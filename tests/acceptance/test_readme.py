@@ -2,7 +2,8 @@
 
 A fenced block of `sh` is run line by line, unless its info string says `norun`. A block of
 `graphql demo` is asked of the sample business, and the block of `json demo` after it has the shape
-of the answer: its values change from day to day, since the business ends today.
+of the answer: its values change from day to day, since the business ends today. A word such as
+`reviewId=matchReviews.nodes.0.id` gives a variable, taken from the answer before.
 """
 
 import asyncio
@@ -10,7 +11,7 @@ import re
 import shlex
 from collections.abc import Iterator
 from itertools import pairwise
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import httpx
 import msgspec
@@ -21,6 +22,9 @@ from tests.acceptance.running import ROOT, asked, cdp, served
 
 BLOCK = re.compile(r"^```(\w+)([^\n]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 PEOPLE = 300
+
+Value: TypeAlias = Any
+"""JSON whose shape the README says."""
 
 
 class Block(NamedTuple):
@@ -48,13 +52,25 @@ def commands() -> list[str]:
     ]
 
 
-def questions() -> list[tuple[str, str]]:
+def questions() -> list[tuple[Block, str]]:
     """Each query of the README with its answer."""
     return [
-        (question.text, answer.text)
+        (question, answer.text)
         for question, answer in pairwise(blocks())
         if (question.language, answer.language) == ("graphql", "json") and "demo" in question.words
     ]
+
+
+def variables(question: Block, before: Value) -> dict[str, object]:
+    """What the info string of a query takes from the answer before."""
+    given: dict[str, object] = {}
+    for name, equals, path in (word.partition("=") for word in question.words):
+        value = before
+        for step in path.split(".") if equals else ():
+            value = value[int(step)] if isinstance(value, list) else value[step]
+        if equals:
+            given[name] = value
+    return given
 
 
 def shape(value: object) -> object:
@@ -96,9 +112,11 @@ def test_command_of_the_readme_runs(command: str, demo: str) -> None:
 
 
 def test_answers_of_the_readme_are_those_of_the_demo(demo: str) -> None:
+    data: object = None
     with served(CDP_DATABASE_URL=demo) as url:
         for question, answer in questions():
-            got = httpx.post(f"{url}/graphql", json={"query": question}, trust_env=False).json()
+            body = {"query": question.text, "variables": variables(question, data)}
+            got = httpx.post(f"{url}/graphql", json=body, trust_env=False).json()
             assert "errors" not in got, got["errors"]
-            wanted = msgspec.json.decode(answer)
-            assert shape(got["data"]) == shape(wanted.get("data", wanted))
+            data, wanted = got["data"], msgspec.json.decode(answer)
+            assert shape(data) == shape(wanted.get("data", wanted))

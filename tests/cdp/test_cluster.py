@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cdp.identity.cluster import Partition, partition, too_shared
+from cdp.identity.bounds import too_shared
+from cdp.identity.cluster import Partition, partition
 from cdp.identity.evidence import Evidence, Identifier, Pair, Ties
 from cdp.identity.names import Person, may_be_one
 from cdp.identity.rules import DEFAULT_RULES as RULES
@@ -91,8 +92,9 @@ def test_three_who_fit_in_pairs_but_not_together_stay_apart() -> None:
     most = RULES.of("loyalty_card").most_per_customer
     people = [a_profile(n, given, "doe", email="a") for n, given in enumerate(("bob", "rob", ""))]
     for one in people:
-        cards = (Identifier("loyalty_card", f"{one.rank}{n}") for n in range(most // 2))
-        one.current |= frozenset(cards)
+        cards = {Identifier("loyalty_card", f"{one.rank}{n}") for n in range(most // 2)}
+        one.current |= cards
+        one.all |= cards
     assert groups(partition(people[:2], RULES)) == {frozenset({0, 1})}
     result = partition(people, RULES)
     assert groups(result) == {frozenset({0}), frozenset({1}), frozenset({2})}

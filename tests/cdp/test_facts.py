@@ -142,6 +142,29 @@ async def test_a_refund_in_another_currency_counts_at_the_rates_of_the_orders_da
     assert rows.all() == [("a", 16), ("b", 10)]
 
 
+async def test_refunds_of_orders_of_several_days_count_each_at_the_rates_of_its_own_day(
+    connection: AsyncConnection,
+) -> None:
+    """In a batch of their own and together; the refund of each is worth ten euros."""
+    await take_mixed(
+        connection,
+        [
+            ("customers", {"id": "1"}),
+            a_rate("2024-06-01", "USD", "0.5"),
+            a_rate("2024-06-05", "USD", "0.8"),
+            a_rate("2024-06-05", "GBP", "1.25"),
+            an_order("a", currency="USD", total="100"),
+            an_order("b", currency="USD", total="100", placed_at="2024-06-05T10:00:00Z"),
+            an_order("c", currency="GBP", total="100", placed_at="2024-06-05T10:00:00Z"),
+            a_refund("1", "a", "10", at="2024-06-06T10:00:00Z"),
+            a_refund("2", "b", "10", at="2024-06-06T10:00:00Z"),
+            a_refund("3", "c", "10", at="2024-06-06T10:00:00Z"),
+        ],
+    )
+    [row] = await customers(connection)
+    assert (row["gross_spend"], row["refunded"]) == (50 + 80 + 125, 30)
+
+
 async def test_a_refund_without_a_rate_is_left_out_and_told_until_its_rate_comes(
     connection: AsyncConnection,
 ) -> None:

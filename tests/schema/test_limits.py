@@ -171,6 +171,8 @@ async def test_slow_statement_is_a_timeout(business: tuple[Database, dict[str, s
 
         graph.reader.fetchrow = slow  # type: ignore[method-assign]
         code, _ = await graph.refusal("{ customers { totalCount } }")
+        # The connection goes back to a pool that other tests read from.
+        await graph.database.reader.execute("RESET statement_timeout")
     assert code == "TIMEOUT"
 
 

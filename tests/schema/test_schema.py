@@ -22,6 +22,12 @@ SCHEMA = build_schema()._schema  # noqa: SLF001  Strawberry has no public name f
 
 CONTRACT = {
     "Query": "node nodes customer customers sources matchReviews identityRules",
+    "Mutation": "mergeCustomers splitCustomer undoMerge decideMatch",
+    "MergeCustomersPayload": "customer customers mergeEvents changes traitChanges notes errors",
+    "SplitCustomerPayload": "customers mergeEvents changes traitChanges notes errors",
+    "UndoMergePayload": "customers mergeEvents changes traitChanges notes errors",
+    "DecideMatchPayload": "customers mergeEvents changes traitChanges notes errors",
+    "UserError": "code message path",
     "Customer": "id name firstName lastName email phone birthDate gender address language createdAt"
     " updatedAt attributes provenance identifiers sourceProfiles mergeHistory decisions"
     " matchReviews purchases rfm lifecycle orders timeline",
