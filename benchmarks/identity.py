@@ -124,9 +124,7 @@ def _judged(name: str, found: Judgement) -> Iterator[Figure]:
     yield figure(f"{name}_largest", found.largest, "records")
 
 
-async def _profiles(
-    url: str, truth: Mapping[str, Mapping[str, str]]
-) -> tuple[pa.Table, Labels]:
+async def _profiles(url: str, truth: Mapping[str, Mapping[str, str]]) -> tuple[pa.Table, Labels]:
     """What linkage reads of the database, and of each row whom it is truly about."""
     driver = await asyncpg.connect(url)
     try:

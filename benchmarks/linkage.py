@@ -10,12 +10,14 @@ import pyarrow as pa
 from benchmarks.figure import Figure, figure
 from benchmarks.ground import Ground
 from benchmarks.shoppers import Telling, tell
-from cdp.identity.cluster import partition, too_shared
+from cdp.identity.bounds import too_shared
+from cdp.identity.cluster import partition
 from cdp.identity.evidence import Evidence, Identifier, Pair, Ties
 from cdp.identity.linkage.linking import Linkage, score, train
 from cdp.identity.linkage.profiles import PROFILES
 from cdp.identity.people import claims_of
 from cdp.identity.rules import DEFAULT_RULES, Cuts
+from cdp.values import ProfileId
 
 RECORDS: Final = 1_000_000
 FEWEST_RECORDS: Final = 2_000
@@ -59,7 +61,10 @@ def _read(count: int) -> tuple[pa.Table, list[Evidence]]:
         identifiers = _add(columns, number, one)
         rank = (one.source, "customers", one.record.id)
         person = claims_of(one.record, one.source, REGION).person
-        evidence.append(Evidence(number, rank, person, False, identifiers, set(identifiers)))
+        profile_id = ProfileId(number)
+        evidence.append(
+            Evidence(profile_id, rank, person, current=identifiers, all=set(identifiers))
+        )
     return pa.table(columns, schema=PROFILES), evidence
 
 

@@ -25,8 +25,7 @@ logging.getLogger("splink").addHandler(logging.NullHandler())
 
 
 def shared_identifiers(profiles: pa.Table) -> Labels:
-    """Whoever shares an address, a number or a card is one, whatever the names; frequent ones are
-    blocked."""
+    """Whoever shares an address, a number or a card is one, unless many do."""
     left, right = _shared(profiles)
     return closure(profiles.num_rows, left, right)
 
@@ -57,8 +56,11 @@ def stock_splink(profiles: pa.Table) -> Labels:
 
 
 def tuned_splink(profiles: pa.Table) -> Labels:
-    """Splink tuned by hand for customers: nicknames, frequencies, frequent values blocked, a
-    higher cut; joined with shared identifiers unless first names clash."""
+    """Splink tuned by hand for customers, joined with shared identifiers.
+
+    Short forms, frequencies, frequent values blocked, a higher cut; whoever shares an identifier is
+    one unless first names clash.
+    """
     settings = SettingsCreator(
         link_type="dedupe_only",
         unique_id_column_name="place",
@@ -115,10 +117,7 @@ def _shared(profiles: pa.Table) -> tuple[Labels, Labels]:
     for place, value in _carried(profiles):
         holders[value].append(place)
     pairs = [
-        (who[0], other)
-        for who in holders.values()
-        if len(who) <= MOST_HOLDERS
-        for other in who[1:]
+        (who[0], other) for who in holders.values() if len(who) <= MOST_HOLDERS for other in who[1:]
     ]
     found = np.array(pairs, np.int64).reshape(-1, 2)
     return found[:, 0], found[:, 1]

@@ -24,8 +24,8 @@ TOWN_NAMES: Final = tuple(
     for name in (
         "Spring River Fair Lake George Mil Clay Bright Green Silver Maple Stone Oak Cedar"
         " North South East West Summer Winter King Queen Bell Fox Hart Swan Eagle Elm Rose"
-        " Holly Ash Birch Mill Bridge Church Castle Cross Hill Wood Glen Salt Iron Copper Sand Clear Broad"
-        " Long Red Black White"
+        " Holly Ash Birch Mill Bridge Church Castle Cross Hill Wood Glen Salt Iron Copper Sand"
+        " Clear Broad Long Red Black White"
     ).split()
 )
 

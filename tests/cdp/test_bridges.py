@@ -18,6 +18,6 @@ from cdp.identity.bridges import MOST_PROFILES, hold_together
     ],
 )
 def test_two_groups_hold_together_by_what_all_pairs_say(
-    weights: list[float], left: int, right: int, holds: bool
+    weights: list[float], left: int, right: int, *, holds: bool
 ) -> None:
     assert hold_together(weights, left, right) is holds

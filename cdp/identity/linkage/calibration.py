@@ -27,7 +27,7 @@ BELIEF: Final = 1_000.0  # decided pairs that the trained weights weigh as many 
 LEAST_SLOPE, MOST_SLOPE = 0.25, 2.0  # decided pairs may bend the weights so far
 GREATEST: Final = 60.0  # weights beyond it are all the same: certain
 
-MOST_WRONG: Final = 1 / 140
+MOST_WRONG: Final = 1 / 120
 """Of what is joined without a person: at most so many pairs may be wrong, by their probability."""
 
 LEAST_JOINED: Final = 0.5  # probability; less likely than not joins nobody

@@ -1,12 +1,9 @@
 """Linkage as one run: train a model on profiles, or score profiles with a model that is there."""
 
-import tempfile
-from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-import duckdb
 import msgspec
 import numpy as np
 import pyarrow as pa
@@ -18,6 +15,7 @@ from cdp.identity.linkage.blocking import SHARED_BLOCKS, STRONG_BLOCK, make_cand
 from cdp.identity.linkage.calibration import Decided, Flags, calibrate, cuts
 from cdp.identity.linkage.chance import Floats, chances
 from cdp.identity.linkage.comparisons import COMPARISONS
+from cdp.identity.linkage.memory import open_memory
 from cdp.identity.linkage.mixture import learn
 from cdp.identity.linkage.model import Model
 from cdp.identity.linkage.prepare import count_names, make_people, prepare
@@ -61,7 +59,7 @@ def train(profiles: pa.Table, answers: Sequence[Answer] = ()) -> Linkage:
 
     Raises CdpError UNTRAINED where there is too little to learn from.
     """
-    with _database() as connection:
+    with open_memory() as connection:
         prepare(connection, profiles)
         frequencies = count_names(connection)
         make_people(connection, frequencies)
@@ -91,22 +89,11 @@ def score(profiles: pa.Table, model: Model, among: Collection[int] | None = None
 
     Raises CdpError UNTRAINED where two profiles are alike in a way that training never saw.
     """
-    with _database() as connection:
+    with open_memory() as connection:
         prepare(connection, profiles)
         make_people(connection, model.frequencies)
         make_candidates(connection, among)
         return _linkage(model, compare(connection), profiles.num_rows)
-
-
-@contextmanager
-def _database() -> Iterator[duckdb.DuckDBPyConnection]:
-    """An empty database in memory; what does not fit there goes to a folder that is removed."""
-    with tempfile.TemporaryDirectory(prefix="cdp-linkage-") as folder:
-        connection = duckdb.connect(":memory:", config={"temp_directory": folder})
-        try:
-            yield connection
-        finally:
-            connection.close()
 
 
 _STRONG: Final = next(i for i, one in enumerate(COMPARISONS) if one.name == "strong_identifier")
@@ -204,7 +191,7 @@ def _hanging_together(vectors: Vectors, joining: Flags) -> Flags:
 
 def candidate_pairs(profiles: pa.Table) -> tuple[Integers, Integers]:
     """The pairs that a run compares, the smaller profile id on the left: what no scorer exceeds."""
-    with _database() as connection:
+    with open_memory() as connection:
         prepare(connection, profiles)
         make_people(connection, count_names(connection))
         make_candidates(connection)

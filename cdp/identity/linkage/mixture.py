@@ -40,8 +40,8 @@ LEFT_AT_LEAST: Final = 0.05  # of what was drawn: sampling may leave less than n
 _STARTS: Final[Mapping[str, Sequence[float]]] = {
     # Levels from the weakest to the strongest, as one person's records are wont to agree.
     "given_name": (0.02, 0.01, 0.05, 0.03, 0.02, 0.12, 0.06, 0.70),
-    "email": (0.25, 0.03, 0.04, 0.15, 0.70),
-    "phone": (0.15, 0.03, 0.25, 0.70),
+    "email": (0.25, 0.03, 0.04, 0.10, 0.25, 0.35),
+    "phone": (0.15, 0.03, 0.15, 0.30, 0.40),
     "birth_date": (0.03, 0.04, 0.03, 0.10, 0.80),
     "gender": (0.02, 0.98),
     "strong_identifier": (0.05, 0.02, 0.93),
@@ -51,8 +51,8 @@ _FAMILY_START: Final = (0.04, 0.05, 0.01, 0.90)  # another, typo, part, same
 _PLACE_START: Final = (0.10, 0.06, 0.03, 0.06, 0.10, 0.65)  # another place ... same street
 
 _HOUSEHOLD_STARTS: Final[Mapping[str, Sequence[float]]] = {
-    "email": (0.60, 0.02, 0.01, 0.30, 0.10),
-    "phone": (0.50, 0.01, 0.40, 0.10),
+    "email": (0.60, 0.02, 0.01, 0.25, 0.15, 0.02),
+    "phone": (0.50, 0.01, 0.30, 0.20, 0.02),
     "strong_identifier": (0.96, 0.02, 0.02),
     "name_in_address": (0.70, 0.30),
 }

@@ -96,7 +96,9 @@ CREATE OR REPLACE TEMP TABLE person AS
 WITH kept AS (
     SELECT profile_id,
         coalesce(list(value ORDER BY value) FILTER (kind = 'email'), []) AS emails,
-        coalesce(list(value ORDER BY value) FILTER (kind = 'phone'), []) AS phones
+        coalesce(list(value ORDER BY value) FILTER (kind = 'phone'), []) AS phones,
+        coalesce(list(value) FILTER (kind = 'email' AND holders = 2), []) AS lone_emails,
+        coalesce(list(value) FILTER (kind = 'phone' AND holders = 2), []) AS lone_phones
     FROM value GROUP BY profile_id
 ), dated AS (
     SELECT birth_date, count(*) > $often * avg(count(*)) OVER () AS is_common
@@ -114,6 +116,7 @@ SELECT n.profile_id, n.given, n.first_name,
     coalesce(d.is_common, false) AS birth_date_is_common, left(lower(trim(n.gender)), 1) AS gender,
     n.street, n.city, n.postal_code,
     coalesce(v.emails, []) AS emails, coalesce(v.phones, []) AS phones,
+    coalesce(v.lone_emails, []) AS lone_emails, coalesce(v.lone_phones, []) AS lone_phones,
     coalesce(s.shared_emails, []) AS shared_emails, coalesce(s.shared_phones, []) AS shared_phones,
     split_part(v.emails[1], '@', 1) AS mailbox,
     length(regexp_replace(mailbox, '[^0-9]', '', 'g')) >= $digits

@@ -19,9 +19,9 @@ Bits: TypeAlias = NDArray[np.uint64]
 UNIT: Final = 2.0**-50
 """A chance so small that a level's number fits above it: more levels than any comparison has."""
 
-_LOGGER = logging.getLogger("splink")
-_LOGGER.addHandler(logging.NullHandler())
-_LOGGER.propagate = False  # it tells every statement; what a run did is in its summary
+for _name, _level in (("splink", logging.CRITICAL), ("sqlglot", logging.WARNING)):
+    # They tell every statement, and of every array that it is counted from one.
+    logging.getLogger(_name).setLevel(_level)
 
 
 def settings() -> dict[str, object]:
@@ -83,9 +83,7 @@ class Vectors:
 def compare(connection: duckdb.DuckDBPyConnection) -> Vectors:
     """Compare the rows of the table `candidate`, each a pair of rows of the table `person`."""
     api = DuckDBAPI(connection)
-    linker = Linker(
-        api.register("person"), settings(), log_level=None, validate_settings=False
-    )
+    linker = Linker(api.register("person"), settings(), log_level=None, validate_settings=False)
     linker.table_management.register_blocked_pairs_for_predict(api.register("candidate"))
     compared = linker.inference.predict(warning_mode="never")
     found = connection.execute(

@@ -58,8 +58,7 @@ def compared(people: Sequence[Person], pairs: Sequence[tuple[int, int]]) -> Vect
         prepare(connection, a_table(people))
         make_people(connection, count_names(connection))
         connection.execute(
-            "CREATE TEMP TABLE candidate"
-            " (join_key_l bigint, join_key_r bigint, match_key ubigint)"
+            "CREATE TEMP TABLE candidate (join_key_l bigint, join_key_r bigint, match_key ubigint)"
         )
         connection.executemany("INSERT INTO candidate VALUES (?, ?, 0)", [list(p) for p in pairs])
         return compare(connection)
@@ -72,6 +71,5 @@ def labels(vectors: Vectors, name: str) -> dict[tuple[int, int], str | None]:
     ends = zip(vectors.left.tolist(), vectors.right.tolist(), strict=True)
     levels = vectors.levels[vectors.which, column].tolist()
     return {
-        pair: None if level < 0 else told[level]
-        for pair, level in zip(ends, levels, strict=True)
+        pair: None if level < 0 else told[level] for pair, level in zip(ends, levels, strict=True)
     }

@@ -1,15 +1,14 @@
 """Candidates: blocks that stay small, and new against old exactly as in the whole."""
 
 import duckdb
+import pyarrow as pa
 
 from cdp.identity.linkage.blocking import MOST_IN_BLOCK, SHARED_BLOCKS, make_candidates
 from cdp.identity.linkage.prepare import count_names, make_people, prepare
 from tests.cdp.linkage.people import Person, a_crowd, a_table
 
 
-def _candidates(
-    people: object, among: set[int] | None = None
-) -> set[tuple[int, int, int]]:
+def _candidates(people: pa.Table, among: set[int] | None = None) -> set[tuple[int, int, int]]:
     with duckdb.connect() as connection:
         prepare(connection, people)
         make_people(connection, count_names(connection))
@@ -28,8 +27,9 @@ def test_pairs_of_who_is_new_are_those_of_the_whole_with_one_of_them() -> None:
 
 def test_what_too_many_have_in_common_makes_no_pairs() -> None:
     people: list[Person] = [
-        {"given": "ann", "family": f"name{n}", "postal_code": "12345"} for n in range(MOST_IN_BLOCK + 1)
-    ]  # fmt: skip
+        {"given": "ann", "family": f"name{n}", "postal_code": "12345"}
+        for n in range(MOST_IN_BLOCK + 1)
+    ]
     assert not _candidates(a_table(people))
     assert len(_candidates(a_table(people[:-1]))) == MOST_IN_BLOCK * (MOST_IN_BLOCK - 1) // 2
 

@@ -4,22 +4,27 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from cdp.identity.linkage.calibration import MOST_WRONG, Decided, calibrate, cuts
+from cdp.identity.linkage.calibration import MOST_WRONG, SHARED, Decided, calibrate, cuts
 from cdp.identity.linkage.model import Calibration
 
 Floats = NDArray[np.float64]
+REPLACED = 0.01
 
 
 def _drawn(
     seed: int, count: int, *, slope: float, one_person: float = 0.6, two: float = 0.1
 ) -> tuple[Decided, Floats]:
-    """Weights that exaggerate by 1 / slope; of one person's pairs more are decided than of two's."""
+    """Weights that exaggerate by 1 / slope; of one person's pairs more are decided than of two's.
+
+    Some decide wrongly: couples share a card, and cards are replaced.
+    """
     chance = np.random.default_rng(seed)
     true = np.concatenate([chance.normal(9, 6, count), chance.normal(-9, 6, count)])
     same = chance.random(2 * count) < 1 / (1 + np.exp2(-true))
     decided = chance.random(2 * count) < np.where(same, one_person, two)
+    wrong = chance.random(2 * count) < np.where(same, REPLACED, SHARED)
     weights = true / slope
-    return Decided(weights[decided], same[decided], 0.01), weights
+    return Decided(weights[decided], (same ^ wrong)[decided], REPLACED), weights
 
 
 def test_weights_that_exaggerate_are_taken_back_whoever_was_decided() -> None:
