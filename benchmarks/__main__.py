@@ -10,11 +10,12 @@ from benchmarks.command import BenchmarkFailed
 from benchmarks.demo import demo
 from benchmarks.figure import Figure
 from benchmarks.ground import Ground, open_ground
-from benchmarks.identity import identity
+from benchmarks.identity import public_sets, shoppers
 from benchmarks.ingest import ingest
 from benchmarks.linkage import linkage
 from benchmarks.memory import memory
 from benchmarks.reads import reads
+from benchmarks.segments import segments
 from cdp.errors import CdpError
 
 Benchmark: TypeAlias = Callable[[Ground, float], Iterator[Figure]]
@@ -24,7 +25,9 @@ BENCHMARKS: Final[Mapping[str, Benchmark]] = {
     "memory": memory,
     "demo": demo,
     "reads": reads,
-    "identity": identity,
+    "segments": segments,
+    "public_sets": public_sets,
+    "shoppers": shoppers,
     "linkage": linkage,
 }
 

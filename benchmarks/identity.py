@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Final
 
 import asyncpg
+import click
 import msgspec
 import numpy as np
 import pyarrow as pa
@@ -21,7 +22,7 @@ from benchmarks.figure import Figure, figure
 from benchmarks.ground import Ground
 from benchmarks.judging import Judgement, Labels, ceiling, judge
 from benchmarks.public_sets import PUBLIC_SETS, SETS
-from benchmarks.rivals import shared_identifiers, stock_splink, tuned_splink
+from benchmarks.rivals import RIVALS
 from benchmarks.shoppers import tell
 from cdp.identity.linkage.linking import candidate_pairs
 from cdp.identity.linkage.reading import read_everybody
@@ -32,21 +33,25 @@ FEWEST_RECORDS: Final = 2_000  # with fewer there is nothing to learn from
 MEGABYTE: Final = 1e6
 
 
-def identity(ground: Ground, scale: float) -> Iterator[Figure]:
-    """The public sets, where they are and at full scale; then made-up shoppers, with rivals."""
-    if scale == 1 and PUBLIC_SETS.is_dir():
-        for one in SETS:
-            path, map_path, truth = one.write(ground.folder)
-            with ground.database() as url:
-                _import(url, path, one.name, "--map", map_path)
-                yield from _resolved(ground, url, one.name, {one.name: truth})
-    elif scale == 1:
-        print(f"The public sets are skipped: {PUBLIC_SETS} is not here.", flush=True)
-    yield from _shoppers(ground, max(FEWEST_RECORDS, round(RECORDS * scale)))
+def public_sets(ground: Ground, scale: float) -> Iterator[Figure]:
+    """The public sets, where they are and at full scale: they are what they are."""
+    if scale != 1 or not PUBLIC_SETS.is_dir():
+        why = "they have one size" if PUBLIC_SETS.is_dir() else f"{PUBLIC_SETS} is not here"
+        click.echo(f"The public sets are skipped: {why}.", err=True)
+        return
+    for one in SETS:
+        path, map_path, truth = one.write(ground.folder)
+        with ground.database() as url:
+            _import(url, path, one.name, "--map", map_path)
+            profiles, people = asyncio.run(_profiles(url, {one.name: truth}))
+            yield from _resolved(ground, url, one.name, {one.name: truth})
+        yield from _ceiling(one.name, profiles, people)
 
 
-def _shoppers(ground: Ground, count: int) -> Iterator[Figure]:
-    seed = time.time_ns() % 1_000_000  # a fresh one: nothing is tuned to it
+def shoppers(ground: Ground, scale: float) -> Iterator[Figure]:
+    """Made-up shoppers of a fresh seed, and what rivals would do on the same records."""
+    count = max(FEWEST_RECORDS, round(RECORDS * scale))
+    seed = time.time_ns() % 10_000  # a fresh one: nothing is tuned to it
     yield figure("shoppers_seed", seed, "number")
     files, truth = _write_shoppers(ground.folder, seed, count)
     with ground.database() as url:
@@ -56,15 +61,9 @@ def _shoppers(ground: Ground, count: int) -> Iterator[Figure]:
         before = _export(ground, url, truth)
         yield from _judged("shoppers_before_resolve", judge(*before))
         yield from _resolved(ground, url, "shoppers", truth)
-    left, right = _places(profiles, *candidate_pairs(profiles))
-    yield figure("shoppers_candidates", len(left), "pairs")
-    yield figure("shoppers_ceiling_f1", ceiling(left, right, people), "ratio")
-    for name, rival in (
-        ("shared_identifiers", shared_identifiers),
-        ("stock_splink", stock_splink),
-        ("tuned_splink", tuned_splink),
-    ):
-        places = profiles.set_column(0, "profile_id", pa.array(np.arange(profiles.num_rows)))
+    yield from _ceiling("shoppers", profiles, people)
+    places = profiles.set_column(0, "profile_id", pa.array(np.arange(profiles.num_rows)))
+    for name, rival in RIVALS.items():
         yield from _judged(f"shoppers_rival_{name}", judge(rival(places), people))
 
 
@@ -94,6 +93,13 @@ def _resolved(
     measured = run("resolve", variables={"CDP_DATABASE_URL": url})
     yield from _judged(name, judge(*_export(ground, url, truth)))
     yield from _cost(name, measured)
+
+
+def _ceiling(name: str, profiles: pa.Table, people: Labels) -> Iterator[Figure]:
+    """What the best scorer could reach on the pairs that linkage compares."""
+    left, right = _places(profiles, *candidate_pairs(profiles))
+    yield figure(f"{name}_candidates", len(left), "pairs")
+    yield figure(f"{name}_ceiling_f1", ceiling(left, right, people), "ratio")
 
 
 def _cost(name: str, measured: Run) -> Iterator[Figure]:

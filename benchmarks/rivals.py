@@ -2,7 +2,8 @@
 
 import logging
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
+from itertools import combinations
 from typing import Final
 
 import duckdb
@@ -117,7 +118,10 @@ def _shared(profiles: pa.Table) -> tuple[Labels, Labels]:
     for place, value in _carried(profiles):
         holders[value].append(place)
     pairs = [
-        (who[0], other) for who in holders.values() if len(who) <= MOST_HOLDERS for other in who[1:]
+        pair
+        for who in holders.values()
+        if len(who) <= MOST_HOLDERS
+        for pair in combinations(who, 2)
     ]
     found = np.array(pairs, np.int64).reshape(-1, 2)
     return found[:, 0], found[:, 1]
@@ -178,3 +182,11 @@ def _matches(profiles: pa.Table, settings: SettingsCreator, cut: float) -> tuple
             f"SELECT place_l, place_r FROM {found.physical_name}"  # noqa: S608  # Splink's own name
         ).fetchnumpy()
     return pairs["place_l"].astype(np.int64), pairs["place_r"].astype(np.int64)
+
+
+RIVALS: Final[Mapping[str, Callable[[pa.Table], Labels]]] = {
+    "shared_identifiers": shared_identifiers,
+    "stock_splink": stock_splink,
+    "tuned_splink": tuned_splink,
+}
+"""By name; each returns of each profile, whose id is its place, the cluster that it is in."""

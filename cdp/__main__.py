@@ -16,6 +16,7 @@ COMMANDS: Final = {
     "config": "cdp.cli.config:config",
     "connector": "cdp.cli.connector:connector",
     "identity": "cdp.cli.identity:identity",
+    "segment": "cdp.cli.segment:segment",
     "export": "cdp.cli.export:export",
     "loyalty": "cdp.cli.loyalty:loyalty",
     "deadletter": "cdp.cli.deadletter:deadletter",

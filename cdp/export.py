@@ -1,20 +1,19 @@
 """Exports: what can be exported, and how it streams from one view of the database into a file."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from decimal import Decimal
 from enum import Enum
 from typing import Any, Final
 
-from sqlalchemy import BigInteger, ColumnElement, Float, Select, Text, cast, select
+from sqlalchemy import BigInteger, ColumnElement, Float, Select, Text, cast, exists, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cdp.attributes import ATTRIBUTES
 from cdp.errors import BadInput
-from cdp.filters import predicate
+from cdp.filters import parse_filter, predicate
 from cdp.query import present
+from cdp.related import members_of
 from cdp.tables import source, source_profile
 from cdp.traits.catalog import CATALOG
 from cdp.traits.trait import Scope
@@ -23,7 +22,9 @@ from cdp.writers import OutputColumn, Writer
 
 ROWS_AT_ONCE: Final = 10_000  # fetched, held and written together; bounds memory
 
-_LATER: Final = ("segment", "audience", "mart")
+_LATER: Final = ("audience", "mart")
+SEGMENT: Final = "segment:"
+_EXPORTS: Final = "Export identity, customers or segment:SLUG."
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,25 +39,27 @@ class Export:
 def plan_export(
     what: str, *, as_of: datetime, workspace: Workspace, filter_text: str | None = None
 ) -> Export:
-    """The export of that name: `identity` or `customers`; a filter (JSON) suits the latter alone.
+    """The export of that name: `identity`, `customers`, or `segment:SLUG`, its members.
 
-    Raises BadInput.
+    A filter (JSON) suits the latter two. A segment that there is not has no members: whoever wants
+    to tell that apart looks first. Raises BadInput.
     """
-    if what == "customers":
+    slug = what.removeprefix(SEGMENT) if what.startswith(SEGMENT) else None
+    if what == "customers" or slug is not None:
         scope = present(as_of, workspace)
         condition = predicate(
-            _read_filter(filter_text), scope, workspace=workspace, may_see_personal=True
+            parse_filter(filter_text), scope, workspace=workspace, may_see_personal=True
         )
-        return _customers(scope, condition, workspace, as_of)
+        if slug is not None:
+            condition &= exists(members_of([slug], scope))
+        return _customers(what, scope, condition, workspace, as_of)
     if filter_text is not None:
         raise BadInput(f"A filter chooses customers, not {what}.", todo="Export customers.")
     if what == "identity":
         return _identity()
     if what.partition(":")[0] in _LATER:
-        raise BadInput(
-            f"This release does not export {what!r} yet.", todo="Export identity or customers."
-        )
-    raise BadInput(f"There is no export {what!r}.", todo="Export identity or customers.")
+        raise BadInput(f"This release does not export {what!r} yet.", todo=_EXPORTS)
+    raise BadInput(f"There is no export {what!r}.", todo=_EXPORTS)
 
 
 async def write_export(connection: AsyncConnection, export: Export, writer: Writer) -> int:
@@ -88,7 +91,7 @@ def _identity() -> Export:
 
 
 def _customers(
-    scope: Scope, condition: ColumnElement[bool], workspace: Workspace, as_of: datetime
+    what: str, scope: Scope, condition: ColumnElement[bool], workspace: Workspace, as_of: datetime
 ) -> Export:
     """One row per customer: own columns, then every trait under `group_trait`."""
     c = scope.customer.c
@@ -118,7 +121,7 @@ def _customers(
         .order_by(c.id)
     )
     about = {
-        "export": "customers",
+        "export": what,
         "as_of": as_of.isoformat(),
         "currency": workspace.currency,
         "timezone": workspace.timezone,
@@ -137,12 +140,3 @@ def _converted(expression: ColumnElement[Any], type_: type) -> ColumnElement[Any
     if type_ is int:
         return cast(expression, BigInteger)
     return cast(expression, Float(53)) if type_ is float else expression
-
-
-def _read_filter(text: str | None) -> object:
-    if text is None:
-        return None
-    try:
-        return json.loads(text, parse_float=Decimal)
-    except (ValueError, RecursionError) as error:
-        raise BadInput(f"The filter is not JSON: {error}.", todo="Write {...} in quotes.") from None

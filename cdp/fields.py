@@ -1,7 +1,7 @@
 """Everything about a customer that a filter can name: fields, traits by group, and records."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, Final, Generic, TypeAlias, TypeVar
 
@@ -37,13 +37,17 @@ class Relation:
     """Records of one stream that belong to a customer, by way of the customer's source profiles.
 
     Deleted records, and those that had not happened at the scope's moment, do not count.
+    `relations` are records that belong to one of these; of such, `keys` says which column equals
+    which of the record around, and nothing has a moment of its own.
     """
 
     name: str
     doc: str
     table: Table
-    occurred: str
+    occurred: str | None
     fields: Mapping[str, Field[FromClause]]
+    relations: Mapping[str, "Relation"] = field(default_factory=dict)
+    keys: Mapping[str, str] = field(default_factory=dict)
 
 
 def camel_case(name: str) -> str:
@@ -128,6 +132,36 @@ _SOURCE: Final[Field[FromClause]] = Field(
     "source", FieldType.TEXT, "The name of the source.", _source_name
 )
 
+
+def _line_category(line: FromClause) -> ColumnElement[Any]:
+    """The line's own, else its product's: as the facts read it."""
+    product = tables.product.alias()
+    of_product = (
+        select(product.c.category)
+        .where(product.c.source_id == line.c.source_id, product.c.key == line.c.product_id)
+        .correlate(line)
+        .scalar_subquery()
+    )
+    return func.coalesce(line.c.category, of_product, type_=Text)
+
+
+_LINES: Final = Relation(
+    "lines",
+    "What was ordered, line by line.",
+    tables.order_line,
+    None,
+    _by_name(
+        _record_field("product_id", FieldType.TEXT, "The product's key in the source."),
+        _record_field("sku", FieldType.TEXT, "The article's number, as the line says it."),
+        _record_field("title", FieldType.TEXT, "The article, as the line says it."),
+        Field("category", FieldType.TEXT, "The line's own, else its product's.", _line_category),
+        _record_field("quantity", FieldType.NUMBER, "How many of it."),
+        _record_field("unit_price", FieldType.NUMBER, "In the order's currency."),
+        _record_field("discount", FieldType.NUMBER, "On the line, in the order's currency."),
+    ),
+    keys={"source_id": "source_id", "order_key": "key"},
+)
+
 RELATIONS: Mapping[str, Relation] = {
     "orders": Relation(
         "orders",
@@ -150,6 +184,7 @@ RELATIONS: Mapping[str, Relation] = {
             _record_field("tax", FieldType.NUMBER, "In the order's currency."),
             _record_field("shipping", FieldType.NUMBER, "In the order's currency."),
         ),
+        relations={"lines": _LINES},
     ),
     "messages": Relation(
         "messages",
@@ -195,6 +230,9 @@ RELATIONS: Mapping[str, Relation] = {
     ),
 }
 """What `some`, `none`, `every` (all of them; true without any) and `count` can ask about."""
+
+COUNT: Final = "count"
+"""How many of the records there are; with `where`, how many for which that holds."""
 
 QUANTIFIERS: Final = ("some", "none", "every")
 

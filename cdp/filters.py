@@ -5,15 +5,16 @@ A filter is an object; all its members must hold, and the empty one holds for ev
 never unknown: `not` is the exact opposite of what it wraps, also where values are null.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+import json
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import Any, Final
 
 from sqlalchemy import (
     ColumnElement,
     FromClause,
     Numeric,
-    Select,
     and_,
     case,
     cast,
@@ -21,14 +22,16 @@ from sqlalchemy import (
     false,
     func,
     or_,
-    select,
     true,
 )
 
-from cdp import tables
+from cdp.bearers import identified_by
+from cdp.clauses import Clause, Filter
+from cdp.clock import Clock, clock_of
 from cdp.errors import BadInput, Forbidden
 from cdp.fields import (
     ATTRIBUTE_OPERATORS,
+    COUNT,
     FIELDS,
     GROUPS,
     QUANTIFIERS,
@@ -36,8 +39,8 @@ from cdp.fields import (
     Field,
     Relation,
 )
-from cdp.identity.normalise import IDENTIFIER_FAMILIES, normalise
-from cdp.operators import FieldType, Operation, read_list, read_text
+from cdp.operators import FieldType, Operation, duration_seconds, read_list, read_text
+from cdp.related import members_of, records_of
 from cdp.traits.trait import Scope
 from cdp.workspace import Workspace
 
@@ -45,71 +48,59 @@ MAX_DEPTH: Final = 10  # filters within filters; no person reads a deeper one
 MAX_CLAUSES: Final = 100  # conditions in all; each costs PostgreSQL a look at every customer
 
 _NESTING: Final = ("and", "or", "not")
-_OWN_KEY: Final = "external"  # external:SOURCE
-_NAMED_FAMILIES: Final = ("handle", _OWN_KEY)  # kinds that go on: handle:bluesky
+_OTHERS: Final = ("segments", "attribute", "identifier")
+SEGMENT_OPERATORS: Final = ("in", "notIn")
 _NUMBER: Final = r"^\s*[+-]?[0-9]{1,100}(\.[0-9]{1,100})?\s*$"
 
-IDENTIFIER_KINDS: Final = tuple(
-    f"{family}:NAME" if family in _NAMED_FAMILIES else family for family in IDENTIFIER_FAMILIES
-)
+
+def read_filter(
+    given: object, scope: Scope, *, workspace: Workspace, may_see_personal: bool
+) -> Filter:
+    """A filter (JSON; None: no filter) over `scope.customer`.
+
+    Raises BadInput, whose `path` names the place in the filter, and Forbidden where a reader who
+    may not see personal data names it.
+    """
+    reading = _Reading(scope, workspace, may_see_personal)
+    condition = true() if given is None else reading.filter(given, "", 1)
+    return Filter(condition, reading.clauses, reading.clock, frozenset(reading.segments))
 
 
 def predicate(
     given: object, scope: Scope, *, workspace: Workspace, may_see_personal: bool
 ) -> ColumnElement[bool]:
-    """The filter as a condition on `scope.customer`; put it into WHERE.
-
-    `given` is JSON (None: no filter). Raises BadInput, whose `path` names the place in the filter,
-    and Forbidden where a reader who may not see personal data names it.
-    """
-    if given is None:
-        return true()
-    return _Reading(scope, workspace, may_see_personal).filter(given, "", 1)
+    """The filter as a condition on `scope.customer`; put it into WHERE. Raises as `read_filter`."""
+    read = read_filter(given, scope, workspace=workspace, may_see_personal=may_see_personal)
+    return read.condition
 
 
-def identified_by(kind: str, value: str | None, *, workspace: Workspace) -> Select[int]:
-    """The ids of customers who carry, or once carried, an identifier of the kind.
-
-    `value` may have any spelling; None asks for any value. Raises BadInput for an unknown kind.
-    """
-    family, _, name = read_text(kind, "kind").partition(":")
-    if family not in IDENTIFIER_FAMILIES or (name != "") != (family in _NAMED_FAMILIES):
-        raise BadInput(
-            f"There is no kind of identifier {kind!r}.",
-            todo=f"There are: {', '.join(IDENTIFIER_KINDS)}.",
-            path="kind",
-        )
-    identifier, profile = tables.identifier.alias(), tables.source_profile.alias()
-    found = (
-        select(profile.c.customer_id)
-        .join(identifier, identifier.c.source_profile_id == profile.c.id)
-        .where(identifier.c.kind == kind)
-    )
-    if value is None:
-        return found
-    return found.where(identifier.c.value.in_(spellings(kind, value, workspace=workspace)))
-
-
-def spellings(kind: str, value: str, *, workspace: Workspace) -> Sequence[str]:
-    """What an identifier of the kind, as anybody may spell it, can be stored as; maybe nothing.
-
-    A source's own key of a person is evidence just as the source wrote it, whatever it looks like.
-    """
-    text = read_text(value, "value")
-    if kind.startswith(f"{_OWN_KEY}:"):
-        return sorted({text, text.strip()})
-    normal = normalise(kind, text, workspace.region)
-    return [] if normal is None else [normal]
+def parse_filter(text: str | None) -> object:
+    """A filter written as text; None for no text. Raises BadInput for what is no JSON."""
+    if text is None:
+        return None
+    try:
+        return json.loads(text, parse_float=Decimal)
+    except (ValueError, RecursionError) as error:
+        raise BadInput(f"The filter is not JSON: {error}.", todo="Write {...} in quotes.") from None
 
 
 @dataclass(slots=True)
 class _Reading:
-    """One filter being read: what it is read against, and how much of it there has been."""
+    """One filter being read: what it is read against, and what there has been of it.
+
+    `conditions` counts them all, `personal` those on personal data; `within` is how many lists of
+    records stand around: only outside of all of them is a clause about the customer.
+    """
 
     scope: Scope
     workspace: Workspace
     may_see_personal: bool
-    clauses: int = 0
+    clock: Clock = field(default_factory=Clock)
+    clauses: list[Clause] = field(default_factory=list)
+    segments: set[str] = field(default_factory=set)
+    conditions: int = 0
+    personal: int = 0
+    within: int = 0
 
     def filter(self, given: object, path: str, depth: int) -> ColumnElement[bool]:
         """All members of an object hold for the customer."""
@@ -121,12 +112,13 @@ class _Reading:
                 return self._group(GROUPS[name], value, place)
             if name in RELATIONS:
                 return self._relation(RELATIONS[name], value, place, depth + 1)
+            if name == "segments":
+                return self._segments(value, place)
             if name == "attribute":
                 return self._attribute(value, place)
             if name == "identifier":
                 return self._identifier(value, place)
-            known = (*_NESTING, *FIELDS, *GROUPS, *RELATIONS, "attribute", "identifier")
-            raise _unknown(name, place, known)
+            raise _unknown(name, place, (*_NESTING, *FIELDS, *GROUPS, *RELATIONS, *_OTHERS))
 
         return self._all(given, path, depth, member)
 
@@ -142,18 +134,49 @@ class _Reading:
             raise BadInput(f"The filter is nested more than {MAX_DEPTH} deep.", path=path)
         conditions: list[ColumnElement[bool]] = []
         for name, value, place in _members(given, path):
-            if name == "not":
-                conditions.append(self._all(value, place, depth + 1, member).is_not(True))
-            elif name in _NESTING:
-                filters = [
-                    self._all(item, f"{place}[{index}]", depth + 1, member)
-                    for index, item in enumerate(read_list(value, place))
-                ]
-                both = and_(true(), *filters) if name == "and" else or_(false(), *filters)
-                conditions.append(both)
+            if name in _NESTING:
+                conditions.append(self._nested(name, value, place, depth + 1, member))
             else:
                 conditions.append(member(name, value, place))
         return and_(true(), *conditions)
+
+    def _nested(
+        self,
+        name: str,
+        given: object,
+        path: str,
+        depth: int,
+        member: Callable[[str, object, str], ColumnElement[bool]],
+    ) -> ColumnElement[bool]:
+        """`and`, `or`, `not`: a clause that stands before those it is made of."""
+        position, personal = len(self.clauses), self.personal
+        condition: ColumnElement[bool]
+        if name == "not":
+            condition = self._all(given, path, depth, member).is_not(True)
+        else:
+            filters = [
+                self._all(item, f"{path}[{index}]", depth, member)
+                for index, item in enumerate(read_list(given, path))
+            ]
+            condition = and_(true(), *filters) if name == "and" else or_(false(), *filters)
+        is_personal = self.personal > personal
+        self._note(path, given, condition, is_personal=is_personal, position=position)
+        return condition
+
+    def _note(
+        self,
+        path: str,
+        asked: object,
+        holds: ColumnElement[bool],
+        value: ColumnElement[Any] | None = None,
+        *,
+        is_personal: bool,
+        position: int | None = None,
+    ) -> None:
+        """A clause about the customer; the last one, unless it has a `position`."""
+        if not self.within:
+            clause = Clause(path, asked, holds, value, is_personal)
+            self.clauses.insert(len(self.clauses) if position is None else position, clause)
 
     def _group(
         self, fields: Mapping[str, Field[Scope]], given: object, path: str
@@ -166,56 +189,102 @@ class _Reading:
         return and_(true(), *conditions)
 
     def _relation(
-        self, relation: Relation, given: object, path: str, depth: int
+        self,
+        relation: Relation,
+        given: object,
+        path: str,
+        depth: int,
+        around: FromClause | None = None,
     ) -> ColumnElement[bool]:
+        """Of the records of a customer, or of the record `around`."""
         conditions = []
         for name, value, place in _members(given, path):
-            if name == "count":
-                _, mine = self._records(relation, func.count())
-                conditions.append(
-                    self._operators(mine.scalar_subquery(), FieldType.INTEGER, value, place)
-                )
+            if name == COUNT:
+                conditions.append(self._counted(relation, value, place, depth, around))
             elif name in QUANTIFIERS:
-                conditions.append(self._quantified(relation, name, value, place, depth))
+                conditions.append(self._quantified(relation, name, value, place, depth, around))
             else:
-                raise _unknown(name, place, (*QUANTIFIERS, "count"))
+                raise _unknown(name, place, (*QUANTIFIERS, COUNT))
         return and_(true(), *conditions)
 
-    def _quantified(
-        self, relation: Relation, quantifier: str, given: object, path: str, depth: int
+    def _counted(
+        self, relation: Relation, given: object, path: str, depth: int, around: FromClause | None
     ) -> ColumnElement[bool]:
-        rows, mine = self._records(relation, true())
+        """How many records there are, or how many answer to `where`."""
+        rows, mine = records_of(relation, self.scope, around)
+        personal = self.personal
+        operators = {name: value for name, value, _ in _members(given, path)}
+        if "where" in operators:
+            where = operators.pop("where")
+            mine = mine.where(self._holds(relation, rows, where, f"{path}.where", depth))
+        count = mine.with_only_columns(func.count()).scalar_subquery()
+        self.within += 1
+        condition = self._operators(count, FieldType.INTEGER, operators, path)
+        self.within -= 1
+        if any(_excludes_zero(name, value) for name, value in operators.items()):
+            # Who has none is ruled out for all at once, before anybody's are counted.
+            condition = and_(exists(mine), condition)
+        self._note(path, given, condition, count, is_personal=self.personal > personal)
+        return condition
+
+    def _quantified(
+        self,
+        relation: Relation,
+        quantifier: str,
+        given: object,
+        path: str,
+        depth: int,
+        around: FromClause | None,
+    ) -> ColumnElement[bool]:
+        rows, mine = records_of(relation, self.scope, around)
+        personal = self.personal
+        holds = self._holds(relation, rows, given, path, depth)
+        answering = mine.where(holds.is_not(True) if quantifier == "every" else holds)
+        condition = exists(answering) if quantifier == "some" else ~exists(answering)
+        count = answering.with_only_columns(func.count()).scalar_subquery()
+        self._note(path, given, condition, count, is_personal=self.personal > personal)
+        return condition
+
+    def _holds(
+        self, relation: Relation, rows: FromClause, given: object, path: str, depth: int
+    ) -> ColumnElement[bool]:
+        """A filter of records, for one row of them."""
 
         def member(name: str, value: object, place: str) -> ColumnElement[bool]:
-            if name not in relation.fields:
-                raise _unknown(name, place, (*_NESTING, *relation.fields))
-            return self._compare(relation.fields[name], rows, value, place)
+            if name in relation.fields:
+                return self._compare(relation.fields[name], rows, value, place)
+            if name in relation.relations:
+                return self._relation(relation.relations[name], value, place, depth + 1, rows)
+            raise _unknown(name, place, (*_NESTING, *relation.fields, *relation.relations))
 
-        holds = self._all(given, path, depth, member)
-        found = exists(mine.where(holds.is_not(True) if quantifier == "every" else holds))
-        return found if quantifier == "some" else ~found
+        self.within += 1
+        condition = self._all(given, path, depth, member)
+        self.within -= 1
+        return condition
 
-    def _records(
-        self, relation: Relation, what: ColumnElement[Any]
-    ) -> tuple[FromClause, Select[Any]]:
-        """A fresh alias of the relation's table, and `what` of the customer's rows in it."""
-        rows, profile = relation.table.alias(), tables.source_profile.alias()
-        mine = (
-            select(what)
-            .select_from(rows.join(profile, profile.c.id == rows.c.source_profile_id))
-            .where(
-                profile.c.customer_id == self.scope.customer.c.id,
-                rows.c.deleted_at.is_(None),
-                rows.c[relation.occurred] <= self.scope.as_of,
-            )
-            .correlate(self.scope.customer)
-        )
-        return rows, mine
+    def _segments(self, given: object, path: str) -> ColumnElement[bool]:
+        """Who is in other segments, as they were found last."""
+        conditions = []
+        for name, value, place in _members(given, path):
+            if name not in SEGMENT_OPERATORS:
+                raise _unknown(name, place, SEGMENT_OPERATORS)
+            slugs = [
+                read_text(slug, f"{place}[{index}]")
+                for index, slug in enumerate(read_list(value, place))
+            ]
+            self._count(place)
+            self.segments.update(slugs)
+            found = members_of(slugs, self.scope)
+            condition = exists(found) if name == "in" else ~exists(found)
+            self._note(place, value, condition, is_personal=False)
+            conditions.append(condition)
+        return and_(true(), *conditions)
 
     def _attribute(self, given: object, path: str) -> ColumnElement[bool]:
         """Of what sources said beyond the fixed attributes: any of it may be personal."""
         if not self.may_see_personal:
             raise _forbidden("attribute")
+        self.personal += 1
         members = {name: (value, place) for name, value, place in _members(given, path)}
         if "name" not in members:
             raise BadInput(f"{path} has no name.", path=path)
@@ -229,7 +298,9 @@ class _Reading:
                 raise _unknown(name, place, ("name", *ATTRIBUTE_OPERATORS))
             type_, _ = ATTRIBUTE_OPERATORS[name]
             read_as = value_as_number if type_ is FieldType.NUMBER else value_as_text
-            conditions.append(self._operators(read_as, type_, {name: value}, path))
+            conditions.append(
+                self._operators(read_as, type_, {name: value}, path, is_personal=True)
+            )
         return and_(true(), *conditions)
 
     def _identifier(self, given: object, path: str) -> ColumnElement[bool]:
@@ -242,34 +313,73 @@ class _Reading:
         value = read_text(members["value"], f"{path}.value") if "value" in members else None
         if value is not None and not self.may_see_personal:
             raise _forbidden("identifier")
+        self.personal += value is not None
         self._count(path)
         try:
             found = identified_by(kind, value, workspace=self.workspace)
         except BadInput as error:
             raise BadInput(error.message, todo=error.todo, path=f"{path}.{error.path}") from None
-        return self.scope.customer.c.id.in_(found)
+        condition = self.scope.customer.c.id.in_(found)
+        self._note(path, given, condition, is_personal=value is not None)
+        return condition
 
     def _compare(
         self, compared: Field[Any], row: object, given: object, path: str
     ) -> ColumnElement[bool]:
         if compared.is_personal and not self.may_see_personal:
             raise _forbidden(compared.name)
-        return self._operators(compared.expression(row), compared.type, given, path)
+        self.personal += compared.is_personal
+        condition = self._operators(
+            compared.expression(row), compared.type, given, path, is_personal=compared.is_personal
+        )
+        self.clock |= clock_of(condition, self.scope, _window(given, path))
+        return condition
 
     def _operators(
-        self, expression: ColumnElement[Any], type_: FieldType, given: object, path: str
+        self,
+        expression: ColumnElement[Any],
+        type_: FieldType,
+        given: object,
+        path: str,
+        *,
+        is_personal: bool = False,
     ) -> ColumnElement[bool]:
         operation = Operation(expression, type_, self.scope, self.workspace)
         conditions = []
         for name, value, place in _members(given, path):
             self._count(place)
-            conditions.append(operation.apply(name, value, place))
+            condition = operation.apply(name, value, place)
+            self._note(place, value, condition, expression, is_personal=is_personal)
+            conditions.append(condition)
         return and_(true(), *conditions)
 
     def _count(self, path: str) -> None:
-        self.clauses += 1
-        if self.clauses > MAX_CLAUSES:
+        self.conditions += 1
+        if self.conditions > MAX_CLAUSES:
             raise BadInput(f"The filter has more than {MAX_CLAUSES} conditions.", path=path)
+
+
+def _window(given: object, path: str) -> int | None:
+    """The shortest window, in seconds, that the operators of a field look back through."""
+    if not isinstance(given, Mapping):
+        return None
+    durations = [given[name] for name in ("withinLast", "olderThan") if name in given]
+    return min((duration_seconds(each, path) for each in durations), default=None)
+
+
+def _excludes_zero(operator: str, operand: object) -> bool:
+    """Whether a count of none surely fails; the operand has been read already."""
+    match operator, operand:
+        case ("gt", int(least)):
+            return least >= 0
+        case ("gte", int(least)):
+            return least > 0
+        case ("eq", int(wanted)):
+            return wanted != 0
+        case ("between", [int(least), _]):
+            return least > 0
+        case _:
+            return False
 
 
 def _members(given: object, path: str) -> Iterable[tuple[str, object, str]]:

@@ -241,6 +241,7 @@ class _Writer:
             owners = await self._owners(current, people)
             columns = (*columns, "source_profile_id")
             rows = [(*row, owner) for row, owner in zip(rows, owners, strict=True)]
+            self._touched.add_named(stream, changes, owners, origin.learned_at)
             if stream == "orders":
                 self._touched.add_orders(changes, owners)
             if stream in ACTIVITY_STREAMS:
@@ -321,7 +322,7 @@ class _Writer:
     async def _fold(self, people: People) -> None:
         """Facts of whoever was touched, with their customers locked before anything is read."""
         days = self._touched.days
-        days |= await days_of_new_members(self._driver, people.touched - people.fresh)
+        days |= await days_of_new_members(self._connection, people.touched - people.fresh)
         # Profiles that came with this batch have no days yet but those counted here, and a
         # customer of theirs alone is not there yet for others to change.
         stored = people.touched - people.fresh | people.moved
@@ -345,3 +346,4 @@ class _Writer:
         await refresh_loyalty(
             self._connection, (described | people.alone) - counted - people.left_customers
         )
+        await self._touched.note(people.customers | people.left_customers | counted | engaged)

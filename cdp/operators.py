@@ -373,11 +373,26 @@ _DURATION: Final = re.compile(
 )
 
 
+_SECONDS: Final = (365 * 86_400, 30 * 86_400, 7 * 86_400, 86_400, 3_600, 60, 1)
+"""What each part of a duration is worth, about: months and years differ."""
+
+
+def duration_seconds(operand: object, path: str) -> int:
+    """About how long a duration is, with months of 30 days. Raises BadInput."""
+    return sum(map(operator.mul, _duration_parts(operand, path), _SECONDS))
+
+
 def _read_duration(operand: object, path: str) -> ColumnElement[Any]:
+    numbers = _duration_parts(operand, path)
+    return func.make_interval(*(literal(number, Integer) for number in numbers))
+
+
+def _duration_parts(operand: object, path: str) -> Sequence[int]:
+    """Years, months, weeks, days, hours, minutes and seconds."""
     parts = _DURATION.fullmatch(read_text(operand, path))
     numbers = [int(part or 0) for part in parts.groups()] if parts else []
     if not numbers or max(numbers) > MAX_DURATION_PART:
         raise BadInput(
             f"{path} is not a duration.", todo="Write P30D, P1Y6M, P2W or PT12H.", path=path
         )
-    return func.make_interval(*(literal(number, Integer) for number in numbers))
+    return numbers

@@ -20,8 +20,8 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import TSQUERY
 
 from cdp import tables
+from cdp.bearers import identified_by
 from cdp.errors import BadInput, Forbidden
-from cdp.filters import identified_by
 from cdp.identity.normalise import fold
 from cdp.keyset import Ordering, Page, continue_after, order_by
 from cdp.operators import read_text

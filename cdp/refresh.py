@@ -1,9 +1,10 @@
-"""What follows ingest by the clock alone: facts that a moment gone by has changed."""
+"""What follows ingest: facts that a moment gone by has changed, and segments."""
 
 from typing import Final
 
 from sqlalchemy import func, select
 
+from cdp import outbox
 from cdp.customers import (
     ProfileDay,
     lock_customers,
@@ -13,11 +14,18 @@ from cdp.customers import (
 )
 from cdp.database import Database
 from cdp.loyalty.clock import refresh_points
+from cdp.segments.refresh import Refreshed, refresh_segments
 from cdp.tables import customer, purchase_day
 from cdp.values import CustomerId, ProfileId
 from cdp.workspace import Workspace, take_turn
 
 DUE_BATCH: Final = 5_000  # days, or customers, folded in one transaction
+
+
+async def follow(database: Database, workspace: Workspace) -> Refreshed:
+    """Bring up to date whatever follows from what is committed, and from the clock."""
+    await refresh_due(database, workspace)
+    return await refresh_segments(database, workspace)
 
 
 async def refresh_due(database: Database, workspace: Workspace) -> int:
@@ -44,6 +52,7 @@ async def _refresh_activity_due(database: Database, workspace: Workspace) -> int
             due = {CustomerId(row[0]) for row in rows}
             await lock_customers(connection, (), due)
             await refresh_activity(connection, due, workspace)
+            await outbox.note(connection, due, "clock")
         folded += len(due)
         if len(due) < DUE_BATCH:
             return folded
@@ -64,6 +73,7 @@ async def _refresh_days_due(database: Database, workspace: Workspace) -> int:
             customers = await lock_customers(connection, [profile_id for profile_id, _ in due])
             await refresh_days(connection, due, workspace)
             await refresh_facts(connection, customers)
+            await outbox.note(connection, customers, "clock")
         folded += len(due)
         if len(due) < DUE_BATCH:
             return folded + await refresh_points(database)

@@ -8,6 +8,7 @@ from typing import Final
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from cdp import outbox
 from cdp.customers import (
     lock_customers,
     refresh_activity,
@@ -65,6 +66,7 @@ async def fold(connection: AsyncConnection, remap: Remap, workspace: Workspace) 
         await refresh_attributes(connection, remap.customer_ids)
         await refresh_facts(connection, remap.customer_ids)
         await refresh_activity(connection, remap.customer_ids, workspace)
+        await outbox.note(connection, remap.customer_ids, "identity")
 
 
 @dataclass(slots=True)

@@ -13,14 +13,14 @@ from starlette.applications import Starlette
 from cdp.cli.session import Session
 from cdp.database import Database
 from cdp.errors import CdpError, DatabaseUnavailable
-from cdp.refresh import refresh_due
+from cdp.refresh import follow
 from cdp.settings import Settings, read_settings
 from cdp.workspace import read_workspace
 from migrations import current_revision, newest_revision
 from schema.app import create_app
 
 DRAIN_SECONDS: Final = 10  # for what is being answered when the server is told to stop
-REFRESH_SECONDS: Final = 60  # how late a fact that time changes may be
+REFRESH_SECONDS: Final = 5  # how late a segment may be, or a fact that time changes
 MOST_AT_ONCE: Final = 1_000  # connections; beyond it clients are told to come back
 
 _LOG: Final = logging.getLogger(__name__)
@@ -46,7 +46,7 @@ def create_application(settings: Settings) -> Starlette:
 
 
 async def follow_the_clock(database: Database, overrides: Mapping[str, str]) -> None:
-    """Every minute, fold what time alone has changed; never returns, and outlives every failure.
+    """Every few seconds, bring up to date what follows; never returns, and outlives every failure.
 
     `overrides` are the settings of the workspace that the environment holds.
     """
@@ -54,11 +54,13 @@ async def follow_the_clock(database: Database, overrides: Mapping[str, str]) -> 
         try:
             async with database.read_only() as connection:
                 workspace = await read_workspace(connection, overrides)
-            await refresh_due(database, workspace)
+            await follow(database, workspace)
         except DatabaseUnavailable:
-            pass  # readiness tells of it; the facts that are due wait until it is back
-        except Exception:  # noqa: BLE001  logged; the next minute may go well
-            _LOG.exception("Facts that changed by the clock could not be folded.")
+            pass  # readiness tells of it; what is due waits until it is back
+        except Exception:  # noqa: BLE001  logged; the next time may go well
+            _LOG.exception(
+                "What follows from records and from the clock could not be brought up to date."
+            )
         await asyncio.sleep(REFRESH_SECONDS)
 
 

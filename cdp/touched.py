@@ -1,13 +1,13 @@
-"""Which days of which source profiles a batch touches, beyond the rows that it brings itself."""
+"""Whom a batch touches, and on which days, beyond the rows that it brings itself."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from datetime import date, datetime
 from typing import Final, TypeAlias
 
 from sqlalchemy import ARRAY, Date, Text, and_, any_, column, exists, func, literal, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from cdp.activity import ACTIVITY_STREAMS
+from cdp import outbox
 from cdp.customers import ProfileDay
 from cdp.facts import RATE_VALID_DAYS, day_of, order_day
 from cdp.records import ExchangeRateRecord, OrderRecord, split_line_key
@@ -19,20 +19,34 @@ from cdp.tables import (
     sales_order,
     subscription,
 )
-from cdp.values import ProfileId, SourceId
+from cdp.values import CustomerId, ProfileId, SourceId
 from cdp.versions import Changes, Driver
 from cdp.workspace import Workspace
 
+OCCURRED: Mapping[str, str] = {
+    "orders": "placed_at",
+    "messages": "occurred_at",
+    "interactions": "occurred_at",
+    "tickets": "opened_at",
+    "feedback": "given_at",
+    "loyalty_entries": "occurred_at",
+    "subscriptions": "started_at",
+    "consents": "recorded_at",
+}
+"""By stream of records about persons: when what a record tells of happens."""
+
+_OCCURRED_IN = {STREAM_TABLES[stream].name: column for stream, column in OCCURRED.items()}
+
 COMPARED_COLUMNS = {
+    **dict.fromkeys(OCCURRED, ("source_profile_id",)),
     "orders": ("source_profile_id", "placed_at"),
     "refunds": ("order_key",),
     "order_lines": ("order_key",),
     "products": ("category",),
     "exchange_rates": ("on", "currency", "base"),
-    **dict.fromkeys(ACTIVITY_STREAMS, ("source_profile_id",)),
     "loyalty_entries": ("source_profile_id", "order_id"),
 }
-"""What of a stored version tells whom or which days it touched before it changed."""
+"""What of a stored version tells whom, and which days, it touched before it changed."""
 
 BELONGING_STREAMS: Final = ("loyalty_entries", "subscriptions")
 """Streams that say how a person belongs to a programme: their owners are folded anew."""
@@ -42,7 +56,11 @@ Rate: TypeAlias = tuple[date | None, str | None, str | None]
 
 
 class Touched:
-    """The days whose facts must be folded anew, and the source profiles whose activity must."""
+    """The days whose facts must be folded anew, whose activity must, and whoever is named.
+
+    `named` are whose any record about a person is or was; `ahead` whose records are dated ahead, by
+    the moment from which they count.
+    """
 
     def __init__(
         self, connection: AsyncConnection, source_id: SourceId, workspace: Workspace
@@ -53,11 +71,28 @@ class Touched:
         self.days: set[ProfileDay] = set()
         self.active: set[ProfileId] = set()
         self.profiles: set[ProfileId] = set()
+        self.named: set[ProfileId] = set()
+        self.ahead: dict[datetime, set[ProfileId]] = {}
 
     def add(self, profile_id: ProfileId | None, placed_at: datetime | None) -> None:
         """The day of one order; nothing where nobody or no moment is known."""
         if profile_id is not None and placed_at is not None:
             self.days.add((profile_id, day_of(placed_at, self._workspace)))
+
+    def add_named(
+        self, stream: str, changes: Changes, owners: Iterable[ProfileId | None], now: datetime
+    ) -> None:
+        """Whose the records of a stream are now, and whose they were before."""
+        occurred = OCCURRED[stream]
+        for version, owner in zip(changes.current, owners, strict=True):
+            if owner is not None:
+                self.named.add(owner)
+                moment: datetime | None = getattr(version.record, occurred, None)
+                if moment is not None and moment > now:
+                    self.ahead.setdefault(moment, set()).add(owner)
+        for _, stored in (*changes.changed, *changes.deleted):
+            if stored.row["source_profile_id"] is not None:
+                self.named.add(stored.row["source_profile_id"])
 
     def add_orders(self, changes: Changes, owners: Iterable[ProfileId | None]) -> None:
         """Orders of the batch where they are now, and where they were before."""
@@ -74,6 +109,14 @@ class Touched:
     def add_people(self, changes: Changes, owners: Iterable[ProfileId | None]) -> None:
         """The same for records that say how a person belongs to a programme."""
         self.profiles |= _people(changes, owners)
+
+    async def note(self, customers: Collection[CustomerId]) -> None:
+        """Tell the outbox of these and of everybody who was added; of dated ones for then."""
+        buying = {profile_id for profile_id, _ in self.days}
+        everybody = {*customers, *self.named, *self.profiles, *self.active, *buying}
+        await outbox.note(self._connection, everybody, "ingest")
+        for moment, profiles in self.ahead.items():
+            await outbox.note(self._connection, profiles, "ingest", moment)
 
     async def add_dependents(self, stream: str, changes: Changes) -> None:
         """Orders that a refund, a line, a product or a rate of the batch speaks of."""
@@ -189,18 +232,22 @@ async def adopt_waiting(
     )
     for row in await driver.fetch(waiting, source_id):
         name = row["name"]
-        placed_at = "t.placed_at" if name == sales_order.name else "NULL::timestamptz"
+        occurred = f"t.{_OCCURRED_IN[name]}"
         adopted = await driver.fetch(
             f"UPDATE {name} t SET source_profile_id = k.id"  # noqa: S608  # names are our own constants
             " FROM unnest($2::text[], $3::bigint[]) AS k(customer_id, id)"
             " WHERE t.source_id = $1 AND t.customer_id = k.customer_id"
-            f" AND t.source_profile_id IS NULL RETURNING k.id, {placed_at} AS placed_at",
+            f" AND t.source_profile_id IS NULL RETURNING k.id, {occurred} AS occurred,"
+            f" {occurred} > now() AS is_ahead",
             source_id,
             list(owners),
             list(owners.values()),
         )
         for one in adopted:
-            touched.add(one["id"], one["placed_at"])
+            if name == sales_order.name:
+                touched.add(one["id"], one["occurred"])
             touched.active.add(one["id"])
         if name in _BELONGING_TABLES:
             touched.profiles.update(one["id"] for one in adopted)
+            if one["is_ahead"]:
+                touched.ahead.setdefault(one["occurred"], set()).add(one["id"])

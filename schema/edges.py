@@ -83,9 +83,10 @@ class Arguments(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Leaf:
-    """A scalar of the row."""
+    """A scalar of the row; `price` where it takes more than the row to find it."""
 
     value: Callable[[Row], ColumnElement[Any]]
+    price: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,7 +170,12 @@ class Loaded:
     price: int = 5
 
 
-Edge = Leaf | Embedded | One | Many | Page | Part | Root | Roots | Loaded
+@dataclass(frozen=True, slots=True)
+class Carried:
+    """A field of an object that a loader gave: its attribute of the same Python name."""
+
+
+Edge = Leaf | Embedded | One | Many | Page | Part | Root | Roots | Loaded | Carried
 
 
 class PlannedField(StrawberryField):
@@ -184,6 +190,19 @@ class PlannedField(StrawberryField):
         """What the statement built."""
         assert info is not None
         return source[info.path.key]
+
+
+class CarriedField(StrawberryField):
+    """A field whose value stands in the object that a loader gave."""
+
+    def get_result(self, source: Value, info: Info | None, args: list[Any], kwargs: Value) -> Value:
+        """The attribute."""
+        return getattr(source, self.python_name)
+
+
+def carried(description: str) -> Declared:
+    """A field of an object that a loader gave. Its type is the annotation beside it."""
+    return CarriedField(description=description, metadata={EDGE: Carried()})
 
 
 def planned(

@@ -88,6 +88,16 @@ OPEN: Mapping[str, frozenset[str]] = {
     "checkpoint": frozenset({"source_id", "stream", "epoch", "updated_at"}),
     "sync_run": frozenset({"id", "source_id", "started_at", "finished_at", "status", "counts"}),
     "workspace": frozenset(),
+    "segment": frozenset(
+        {"id", "slug", "name", "description", "owner", "is_personal", "created_at", "updated_at"}
+        | {"archived_at", "evaluated_at", "due_at", "due_cause"}
+    ),
+    "segment_membership": frozenset({"segment_id", "customer_id", "entered_at", "exited_at"}),
+    "segment_change": frozenset(
+        {"id", "segment_id", "customer_id", "kind", "at", "cause", "other_id"}
+    ),
+    "segment_standing": frozenset({"is_member", "entered_at", "exited_at"}),
+    "segment_overlap": frozenset({"left", "right", "count"}),
 }
 """By table, the columns that every role reads. What stands nowhere here reads as null when masked.
 
@@ -127,6 +137,9 @@ PERSONAL: Mapping[str, frozenset[str]] = {
     "checkpoint": frozenset({"cursor"}),
     "sync_run": frozenset({"error"}),
     "workspace": frozenset({"key", "value"}),
+    "segment": frozenset({"filter", "error"}),
+    "segment_membership": frozenset(),
+    "segment_change": frozenset(),
 }
 """The rest, named so that a new column is a decision: a test asks that each column stand in one."""
 

@@ -295,8 +295,8 @@ class _Planner:
         """One field of a row: its value and its price."""
         arguments = FieldArguments(self, graphql_field, nodes[0])
         match edge:
-            case Leaf(value):
-                return value(row), 0
+            case Leaf(value, price):
+                return value(row), price
             case Embedded():
                 columns, price = self.columns(get_named_type(graphql_field.type).name, row, nodes)
                 return row_object(columns), price

@@ -9,8 +9,8 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from strawberry.schema.config import StrawberryConfig
 
 from cdp import tables
+from cdp.bearers import identified_by, spellings
 from cdp.errors import BadInput
-from cdp.filters import identified_by, spellings
 from schema.edges import (
     Arguments,
     Branch,
@@ -26,10 +26,19 @@ from schema.edges import (
 from schema.ids import row_id
 from schema.mutations.decide import DECIDE, DecideMatchPayload
 from schema.mutations.merge import MERGE, MergeCustomersPayload
+from schema.mutations.segment import (
+    CREATE_SEGMENT,
+    DELETE_SEGMENT,
+    UPDATE_SEGMENT,
+    CreateSegmentPayload,
+    DeleteSegmentPayload,
+    UpdateSegmentPayload,
+)
 from schema.mutations.split import SPLIT, SplitCustomerPayload
 from schema.mutations.undo import UNDO, UndoMergePayload
 from schema.nodes import NUMBER, RECORD, Nodes, NodeType, number_parts, record_parts, shape
 from schema.scalars import SCALARS
+from schema.types.connection import FORWARD, LATE
 from schema.types.customer import (
     CUSTOMERS_ARGUMENTS,
     Customer,
@@ -37,10 +46,11 @@ from schema.types.customer import (
     customers,
 )
 from schema.types.decision import find_decision
-from schema.types.identity import SourceProfile, find_profile
+from schema.types.identity import IdentifierInput, SourceProfile, find_profile
 from schema.types.ledger import find_event
 from schema.types.node import Node
 from schema.types.order import Order, find_order
+from schema.types.overlap import SEGMENT_OVERLAP, SegmentOverlap
 from schema.types.review import (
     REVIEWS,
     REVIEWS_ARGUMENTS,
@@ -49,7 +59,19 @@ from schema.types.review import (
     find_review,
 )
 from schema.types.rules import RULES, IdentityRules
+from schema.types.segment import (
+    PREVIEW,
+    PREVIEW_ARGUMENTS,
+    SEGMENT,
+    SEGMENT_ARGUMENTS,
+    SEGMENTS,
+    Segment,
+    SegmentConnection,
+    SegmentPreview,
+    find_segment,
+)
 from schema.types.source import Source, find_source, sources
+from schema.types.standing import STANDING, STANDING_ARGUMENTS, SegmentStanding
 from schema.types.timeline import ENTRY_TYPES
 
 
@@ -127,21 +149,9 @@ NODE_TYPES: Final = {
         NodeType("MergeEvent", NUMBER, number_parts, find_event),
         NodeType("IdentityDecision", NUMBER, number_parts, find_decision),
         NodeType("MatchReview", NUMBER, number_parts, find_review),
+        NodeType("Segment", NUMBER, number_parts, find_segment),
     )
 }
-
-
-@strawberry.input(description="An identifier as anybody may spell it.")
-class IdentifierInput:
-    """Finds a customer by what the person bears."""
-
-    kind: str = strawberry.field(
-        description="`email`, `phone`, `loyalty_card`, `anonymous_id`, `handle:NETWORK`,"
-        " `external:SOURCE`."
-    )
-    value: str = strawberry.field(
-        description="Normalised by the server: ` Ann@Example.com ` finds ann@example.com."
-    )
 
 
 @strawberry.type(description="Where every read begins.")
@@ -176,6 +186,24 @@ class Query:
     customers: CustomerConnection = planned(
         Page(customers), "All customers, filtered, sorted and in pages.", CUSTOMERS_ARGUMENTS
     )
+    segment: Segment | None = planned(
+        SEGMENT,
+        "One segment, by id or by slug: give one of the two. Null if there is none.",
+        SEGMENT_ARGUMENTS,
+        {"id": is_given, "slug": is_given},
+    )
+    segments: SegmentConnection = planned(SEGMENTS, "All segments, by slug.", FORWARD, LATE)
+    segment_preview: SegmentPreview = planned(
+        PREVIEW, "What a filter would hold for. Not for the role frontend.", PREVIEW_ARGUMENTS
+    )
+    segment_membership: SegmentStanding | None = planned(
+        STANDING,
+        "How a customer stands to a segment, and why; null if there is no such segment or customer."
+        " Not for the role frontend.",
+        STANDING_ARGUMENTS,
+        {"segmentSlug": is_given, "customerId": is_given},
+    )
+    segment_overlap: list[SegmentOverlap] = SEGMENT_OVERLAP
     sources: list[Source] = planned(
         Roots(sources), "The sources that are connected. Not for the role frontend."
     )
@@ -205,6 +233,9 @@ class Mutation:
     split_customer: SplitCustomerPayload = SPLIT
     undo_merge: UndoMergePayload = UNDO
     decide_match: DecideMatchPayload = DECIDE
+    create_segment: CreateSegmentPayload = CREATE_SEGMENT
+    update_segment: UpdateSegmentPayload = UPDATE_SEGMENT
+    delete_segment: DeleteSegmentPayload = DELETE_SEGMENT
 
 
 def build_schema() -> strawberry.Schema:
@@ -212,7 +243,7 @@ def build_schema() -> strawberry.Schema:
     return strawberry.Schema(
         query=Query,
         mutation=Mutation,
-        types=[Customer, SourceProfile, Order, Source, *ENTRY_TYPES],
+        types=[Customer, SourceProfile, Order, Source, Segment, *ENTRY_TYPES],
         config=StrawberryConfig(scalar_map=dict(SCALARS), disable_field_suggestions=True),
     )
 

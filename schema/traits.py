@@ -10,6 +10,7 @@ import strawberry
 
 from cdp.fields import (
     ATTRIBUTE_OPERATORS,
+    COUNT,
     FIELDS,
     GROUPS,
     QUANTIFIERS,
@@ -203,7 +204,14 @@ def _comparing(fields: Mapping[str, Field[Any]]) -> dict[str, Member]:
 
 def _record_filter(relation: Relation) -> Declared:
     name = f"{_pascal(relation.name)[:-1]}Filter"
-    members = {**_nesting(name), **_comparing(relation.fields)}
+    members = {
+        **_nesting(name),
+        **_comparing(relation.fields),
+        **{
+            inner.name: _member(_relation_filter(inner), inner.doc, inner.name)
+            for inner in relation.relations.values()
+        },
+    }
     filter_ = declare(strawberry.input, name, f"One of them. {relation.doc}", members)
     globals()[name] = filter_
     return filter_
@@ -219,10 +227,30 @@ _QUANTIFIER_DOCS: Final = {
 def _relation_filter(relation: Relation) -> Declared:
     one = _record_filter(relation)
     members = {name: _member(one, _QUANTIFIER_DOCS[name], name) for name in QUANTIFIERS}
-    members["count_"] = _member(
-        _COMPARISONS[FieldType.INTEGER], "How many there are, of any kind.", "count"
-    )
+    members["count_"] = _member(_count_filter(relation, one), "How many there are.", COUNT)
     return declare(strawberry.input, f"{_pascal(relation.name)}Filter", relation.doc, members)
+
+
+def _count_filter(relation: Relation, one: Declared) -> Declared:
+    integer = FieldType.INTEGER
+    members = {
+        "where": _member(one, "Counts only those for which this holds.", "where"),
+        **{
+            f"{name}_": _operator(name, operand, _INPUT[integer])
+            for name, operand in OPERATORS[integer].items()
+        },
+    }
+    name = f"{_pascal(relation.name)[:-1]}CountFilter"
+    return declare(strawberry.input, name, "Compares how many records there are.", members)
+
+
+def _segments_filter() -> Declared:
+    members = {
+        "in_": _member(list[str], "In at least one segment of these slugs.", "in"),
+        "not_in_": _member(list[str], "In no segment of these slugs.", "notIn"),
+    }
+    doc = "Who is in other segments. A slug that no segment has finds nobody."
+    return declare(strawberry.input, "SegmentsFilter", doc, members)
 
 
 def _attribute_filter() -> Declared:
@@ -267,6 +295,7 @@ def _customer_filter() -> Declared:
             name: _member(_relation_filter(relation), relation.doc, name)
             for name, relation in RELATIONS.items()
         },
+        "segments": _member(_segments_filter(), "In segments, or in none of them.", "segments"),
         "attribute": _member(_attribute_filter(), "One of the free attributes.", "attribute"),
         "identifier": _member(_identifier_filter(), "Bears an identifier.", "identifier"),
     }

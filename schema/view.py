@@ -190,8 +190,8 @@ class GraphQLView:
 
     async def _fetch(self, statement: Statement, given: Given) -> tuple[bytes, int]:
         STATEMENTS.inc()
-        row = await self._database().reader.fetchrow(statement.sql, *statement.arguments(given))
-        assert row is not None  # an operation is one row
+        # Not fetchrow: whoever asks PostgreSQL for the first row alone gets no parallel plan.
+        (row,) = await self._database().reader.fetch(statement.sql, *statement.arguments(given))
         return row["data"], row["actual"]
 
     async def _walk(self, turn: _Turn, data: bytes) -> Answer:
@@ -200,7 +200,9 @@ class GraphQLView:
             self._schema,
             turn.operation.document,
             root_value=msgspec.json.decode(data),
-            context_value=new_context(turn.viewer, turn.as_of, self._database().reader),
+            context_value=new_context(
+                turn.viewer, turn.as_of, self._database(), await self._workspace()
+            ),
             variable_values=turn.request.variables,
             operation_name=turn.request.operation_name,
             hide_suggestions=True,

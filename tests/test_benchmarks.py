@@ -40,6 +40,14 @@ EXPECTED = {
                "customers_again_rows_written", "orders_rate", "orders_lines_rate"},
     "memory": {"import_250k_peak_memory", "import_1m_peak_memory", "import_memory_growth"},
     "demo": {"demo_first", "demo_again", "demo_precision", "demo_recall"},
+    "segments": {"segments_first", "segments_refresh", "preview_traits_p99", "preview_orders_p99"},
+    "public_sets": set(),
+    "shoppers": {"shoppers_precision", "shoppers_f1", "shoppers_b_cubed_f1", "shoppers_exact_f1",
+                 "shoppers_mixed", "shoppers_largest", "shoppers_ceiling_f1",
+                 "shoppers_resolve_rate", "shoppers_resolve_peak_memory",
+                 "shoppers_rival_shared_identifiers_f1", "shoppers_rival_stock_splink_f1",
+                 "shoppers_rival_tuned_splink_f1"},
+    "linkage": {"linkage_train", "linkage_cluster", "linkage_with_a_model", "linkage_rate"},
     "reads": {"statements_per_read", "read_customer_rate", "read_customers_share_of_sql"},
 }  # fmt: skip
 

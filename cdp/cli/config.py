@@ -8,6 +8,8 @@ from cdp.cli.session import Session, runs
 from cdp.customers import rebuild
 from cdp.database import Database
 from cdp.errors import BadInput
+from cdp.refresh import follow
+from cdp.segments.refresh import mark_due
 from cdp.workspace import KEYS, Workspace, check_value, read_workspace, write_setting
 
 FOLDED_BY = ("currency", "timezone")  # money and days are stored in these
@@ -41,6 +43,8 @@ async def _set(session: Session, database: Database, key: str, value: str) -> No
         folded = None
         if any(getattr(before, name) != getattr(after, name) for name in FOLDED_BY):
             folded = await rebuild(connection, after)
+        await mark_due(connection, "settings changed")
+    await follow(database, after)
     session.show(
         {"key": key, "value": value, "in_force": asdict(after)[key], "customers_folded": folded},
         _told(key, value, after, folded),

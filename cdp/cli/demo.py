@@ -19,6 +19,7 @@ from cdp.cli.serve import listen
 from cdp.cli.session import Session, runs
 from cdp.database import Database
 from cdp.errors import BadInput, CdpError
+from cdp.refresh import follow
 from cdp.sources import SourceRow, add_source, find_source, list_sources, remove_source
 from cdp.workspace import Workspace
 from connectors.base import Source
@@ -71,6 +72,7 @@ async def demo(session: Session, customers: int, seed: int, port: int, *, no_ser
         write_files(business, folder)
         rows = await _configure(database, await _start(stack, business), folder)
         await _read_all(session.console, database, rows, workspace)
+        await follow(database, workspace)
         summary = await summarise(database, business.truth, rows, started)
         session.show(summary.described(), summary.text())
         if listener is not None:

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Final, Literal, TypeAlias
 
 import click
-from sqlalchemy import Text, cast, column, func, select, table
+from sqlalchemy import Interval, Text, cast, column, func, select, table
 from sqlalchemy.dialects.postgresql import REGCLASS
 from sqlalchemy.engine import make_url
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -18,6 +18,7 @@ from cdp.database import open_database
 from cdp.errors import CdpError
 from cdp.keys import list_keys
 from cdp.postgres import embedded
+from cdp.segments.segment import list_segments
 from cdp.sources import SourceState, get_source, source_states
 from cdp.tables import (
     PERSON_TABLES,
@@ -28,6 +29,7 @@ from cdp.tables import (
     metadata,
     purchase_day,
     source,
+    touched_customer,
 )
 from cdp.workspace import read_workspace
 from connectors.base import read_values
@@ -38,6 +40,7 @@ State: TypeAlias = Literal["ok", "warning", "problem"]
 
 STALE_AFTER: Final = timedelta(days=1)  # a system that is read at least nightly
 LONG_RUN: Final = timedelta(hours=6)  # no run of ours takes that long: it was killed
+BEHIND: Final = timedelta(minutes=5)  # a server looks every few seconds, and a load takes minutes
 FILES: Final = "file"
 """The connector whose sources are read when somebody imports, so that they never are late."""
 
@@ -106,7 +109,7 @@ async def _content(connection: AsyncConnection, session: Session) -> AsyncIterat
     yield await _indexes(connection)
     async for check in _sources(connection):
         yield check
-    for count in (_dead_letters, _waiting, _identity, _unpriced, _due, _keys):
+    for count in (_dead_letters, _waiting, _identity, _unpriced, _due, _segments, _keys):
         yield await count(connection)
 
 
@@ -296,6 +299,24 @@ async def _due(connection: AsyncConnection) -> Check:
         return Check("facts", "ok", "None waits for the clock.")
     finding = f"Days of purchases that time has changed: {count:,}."
     return Check("facts", "warning", finding, "The next cdp sync or cdp import folds them anew.")
+
+
+async def _segments(connection: AsyncConnection) -> Check:
+    segments = await list_segments(connection)
+    broken = [one.slug for one in segments if one.error is not None]
+    if broken:
+        finding = f"Cannot be evaluated any more: {', '.join(broken)}."
+        return Check("segments", "problem", finding, f"Run cdp segment show {broken[0]}.")
+    age: timedelta | None = await connection.scalar(
+        select(cast(func.now() - func.min(touched_customer.c.at), Interval)).where(
+            touched_customer.c.due_at <= func.now()
+        )
+    )
+    if age is not None and age > BEHIND:
+        finding = f"Customers touched {age.total_seconds():,.0f} seconds ago wait to be looked at."
+        todo = "cdp serve looks every few seconds; cdp segment refresh does it now."
+        return Check("segments", "warning", finding, todo)
+    return Check("segments", "ok", f"{len(segments)}, up to date.")
 
 
 async def _keys(connection: AsyncConnection) -> Check:

@@ -1,4 +1,4 @@
-"""`cdp export`: the customers, or who is who, as a file."""
+"""`cdp export`: the customers, those of a segment, or who is who, as a file."""
 
 from datetime import UTC, datetime
 from pathlib import Path
@@ -7,7 +7,8 @@ import click
 
 from cdp.cli.session import Session, runs
 from cdp.errors import BadInput
-from cdp.export import plan_export, write_export
+from cdp.export import SEGMENT, plan_export, write_export
+from cdp.segments.segment import get_segment
 from cdp.writers import FORMATS, open_output
 
 
@@ -25,11 +26,17 @@ from cdp.writers import FORMATS, open_output
 async def export(
     session: Session, what: str, form: str, path: Path | None, filter_text: str | None
 ) -> None:
-    """Write WHAT: identity (a row per source profile) or customers (a row each, all traits)."""
+    """Write WHAT: identity (a row per source profile), or customers (a row each, all traits).
+
+    Or segment:SLUG: its members, as customers.
+    """
     if session.is_json and path is None:
         raise BadInput("Standard output takes the rows.", todo="Give --output PATH with --json.")
     async with session.database() as database:
         workspace = await session.workspace(database)
+        if what.startswith(SEGMENT):
+            async with database.read_only() as connection:
+                await get_segment(connection, what.removeprefix(SEGMENT))
         plan = plan_export(
             what, as_of=datetime.now(UTC), workspace=workspace, filter_text=filter_text
         )

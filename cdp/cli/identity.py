@@ -9,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from cdp.cli.identity_read import explain, reviews
 from cdp.cli.identity_rules import rules
 from cdp.cli.session import Session, runs
+from cdp.refresh import follow
 from cdp.stewardship import (
     NO_REASON,
     Author,
@@ -150,10 +151,12 @@ def _number(text: str, type_name: str) -> int:
 
 async def _do(session: Session, deed: Deed, *, is_dry_run: bool) -> None:
     """Do it in one transaction, with the settings that are in force, and tell what it came to."""
-    async with session.database() as database, database.transaction() as connection:
-        await take_turn(connection, alone=False)
-        workspace = await read_workspace(connection, session.settings.workspace)
-        effect = await deed(connection, workspace)
+    async with session.database() as database:
+        async with database.transaction() as connection:
+            await take_turn(connection, alone=False)
+            workspace = await read_workspace(connection, session.settings.workspace)
+            effect = await deed(connection, workspace)
+        await follow(database, workspace)
     shown = {
         "dry_run": is_dry_run,
         "changes": effect.changes,

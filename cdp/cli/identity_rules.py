@@ -12,6 +12,7 @@ from cdp.database import driver
 from cdp.errors import BadInput
 from cdp.identity.resolve import Move
 from cdp.identity.rules import Document, parse_rules, read_document, rules_text
+from cdp.refresh import follow
 from cdp.rulechange import Difference, apply_rules, try_rules
 from cdp.values import ProfileId
 from cdp.workspace import read_workspace
@@ -67,11 +68,13 @@ async def apply_command(
     """Put the rules of FILE in force and bring every customer up to date; writers wait."""
     document = _read(path)
     why = f"The rules of {path.name}." if reason is None else reason
-    async with session.database() as database, database.transaction() as connection:
-        workspace = await read_workspace(connection, session.settings.workspace)
-        difference = await apply_rules(
-            connection, document, workspace, actor=ACTOR, reason=why, token=token
-        )
+    async with session.database() as database:
+        async with database.transaction() as connection:
+            workspace = await read_workspace(connection, session.settings.workspace)
+            difference = await apply_rules(
+                connection, document, workspace, actor=ACTOR, reason=why, token=token
+            )
+        await follow(database, workspace)
     session.show(_described(difference), "\n".join(_told(difference)))
 
 

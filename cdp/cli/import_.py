@@ -16,6 +16,7 @@ from cdp.cli.session import Session, runs
 from cdp.database import Database
 from cdp.deadletters import DeadLetter, list_letters
 from cdp.errors import BadInput
+from cdp.refresh import follow
 from cdp.sources import SourceRow, add_source, find_source
 from connectors.generic.file import FileSource
 from connectors.generic.map_file import read_map
@@ -79,6 +80,7 @@ async def import_file(
             ).scalar_one()
         with _progress(session, files) as watch:
             report = await sync(database, row, files, workspace, on_progress=watch)
+        await follow(database, workspace)
         async with database.read_only() as connection:
             refusals = await list_letters(
                 connection, source_name=source, since=started_at, limit=SHOWN_REFUSALS

@@ -5,6 +5,7 @@ from dataclasses import asdict
 import click
 
 from cdp.cli.session import Session, runs
+from cdp.refresh import follow
 from cdp.resolving import Resolved, resolve_batch
 
 
@@ -30,6 +31,7 @@ async def resolve(session: Session, *, full: bool, engine: str) -> None:
     async with session.database() as database:
         workspace = await session.workspace(database)
         resolved = await resolve_batch(database, workspace, full=full)
+        await follow(database, workspace)
     session.show(asdict(resolved), _text(resolved))
 
 

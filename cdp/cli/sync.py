@@ -13,6 +13,7 @@ from rich.progress import SpinnerColumn, TaskID, TextColumn
 from cdp.cli.session import Session, runs
 from cdp.database import Database
 from cdp.errors import CdpError
+from cdp.refresh import follow
 from cdp.sources import SourceRow, get_source, list_sources
 from cdp.workspace import Workspace
 from connectors.registry import build
@@ -40,6 +41,7 @@ async def sync_command(
                 reports = [
                     await _read(database, row, workspace, on_progress, full=full) for row in rows
                 ]
+            await follow(database, workspace)
             for report in reports:
                 session.show(_described(report), _line(report))
             if not rows:

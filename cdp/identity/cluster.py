@@ -93,6 +93,7 @@ def partition(
     tied = {*components.tied, *(one for pair in asking for one in (pair.left, pair.right))}
     bound = (one for one in known.values() if one.profile_id in tied)
     builder = _Builder(bound, rules, ties.decisions, pairs)
+    builder.decide()
     for identifiers, members in components.each(rules):
         builder.build(identifiers, members, shared)
     builder.ask(asking)
@@ -228,8 +229,6 @@ class _Builder:
         holders: Mapping[Identifier, Sequence[ProfileId]],
     ) -> None:
         """Join the profiles of one component."""
-        if self._decisions:
-            self._decide(frozenset(members))
         bound = self._bound(members)
         weak = []
         for identifier in identifiers:
@@ -287,8 +286,12 @@ class _Builder:
 
     # Decisions --------------------------------------------------------------------------------
 
-    def _decide(self, members: frozenset[ProfileId]) -> None:
-        """The later first: what it joined or parted, an earlier one does not undo."""
+    def decide(self) -> None:
+        """The later first: what it joined or parted, an earlier one does not undo.
+
+        For everybody at once: also those whom likeness alone asks about may be parted.
+        """
+        members = self._group.keys()
         for decision in self._decisions:
             if decision.verdict is not Verdict.SAME:
                 for side, mark in ((decision.left, 1), (decision.right, -1)):

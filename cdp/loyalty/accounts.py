@@ -112,6 +112,15 @@ def settled(lot: Lot, accounts: Accounts, at: datetime) -> Accounts:
     )
 
 
+def is_due(lot: Lot, at: datetime) -> bool:
+    """Whether time has changed where the points of a lot lie since they were posted."""
+    accounts = lot.accounts
+    if accounts.pending and at >= lot.available_at:
+        return True
+    there = accounts.pending or accounts.available
+    return bool(there) and lot.expires_at is not None and at >= lot.expires_at
+
+
 def soonest_first(lots: Iterable[Lot]) -> Sequence[Lot]:
     """In the order in which points are spent: what expires first, then what was earned first."""
     return sorted(

@@ -7,6 +7,7 @@ from typing import Final
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from cdp import outbox
 from cdp.customers import REBUILD_BATCH
 from cdp.database import driver as driver_of
 from cdp.errors import BadInput
@@ -101,6 +102,7 @@ async def _refold(connection: AsyncConnection, workspace: Workspace, since: date
         )
         await post_orders(connection, [(row[0], row[1]) for row in days], workspace)
         await refresh_loyalty(connection, customers)
+        await outbox.note(connection, customers, "loyalty")
         first, count = customers[-1], count + len(customers)
 
 

@@ -142,30 +142,39 @@ async def _bought(
     driver: Driver, ids: Sequence[CustomerId], referral: Referral, terms: Terms
 ) -> list[Award]:
     """For both sides of referrals whose referee, one of the given, has bought enough in time."""
-    rows = await driver.fetch(
-        "SELECT DISTINCT r.id, referee.customer_id, r.referrer_profile_id, r.referee_profile_id"
-        " FROM source_profile referee"
-        " JOIN loyalty_referral r ON r.referee_profile_id = referee.id"
-        " JOIN source_profile referrer ON referrer.id = r.referrer_profile_id"
-        " JOIN source_profile mine ON mine.customer_id = referee.customer_id"
-        " JOIN purchase_day d ON d.source_profile_id = mine.id"
-        ' AND d."on" >= (r.at AT TIME ZONE $4)::date'
-        ' AND d."on" <= (r.at AT TIME ZONE $4)::date + $3::int'
-        " WHERE referee.customer_id = ANY($1::bigint[]) AND d.qualifying_spend > 0"
-        " AND d.qualifying_spend >= $2 AND referrer.customer_id <> referee.customer_id",
+    brought = await driver.fetch(
+        "SELECT r.id, p.customer_id, r.referrer_profile_id, r.referee_profile_id, r.at"
+        " FROM unnest($1::bigint[]) AS given(id) JOIN source_profile p ON p.customer_id = given.id"
+        " JOIN loyalty_referral r ON r.referee_profile_id = p.id",
         ids,
-        referral.least_spend,
-        referral.within_days,
-        terms.timezone,
     )
+    due = []
+    for row in brought:
+        since = terms.day_of(row["at"])
+        has_bought = await driver.fetchval(
+            "SELECT EXISTS (SELECT FROM source_profile p JOIN purchase_day d"
+            " ON d.source_profile_id = p.id WHERE p.customer_id = $1"
+            ' AND d."on" BETWEEN $2 AND $3 AND d.qualifying_spend >= greatest($4, 0.01))'
+            " AND $1 <> (SELECT customer_id FROM source_profile WHERE id = $5)",
+            row["customer_id"],
+            since,
+            since + timedelta(days=referral.within_days),
+            referral.least_spend,
+            row["referrer_profile_id"],
+        )
+        if has_bought:
+            due += _both_sides(row, referral)
+    return due
+
+
+def _both_sides(row: asyncpg.Record, referral: Referral) -> list[Award]:
     sides = (
-        ("referrer", "referrer_profile_id", referral.referrer_points),
-        ("referee", "referee_profile_id", referral.referee_points),
+        ("referrer", row["referrer_profile_id"], referral.referrer_points),
+        ("referee", row["referee_profile_id"], referral.referee_points),
     )
     return [
-        Award(row["customer_id"], row[column], f"referral:{row['id']}:{side}", points, None)
-        for row in rows
-        for side, column, points in sides
+        Award(row["customer_id"], profile_id, f"referral:{row['id']}:{side}", points, None)
+        for side, profile_id, points in sides
         if points
     ]
 

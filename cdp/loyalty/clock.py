@@ -5,6 +5,7 @@ from typing import Final
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from cdp import outbox
 from cdp.customers import lock_customers
 from cdp.database import Database
 from cdp.database import driver as driver_of
@@ -59,6 +60,7 @@ async def bring_up_to_date(connection: AsyncConnection, customers: Collection[Cu
     locked = await lock_customers(connection, profiles)
     await _post(connection, driver, locked)
     await refresh_loyalty(connection, locked)
+    await outbox.note(connection, locked, "clock")
 
 
 async def _post(

@@ -10,6 +10,7 @@ import asyncpg
 import msgspec
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from cdp import outbox
 from cdp.customers import lock_customers
 from cdp.database import driver as driver_of
 from cdp.errors import BadInput, NotFound
@@ -164,6 +165,7 @@ class Desk:
                 list(touched),
             )
             await refresh_loyalty(self.connection, [row[0] for row in customers])
+            await outbox.note(self.connection, [row[0] for row in customers], "loyalty")
         assert transaction_id is not None
         points = await self.driver.fetchval(
             "SELECT coalesce(sum(available + owed), 0)::bigint FROM points_entry"

@@ -49,11 +49,10 @@ async def refresh_loyalty(connection: AsyncConnection, customers: Collection[Cus
     """
     if not customers:
         return
-    driver = await driver_of(connection)
-    if not await driver.fetchval(
-        "SELECT EXISTS (SELECT FROM loyalty_programme) OR EXISTS (SELECT FROM points_lot)"
-    ):
+    look = "SELECT EXISTS (SELECT FROM loyalty_programme) OR EXISTS (SELECT FROM points_lot)"
+    if not (await connection.exec_driver_sql(look)).scalar():
         return
+    driver = await driver_of(connection)
     at = await driver.fetchval("SELECT now()")
     terms = in_force(await read_terms(driver), at)
     ids = sorted(customers)
@@ -104,7 +103,7 @@ class _Found:
             **tier,
             points=int(sums["points"]) if sums else 0,
             pending_points=int(sums["pending"]) if sums else 0,
-            lifetime_points=int(sums["lifetime"]) if sums else 0,
+            lifetime_points=int(sums["lifetime"] or 0) if sums else 0,
             points_expiring=int(sums["expiring"]) if sums and sums["expiring"] else None,
             points_expire_on=sums["expire_on"] if sums else None,
             next_change_at=min((one for one in moments if one is not None), default=None),
@@ -215,24 +214,26 @@ async def _people(
 
 
 _SUMS: Final = """
-WITH mine AS MATERIALIZED (
-  SELECT p.customer_id, l.*, (l.expires_at AT TIME ZONE $2 - interval '1 microsecond')::date AS day
-  FROM source_profile p JOIN points_lot l ON l.source_profile_id = p.id
-  WHERE p.customer_id = ANY($1::bigint[])
-), soonest AS (
-  SELECT customer_id, day, sum(available) AS expiring,
-         row_number() OVER (PARTITION BY customer_id ORDER BY day) AS place
-  FROM mine WHERE available > 0 AND day IS NOT NULL AND expires_at > $3 GROUP BY customer_id, day
-)
-SELECT m.customer_id, sum(available + owed) AS points, sum(pending) AS pending,
-       coalesce(sum(-issued) FILTER (WHERE is_earned), 0) AS lifetime,
-       max(s.expiring) AS expiring, max(s.day) AS expire_on,
-       min(CASE WHEN pending > 0 THEN available_at
-                WHEN available > 0 THEN expires_at END) AS next_change_at
-FROM mine m LEFT JOIN soonest s ON s.customer_id = m.customer_id AND s.place = 1
-GROUP BY m.customer_id
+SELECT customer_id, sum(points) AS points, sum(pending) AS pending, sum(lifetime) AS lifetime,
+       (array_agg(available ORDER BY day) FILTER (WHERE is_expiring))[1] AS expiring,
+       min(day) FILTER (WHERE is_expiring) AS expire_on, min(next_change_at) AS next_change_at
+FROM (
+  SELECT p.customer_id, lot.day, sum(l.available + l.owed) AS points, sum(l.pending) AS pending,
+         sum(-l.issued) FILTER (WHERE l.is_earned) AS lifetime, sum(l.available) AS available,
+         coalesce(sum(l.available) FILTER (WHERE l.expires_at > $3), 0) > 0 AS is_expiring,
+         min(CASE WHEN l.pending > 0 THEN l.available_at
+                  WHEN l.available > 0 THEN l.expires_at END) AS next_change_at
+  FROM unnest($1::bigint[]) AS given(id)
+  JOIN source_profile p ON p.customer_id = given.id
+  JOIN points_lot l ON l.source_profile_id = p.id
+  CROSS JOIN LATERAL (
+    SELECT (l.expires_at AT TIME ZONE $2 - interval '1 microsecond')::date AS day
+  ) lot
+  GROUP BY p.customer_id, lot.day
+) days
+GROUP BY customer_id
 """
-"""One row per customer with lots; points that were held and lapse do so when they come back."""
+"""One row per customer with lots. The points of held lots change when they come back."""
 
 _MOMENTS: Final = """
 SELECT p.customer_id, min(soon.moment) AS moment

@@ -17,6 +17,7 @@ from cdp.loyalty.accounts import (
     NOTHING,
     Accounts,
     Lot,
+    is_due,
     settled,
     soonest_first,
 )
@@ -89,8 +90,9 @@ class Journal:
 
     def settle(self, lot: Lot) -> None:
         """What time alone has changed: points that matured or expired."""
-        at = lot.available_at
-        kind = "mature"
+        if not is_due(lot, self.at):
+            return
+        at, kind = lot.available_at, "mature"
         if lot.expires_at is not None and self.at >= lot.expires_at:
             at, kind = lot.expires_at, "expire"
         self.move(lot, kind, at)
@@ -234,6 +236,8 @@ def _lot_row(lot: Lot) -> tuple[object, ...]:
 
 def issue(journal: Journal, lot: Lot, points: int, kind: str, parts: dict[str, int]) -> None:
     """Bring what a lot is entitled to, to so many points."""
+    if points == -lot.accounts.issued:
+        return
     is_new = lot.accounts == NOTHING and lot.id is None
     journal.move(
         lot,

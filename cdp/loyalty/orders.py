@@ -31,7 +31,7 @@ from cdp.facts import priced_orders
 from cdp.loyalty.accounts import Lot
 from cdp.loyalty.earning import Purchase, points_of
 from cdp.loyalty.ledger import RECORDS, Cause, Journal, issue, post, read_lots
-from cdp.loyalty.terms import Terms, in_force, read_terms
+from cdp.loyalty.terms import Terms, has_programme, in_force, read_terms
 from cdp.tables import (
     identifier,
     loyalty_entry,
@@ -55,12 +55,10 @@ async def post_orders(
 
     Idempotent: a day posted again changes nothing. The caller holds the customers' locks.
     """
-    if not days:
+    if not days or not await has_programme(connection):
         return
     driver = await driver_of(connection)
     versions = await read_terms(driver)
-    if not versions:
-        return
     at = await connection.scalar(select(func.now()))
     assert isinstance(at, datetime)
     stored = await _stored(driver, days, workspace)
@@ -262,16 +260,15 @@ def _categories(orders: FromClause) -> ColumnElement[Any]:
 
 
 async def days_of_new_members(
-    driver: Driver, profile_ids: Collection[ProfileId]
+    connection: AsyncConnection, profile_ids: Collection[ProfileId]
 ) -> set[tuple[ProfileId, date]]:
     """Days with orders of profiles that carry a card and have earned nothing: the card may be new.
 
     Given as UTC's days with one more on either side; a day posted in vain changes nothing.
     """
-    if not profile_ids or not await driver.fetchval(
-        "SELECT EXISTS (SELECT FROM loyalty_programme)"
-    ):
+    if not profile_ids or not await has_programme(connection):
         return set()
+    driver = await driver_of(connection)
     rows = await driver.fetch(
         "SELECT DISTINCT o.source_profile_id, (o.placed_at AT TIME ZONE 'UTC')::date + k.shift"
         " FROM sales_order o CROSS JOIN (VALUES (-1), (0), (1)) AS k(shift)"

@@ -2,6 +2,7 @@
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from cdp import outbox
 from cdp.customers import lock_customers
 from cdp.database import driver as driver_of
 from cdp.errors import BadInput, NotFound
@@ -33,6 +34,7 @@ async def suspend(
         survivor, is_suspended, actor, reason,
     )  # fmt: skip
     await refresh_loyalty(connection, [survivor])
+    await outbox.note(connection, [survivor], "loyalty")
 
 
 async def refer(
@@ -70,6 +72,7 @@ async def refer(
     )  # fmt: skip
     assert isinstance(number, int)
     await refresh_loyalty(connection, locked)
+    await outbox.note(connection, locked, "loyalty")
     return number
 
 

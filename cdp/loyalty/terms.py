@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
+from sqlalchemy.ext.asyncio import AsyncConnection
+
 from cdp.loyalty.programme import Programme, parse_programme
 from cdp.versions import Driver
 
@@ -60,6 +62,12 @@ def add_months(on: date, months: int) -> date:
         return first.replace(day=on.day)
     next_first = date((number + 1) // 12, (number + 1) % 12 + 1, 1)
     return min(first + timedelta(days=on.day - 1), next_first - timedelta(days=1))
+
+
+async def has_programme(connection: AsyncConnection) -> bool:
+    """Whether there is any version: one short look, which every batch pays."""
+    found = await connection.exec_driver_sql("SELECT EXISTS (SELECT FROM loyalty_programme)")
+    return bool(found.scalar())
 
 
 async def read_terms(driver: Driver) -> Sequence[Terms]:

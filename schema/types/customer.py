@@ -1,6 +1,6 @@
 """The unified person, and the list of all of them."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import strawberry
@@ -52,6 +52,7 @@ from schema.types.loyalty import (
     customer_entries,
     tier_periods,
 )
+from schema.types.membership import SegmentMembership, memberships
 from schema.types.node import Node
 from schema.types.order import OrderConnection, customer_orders
 from schema.types.review import CUSTOMER_REVIEWS, MatchReview
@@ -116,6 +117,9 @@ class _Customer(Node):
         "The open questions whether somebody else is the same person; at most 250. Not for the role"
         " frontend.",
     )
+    segments: list[SegmentMembership] = planned(
+        Many(memberships), "The segments that the customer is in, by slug; at most 250."
+    )
     orders: OrderConnection = planned(
         Page(customer_orders), "Purchases, newest first.", FORWARD, LATE
     )
@@ -158,10 +162,17 @@ CUSTOMERS_ARGUMENTS = (
 
 def customers(_: Row | None, scene: Scene, arguments: Arguments) -> Slice:
     """All customers, filtered, sorted, by pages of either direction."""
+    return customers_among(scene, arguments, lambda _: ())
+
+
+def customers_among(
+    scene: Scene, arguments: Arguments, among: Callable[[Row], Sequence[ColumnElement[bool]]]
+) -> Slice:
+    """Those customers for whom the conditions of `among` hold, which may look at rows around."""
     viewer = scene.viewer
     row = row_of(tables.customer.alias(), scene)
     filter_, text = filter_json(arguments.now("filter")), arguments.now("search")
-    where = _conditions(row, filter_, text)
+    where = [*among(row), *_conditions(row, filter_, text)]
     ordering = read_ordering(
         [Sort(each["field"].value, each["direction"]) for each in arguments.now("orderBy") or ()],
         about=[filter_, text],
@@ -183,7 +194,9 @@ def customers(_: Row | None, scene: Scene, arguments: Arguments) -> Slice:
         size=page.size,
         order=lambda _: (),
         cursor=lambda _: write_cursor(ordering, row.scope),
-        total=lambda: count_customers(row.scope, where=where).correlate(None).scalar_subquery(),
+        total=lambda: (
+            count_customers(row.scope, where=where).correlate_except(row.table).scalar_subquery()
+        ),
         is_backward=page.is_backward,
         is_inner=page.cursor is not None,
     )

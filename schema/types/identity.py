@@ -263,3 +263,16 @@ class AttributeClaim:
 CLAIMS: Final = Many(_claims)
 IDENTIFIERS: Final = Many(_identifiers)
 PROFILES: Final = Many(_profiles)
+
+
+@strawberry.input(description="An identifier as anybody may spell it.")
+class IdentifierInput:
+    """Finds a customer by what the person bears."""
+
+    kind: str = strawberry.field(
+        description="`email`, `phone`, `loyalty_card`, `anonymous_id`, `handle:NETWORK`,"
+        " `external:SOURCE`."
+    )
+    value: str = strawberry.field(
+        description="Normalised by the server: ` Ann@Example.com ` finds ann@example.com."
+    )

@@ -94,11 +94,10 @@ async def a_record(
     source: str = "shop",
     **columns: object,
 ) -> None:
-    """A record of any stream about a person."""
+    """A record of any stream; None: about nobody."""
     record = await _record(connection, source)
-    await connection.execute(
-        insert(table).values({**record, "source_profile_id": profile_id, **columns})
-    )
+    owner = {} if profile_id is None else {"source_profile_id": profile_id}
+    await connection.execute(insert(table).values({**record, **owner, **columns}))
 
 
 async def an_order(connection: AsyncConnection, profile_id: int | None, **columns: object) -> None:

@@ -13,12 +13,13 @@ PACKAGES = ("cdp", "schema", "connectors", "migrations")
 
 ROOMS = (
     ("errors", "values", "settings"),
-    ("records", "delivery", "versions", "rows", "tables", "database", "postgres", "workspace"),
+    ("records", "delivery", "versions", "rows", "tables", "database", "postgres", "workspace",
+     "outbox"),
     ("identity", "attributes", "survivorship", "facts", "activity", "loyalty", "customers",
      "profiles", "touched", "consent", "sources"),
     ("ingest", "traits", "remap"),
-    ("deadletters", "operators", "fields", "filters", "keyset", "query", "keys", "segments",
-     "scoring"),
+    ("deadletters", "clock", "operators", "bearers", "fields", "related", "clauses", "filters",
+     "keyset", "query", "keys", "segments", "scoring"),
     ("refresh", "writers", "export", "publish", "stewardship", "rulechange",
      "resolving"),
 )  # fmt: skip

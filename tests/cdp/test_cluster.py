@@ -2,7 +2,7 @@
 
 import random
 from collections.abc import Mapping
-from datetime import date
+from datetime import UTC, date, datetime
 
 import pytest
 from hypothesis import given
@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from cdp.identity.bounds import too_shared
 from cdp.identity.cluster import Partition, partition
-from cdp.identity.evidence import Evidence, Identifier, Pair, Ties
+from cdp.identity.evidence import Decision, Evidence, Identifier, Pair, Ties, Verdict
 from cdp.identity.names import Person, may_be_one
 from cdp.identity.rules import DEFAULT_RULES as RULES
 from cdp.values import ProfileId
@@ -173,6 +173,19 @@ def test_a_chain_of_many_persons_is_not_one_customer() -> None:
     result = partition([*people, *links], RULES)
     assert {len(group) for group in groups(result)} == {1}
     assert all("ties" in review.reason for review in result.reviews)
+
+
+def test_nobody_asks_about_two_whom_a_person_has_parted_and_likeness_alone_ties() -> None:
+    people = [a_profile(1, "ann", "doe"), a_profile(2, "anne", "doe")]
+    cuts = RULES.cuts
+    pair = Pair(
+        ProfileId(1), ProfileId(2), (cuts.join_weight + cuts.review_weight) / 2, probability=0.5
+    )
+    asked = partition(people, RULES, ties=Ties(pairs=[pair]))
+    assert [(one.left, one.right) for one in asked.reviews] == [((1,), (2,))]
+    sides = frozenset([ProfileId(1)]), frozenset([ProfileId(2)])
+    decision = Decision(7, datetime(2026, 1, 1, tzinfo=UTC), Verdict.NOT_SAME, *sides)
+    assert partition(people, RULES, ties=Ties([decision], [pair])).reviews == []
 
 
 @st.composite

@@ -152,6 +152,18 @@ def test_index_that_is_gone_or_invalid_is_named(database_url: str) -> None:
     assert "REINDEX INDEX CONCURRENTLY ix_purchase_day_due;" in checks["indexes"]["todo"]
 
 
+def test_segments_that_are_broken_or_behind_are_named(database_url: str) -> None:
+    touched = "INSERT INTO touched_customer (at, cause, ids) VALUES (now() - interval '1 hour',"
+    execute(database_url, f"{touched} 'ingest', '{{{{1}}}}')")
+    _, worst, checks = examine(database_url)
+    assert (worst, checks["segments"]["state"]) == ("warning", "warning")
+    assert "3,60" in checks["segments"]["finding"]
+    execute(database_url, "UPDATE segment SET error = 'There is no trait.' WHERE slug = 'lost'")
+    _, worst, checks = examine(database_url)
+    assert (worst, checks["segments"]["state"]) == ("problem", "problem")
+    assert checks["segments"]["finding"] == "Cannot be evaluated any more: lost."
+
+
 def test_keys_are_counted_and_none_in_use_is_told(database_url: str) -> None:
     assert run(database_url, "key", "create", "--role", "admin").exit_code == 0
     _, worst, checks = examine(database_url)

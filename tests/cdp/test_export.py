@@ -254,7 +254,6 @@ async def test_a_filter_chooses_customers(connection: AsyncConnection) -> None:
 @pytest.mark.parametrize(
     ("what", "filter_text"),
     [
-        ("segment:vip", None),
         ("audience:vip", None),
         ("mart", None),
         ("shoes", None),

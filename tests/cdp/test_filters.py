@@ -1,6 +1,7 @@
 """Filters: what each operator means, of nulls too, and what is refused, with its place."""
 
 from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -9,9 +10,11 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cdp import tables
+from cdp.bearers import identified_by
+from cdp.clock import Clock, clock_of
 from cdp.errors import BadInput, Forbidden
-from cdp.fields import FIELDS, GROUPS, RELATIONS
-from cdp.filters import MAX_CLAUSES, MAX_DEPTH, identified_by, predicate
+from cdp.fields import FIELDS, GROUPS, RELATIONS, Field
+from cdp.filters import MAX_CLAUSES, MAX_DEPTH, predicate, read_filter
 from cdp.operators import MAX_LIST, OPERATORS
 from cdp.query import present
 from tests.cdp.builders import (
@@ -134,7 +137,11 @@ async def test_a_condition_holds_for(
         {"countri": {"eq": "DE"}},
         {"purchases": {"spend": {"eq": 1}}},
         {"orders": {"any": {}}},
-        {"orders": {"some": {"lines": {}}}},
+        {"orders": {"some": {"lines": {"sku": {"eq": "A"}}}}},
+        {"orders": {"some": {"lines": {"some": {"brand": {"eq": "A"}}}}}},
+        {"orders": {"count": {"where": {"brand": {"eq": "A"}}, "gte": 1}}},
+        {"segments": {"any": ["vip"]}},
+        {"segments": {"in": "vip"}},
         {"orders": {"some": {"purchases": {}}}},
         {"orders": {"count": {"contains": "1"}}},
         {"attribute": {"eq": "x"}},
@@ -334,6 +341,92 @@ async def test_identified_by_tells_customers_not_profiles(connection: AsyncConne
     assert list(await connection.scalars(query)) == [ann]
 
 
+async def test_orders_are_asked_by_their_lines(connection: AsyncConnection) -> None:
+    ann = await a_customer(connection, first_name="Ann")
+    bob = await a_customer(connection, first_name="Bob")
+    await a_customer(connection, first_name="Cid")
+    product = {"key": "p1", "category": "Tea"}
+    await a_record(connection, tables.product, None, **product)
+    lines: list[tuple[int, str, Mapping[str, Any]]] = [
+        (ann, "o1", {"sku": "A-1", "product_id": "p1", "quantity": 2}),
+        (ann, "o2", {"sku": "A-1", "category": "Gifts", "quantity": 1}),
+        (bob, "o3", {"sku": "B-1", "category": "Tea", "quantity": 1}),
+    ]
+    for number, (customer_id, key, line) in enumerate(lines):
+        await an_order(connection, customer_id, key=key, placed_at=days_ago(10 * number + 5))
+        own = {"order_key": key, "line": "1", **line}
+        await a_record(connection, tables.order_line, None, **own)
+
+    async def ask(orders: object) -> set[str | None]:
+        return await found(connection, {"orders": orders})
+
+    tea = {"lines": {"some": {"category": {"eq": "Tea"}}}}
+    sku = {"lines": {"some": {"sku": {"eq": "A-1"}}}}
+    assert await ask({"some": tea}) == {"Ann", "Bob"}
+    assert await ask({"none": tea}) == {"Cid"}
+    assert await ask({"every": tea}) == {"Bob", "Cid"}
+    assert await ask({"some": {"lines": {"count": {"gte": 2}}}}) == set()
+    assert await ask({"some": {"lines": {"every": {"quantity": {"gte": 2}}}}}) == {"Ann"}
+    assert await ask({"count": {"where": sku, "gte": 2}}) == {"Ann"}
+    assert await ask({"count": {"where": sku, "lt": 1}}) == {"Bob", "Cid"}
+    lately = {"placedAt": {"withinLast": "P10D"}, **sku}
+    assert await ask({"count": {"where": lately, "eq": 1}}) == {"Ann"}
+    assert await ask({"count": {"where": lately, "between": [2, 9]}}) == set()
+    assert await ask({"count": {"where": {"not": sku}, "in": [1]}}) == {"Bob"}
+
+
+async def test_a_condition_tells_what_it_asks_of_the_clock() -> None:
+    scope = present(NOW, WORKSPACE)
+
+    def clock(given: object) -> tuple[bool, int | None]:
+        read = read_filter(given, scope, workspace=WORKSPACE, may_see_personal=True).clock
+        return read.is_daily, read.lag_seconds
+
+    still = [
+        {},
+        {"country": {"eq": "DE"}},
+        {"purchases": {"lastOrderAt": {"after": "2026-03-01"}, "netSpend": {"gt": 1}}},
+        {"orders": {"some": {"total": {"gt": 1}}, "count": {"gt": 1}}},
+        {"messages": {"none": {"occurredAt": {"after": "2026-03-01"}}}},
+        {"birthDate": {"after": "1980-01-01"}},
+    ]
+    assert [clock(given) for given in still] == [(False, None)] * len(still)
+    assert clock({"rfm": {"recencyDays": {"lte": 30}}}) == (True, None)
+    assert clock({"not": {"or": [{"lifecycle": {"stage": {"eq": "LOST"}}}]}}) == (True, None)
+    assert clock({"birthDate": {"olderThan": "P18Y"}}) == (True, None)
+    assert clock({"createdAt": {"withinLast": "PT1H"}}) == (False, 60)
+    assert clock({"createdAt": {"withinLast": "P1D"}}) == (False, 864)
+    assert clock({"orders": {"none": {"placedAt": {"olderThan": "P1Y"}}}}) == (False, 3600)
+    both = {"createdAt": {"withinLast": "P1D"}, "lifecycle": {"stage": {"ne": "NEW"}}}
+    assert clock(both) == (True, 864)
+
+
+async def test_every_trait_that_time_alone_changes_is_known_to(connection: AsyncConnection) -> None:
+    bought = {"order_count": 2, "first_order_at": days_ago(90), "last_order_at": days_ago(20)}
+    await a_customer(connection, first_name="Ann", **bought)
+    now, later = (
+        present(moment, WORKSPACE) for moment in (NOW, NOW + timedelta(days=500, hours=5))
+    )
+    for group, fields in GROUPS.items():
+        for name, field in fields.items():
+            values = [
+                await connection.scalar(select(field.expression(scope))) for scope in (now, later)
+            ]
+            if values[0] != values[1]:
+                assert clock_of(field.expression(now), now) != Clock(), (group, name)
+
+
+async def test_the_next_look_is_at_midnight_of_the_workspace_or_after_the_lag() -> None:
+    def after(clock: Clock) -> datetime | None:
+        return clock.next_after(NOW, "Europe/Berlin")
+
+    midnight = datetime(2026, 6, 15, 22, tzinfo=UTC)
+    assert after(Clock()) is None
+    assert after(Clock(is_daily=True)) == midnight
+    assert after(Clock(lag_seconds=60)) == NOW + timedelta(seconds=60)
+    assert after(Clock(is_daily=True, lag_seconds=86_400)) == midnight
+
+
 def _samples() -> Mapping[str, object]:
     return {
         "ID": "1",
@@ -345,7 +438,6 @@ def _samples() -> Mapping[str, object]:
         "MONEY": 1.5,
         "DATE": "2026-01-31",
         "INSTANT": "2026-01-31T12:00:00+02:00",
-        "ENUM": "one of its own",
     }
 
 
@@ -353,10 +445,9 @@ async def test_every_field_takes_every_operator_of_its_type(connection: AsyncCon
     await three_people(connection)
     everybody = await found(connection, {})
 
-    def operand(field: Any, takes: str) -> object:  # noqa: ANN401  # of a customer, or of a record
-        sample = _samples()[field.type.value]
-        if field.enumeration is not None:
-            sample = next(iter(field.enumeration)).name
+    def operand(field: Field[Any], takes: str) -> object:
+        values = field.enumeration
+        sample = _samples()[field.type.value] if values is None else next(iter(values)).value
         return {
             "VALUE": sample,
             "LIST": [sample],
@@ -373,6 +464,12 @@ async def test_every_field_takes_every_operator_of_its_type(connection: AsyncCon
             ((name, "some", n), field)
             for name, relation in RELATIONS.items()
             for n, field in relation.fields.items()
+        ),
+        *(
+            ((name, "some", inner.name, "some", n), field)
+            for name, relation in RELATIONS.items()
+            for inner in relation.relations.values()
+            for n, field in inner.fields.items()
         ),
     ]
     for path, field in places:

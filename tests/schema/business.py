@@ -16,7 +16,11 @@ from cdp import tables
 from cdp.delivery import Deleted
 from cdp.identity.rules import DEFAULT_DOCUMENT
 from cdp.loyalty.application import apply_programme
+from cdp.segments.definition import update_segment
+from cdp.segments.lists import ById, add_members
+from cdp.segments.refresh import refresh_step
 from tests.cdp.ingesting import WORKSPACE, a_source, drop, take
+from tests.cdp.segmenting import a_segment, without_starters
 
 NOW: Final = datetime(2026, 6, 15, 12, tzinfo=UTC)
 
@@ -377,6 +381,7 @@ async def open_business(connection: AsyncConnection) -> None:
     await ingest_business(connection)
     await work_on_sources(connection)
     await decide_some(connection)
+    await keep_segments(connection)
 
 
 async def ingest_business(connection: AsyncConnection) -> None:
@@ -388,6 +393,30 @@ async def ingest_business(connection: AsyncConnection) -> None:
             await take(connection, stream, [_said(row) for row in rows], source=name)
     deleted_at = NOW - timedelta(days=1)
     await drop(connection, Deleted("customers", "s3", deleted_at))
+
+
+async def keep_segments(connection: AsyncConnection) -> None:
+    """Four segments, one of which was another two days ago, and none of those that come ready."""
+    await without_starters(connection)
+    await a_segment(connection, "Buyers", {"purchases": {"netSpend": {"gt": "0"}}})
+    await a_segment(connection, "Danes", {"country": {"eq": "DK"}}, description="By the sea.")
+    await a_segment(connection, "Anns", {"name": {"startsWith": "ann"}, "orders": {"some": {}}})
+    guests = await a_segment(connection, "Guests", None)
+    await add_members(connection, guests, [ById(1), ById(2)], WORKSPACE)
+    await _look(connection, NOW - timedelta(days=2))
+    fewer = {"purchases": {"netSpend": {"gt": "30"}}}
+    await update_segment(connection, "buyers", WORKSPACE, filter_=fewer)
+    await _look(connection, NOW - timedelta(hours=1))
+
+
+async def _look(connection: AsyncConnection, at: datetime) -> None:
+    """Evaluate what is due, as of a moment."""
+    segment = tables.segment
+    await connection.execute(
+        segment.update().where(segment.c.due_at.is_not(None)).values(due_at=at)
+    )
+    while await refresh_step(connection, WORKSPACE, at) is not None:
+        pass
 
 
 async def work_on_sources(connection: AsyncConnection) -> None:

@@ -24,8 +24,17 @@ IDS: Final = [
     gid("Source", 1),
     gid("SourceProfile", 2),
     *(gid(name, 1) for name in ("MergeEvent", "IdentityDecision", "MatchReview")),
+    *(gid("Segment", number) for number in (11, 12, 13, 14)),
 ]
-UNKNOWN_TO_THE_ORACLE: Final = {"cursor", "startCursor", "endCursor", "provenance"}
+UNKNOWN_TO_THE_ORACLE: Final = {"cursor", "startCursor", "endCursor", "provenance", "why"}
+SEGMENT_ARGUMENTS: Final = (
+    {"filter"},
+    {"slugs"},
+    {"segmentSlug", "customerId"},
+    {"id", "slug"},
+)
+SEGMENT_IDS: Final = st.sampled_from([gid("Segment", number) for number in range(10, 16)])
+SLUGS: Final = st.sampled_from(["anns", "buyers", "danes", "guests", "nope"])
 
 CITIES: Final = st.sampled_from(["York", "Aarhus", "Nowhere"])
 FILTERS: Final = st.recursive(
@@ -75,6 +84,10 @@ _TYPES: Final = {
     "identifier": "IdentifierInput!",
     "id": "ID!",
     "ids": "[ID!]!",
+    "slug": "String!",
+    "slugs": "[String!]!",
+    "segmentSlug": "String!",
+    "customerId": "ID!",
     "if": "Boolean!",
 }
 _ENUMS: Final = {"field", "direction", "kinds"}
@@ -155,6 +168,8 @@ class Builder:
             choice = self.one_of("id", "identifier")
             ids = st.sampled_from(IDS[:8])
             given.append(self.value(choice, ids if choice == "id" else IDENTIFIERS))
+        elif known in SEGMENT_ARGUMENTS:
+            given += self.segment_arguments(known)
         elif known == {"id"}:
             given.append(self.value("id", st.sampled_from(IDS)))
         elif known == {"ids"}:
@@ -168,6 +183,18 @@ class Builder:
         if "kinds" in known and self.draw(st.booleans()):
             given.append(self.value("kinds", KINDS))
         return f"({', '.join(given)})" if given else ""
+
+    def segment_arguments(self, known: set[str]) -> list[str]:
+        """Arguments for a root field about segments."""
+        if known == {"filter"}:  # which must be given: no variable that may be null
+            return [f"filter: {_literal(self.draw(FILTERS), 'filter')}"]
+        if known == {"slugs"}:
+            return [self.value("slugs", st.lists(SLUGS, max_size=4))]
+        if known == {"segmentSlug", "customerId"}:
+            ids = st.sampled_from(IDS[:8])
+            return [self.value("segmentSlug", SLUGS), self.value("customerId", ids)]
+        choice = self.one_of("id", "slug")
+        return [self.value(choice, SEGMENT_IDS if choice == "id" else SLUGS)]
 
 
 def _fields(type_: GraphQLObjectType | GraphQLInterfaceType, depth: int) -> set[str]:

@@ -25,6 +25,7 @@ from tests.schema.business import NOW
 from tests.schema.client import Value
 from tests.schema.ids import gid
 from tests.schema.oracle_identity import WhoIsWho
+from tests.schema.oracle_segments import Segments
 
 SCHEMA: Final = build_schema(
     (Path(__file__).parents[2] / "schema" / "schema.graphql").read_text(encoding="utf-8")
@@ -66,6 +67,7 @@ class Oracle:
         self.traits = traits
         self.names = {row["id"]: row["name"] for row in rows["source"]}
         self.who = WhoIsWho(rows, self._profile, self._by_id)
+        self.segments = Segments(rows, self._page_of, self._by_id, self._holds, _page)
 
     @classmethod
     async def load(cls, connection: AsyncConnection) -> "Oracle":
@@ -106,12 +108,16 @@ class Oracle:
             "nodes": lambda _, ids: [self._node(each) for each in ids],
             "matchReviews": lambda _, first=None: _page(self.who.queue(), first),
             "identityRules": lambda _: self.who.rules(),
+            **self.segments.root(),
         }
 
     # Customers ------------------------------------------------------------------------------
 
     def _customers(self, _: object, **given: Value) -> Node:
-        found = [row for row in self.rows["customer"] if self._holds(row, given.get("filter"))]
+        return self._page_of(self.rows["customer"], given)
+
+    def _page_of(self, rows: Sequence[RowMapping], given: Value) -> Node:
+        found = [row for row in rows if self._holds(row, given.get("filter"))]
         orders = given.get("orderBy") or []
         falls = bool(orders) and orders[-1]["direction"] == "DESC"
         found.sort(key=lambda row: int(row["id"]), reverse=falls)
@@ -194,6 +200,7 @@ class Oracle:
             "loyaltyEntries": lambda _, first=25: self._points(ids, first),
             "tierHistory": lambda _: self._tiers(row["id"]),
             "badges": lambda _: self._badges(ids),
+            "segments": lambda _: self.segments.of_customer(row["id"]),
         }
 
     def _identifiers(self, profile_ids: set[int]) -> list[Node]:
@@ -399,6 +406,7 @@ class Oracle:
             ),
             "MatchReview": lambda rest: self._found("match_review", rest, self.who.review),
             "Order": self._order_by_key,
+            "Segment": lambda rest: self.segments.by_number(int(rest)),
         }
         return find[type_name](rest)
 

@@ -72,10 +72,10 @@ async def test_refresh_outlives_a_failure(
     app = server.create_application(settings_of(database))
     async with app.router.lifespan_context(app):
         for _ in range(MOST_WAITS):
-            if "could not be folded" in caplog.text:
+            if "could not be brought up to date" in caplog.text:
                 break
             await asyncio.sleep(0.05)
-        assert "could not be folded" in caplog.text
+        assert "could not be brought up to date" in caplog.text
         async with database.transaction() as connection:
             await connection.exec_driver_sql("ALTER TABLE mislaid RENAME TO purchase_day")
         await counted(database)

@@ -21,8 +21,10 @@ ROOT = Path(__file__).parents[2]
 SCHEMA = build_schema()._schema  # noqa: SLF001  Strawberry has no public name for it
 
 CONTRACT = {
-    "Query": "node nodes customer customers sources matchReviews identityRules",
-    "Mutation": "mergeCustomers splitCustomer undoMerge decideMatch",
+    "Query": "node nodes customer customers segment segments segmentPreview segmentMembership"
+    " segmentOverlap sources matchReviews identityRules",
+    "Mutation": "mergeCustomers splitCustomer undoMerge decideMatch createSegment updateSegment"
+    " deleteSegment",
     "MergeCustomersPayload": "customer customers mergeEvents changes traitChanges notes errors",
     "SplitCustomerPayload": "customers mergeEvents changes traitChanges notes errors",
     "UndoMergePayload": "customers mergeEvents changes traitChanges notes errors",
@@ -30,7 +32,7 @@ CONTRACT = {
     "UserError": "code message path",
     "Customer": "id name firstName lastName email phone birthDate gender address language createdAt"
     " updatedAt attributes provenance identifiers sourceProfiles mergeHistory decisions"
-    " matchReviews purchases rfm lifecycle orders timeline",
+    " matchReviews purchases rfm lifecycle segments orders timeline",
     "Address": "street city region postalCode country",
     "Identifier": "kind value source firstSeenAt lastSeenAt",
     "SourceProfile": "source stream key record",
@@ -42,6 +44,11 @@ CONTRACT = {
     "MatchSide": "customer sourceProfiles",
     "MatchComparison": "name level weight",
     "IdentityRules": "version appliedAt actor reason kinds linkage document",
+    "Segment": "slug name description owner isStatic filter memberCount customers changes error",
+    "SegmentMembership": "segment enteredAt",
+    "SegmentChange": "segment kind at cause customerId customer otherCustomerId",
+    "SegmentPreview": "count percentage sample",
+    "SegmentStanding": "segment customer isMember enteredAt exitedAt why",
     "CustomerConnection": "edges nodes pageInfo totalCount",
     "Rfm": "recencyDays frequency monetary",
     "Lifecycle": "stage",
@@ -68,7 +75,11 @@ def test_names_that_others_rely_on_are_there(type_name: str) -> None:
 
 def test_every_field_compiles_or_is_declared_loaded() -> None:
     loaded = {name for name, each in fields() if isinstance(plan.edge_of(each), Loaded)}
-    assert loaded == {"Source.deadLetterCount", "IdentityRules.document"}
+    assert loaded == {
+        "Source.deadLetterCount",
+        "IdentityRules.document",
+        "SegmentStanding.why",
+    }
     assert [name for name, each in fields() if plan.edge_of(each) is None] == []
 
 

@@ -14,7 +14,7 @@ from tests.cdp.loyalty.histories import HISTORIES, PROGRAMME, Event, History
 
 pytestmark = pytest.mark.anyio
 
-SHARDS = 4
+SHARDS = 10
 PROVED = 10_000
 
 _GENERATED = settings(

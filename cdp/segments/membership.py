@@ -1,0 +1,147 @@
+"""One segment brought up to date in one statement: who enters, who leaves, and the feed of both."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+from sqlalchemy import (
+    CTE,
+    BigInteger,
+    Column,
+    ColumnElement,
+    DateTime,
+    MetaData,
+    Select,
+    Table,
+    Text,
+    case,
+    cast,
+    exists,
+    func,
+    insert,
+    literal,
+    null,
+    select,
+    union_all,
+    update,
+)
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from cdp.tables import customer, segment_change, segment_membership, source_profile
+
+ENTERED: Final = "ENTERED"
+EXITED: Final = "EXITED"
+
+touched_now = Table(
+    "touched_now",
+    MetaData(),
+    Column("id", BigInteger, primary_key=True),
+    Column("cause", Text, nullable=False),
+    Column("other_id", BigInteger),
+    prefixes=["TEMPORARY"],
+)
+"""While they are followed: whom the outbox told, and why, in words."""
+
+
+@dataclass(frozen=True, slots=True)
+class Moves:
+    """How many customers entered a segment and how many left it."""
+
+    entered: int
+    exited: int
+
+
+async def evaluate(
+    connection: AsyncConnection,
+    segment_id: int,
+    condition: ColumnElement[bool],
+    as_of: datetime,
+    cause: str | None,
+) -> Moves:
+    """Make the members those for whom `condition` holds, and tell the feed of the difference.
+
+    With a `cause`, everybody is looked at; with None, those in `touched_now`, each for its own.
+    """
+    row = (await connection.execute(_statement(segment_id, condition, as_of, cause))).one()
+    return Moves(row.entered, row.exited)
+
+
+def _statement(
+    segment_id: int, condition: ColumnElement[bool], as_of: datetime, cause: str | None
+) -> Select[Any]:
+    member, at = segment_membership, literal(as_of, DateTime(timezone=True))
+    is_open = (member.c.segment_id == segment_id) & member.c.exited_at.is_(None)
+    held_by = select(member.c.customer_id.label("id")).where(is_open)
+    holding_for = select(customer.c.id).where(condition)
+    if cause is None:
+        held_by = held_by.where(member.c.customer_id.in_(select(touched_now.c.id)))
+        holding_for = holding_for.where(customer.c.id.in_(select(touched_now.c.id)))
+    held, holding = held_by.cte("held"), holding_for.cte("holding")
+    left = (
+        update(member)
+        .where(is_open, member.c.customer_id.in_(_missing(held, holding)))
+        .values(exited_at=at)
+        .returning(member.c.customer_id.label("id"))
+        .cte("left_now")
+    )
+    entries = _missing(holding, held).subquery()
+    entered = (
+        insert(member)
+        .from_select(
+            ["segment_id", "customer_id", "entered_at"],
+            select(literal(segment_id), entries.c.id, at),
+        )
+        .returning(member.c.customer_id.label("id"))
+        .cte("entered_now")
+    )
+    changes = (
+        insert(segment_change)
+        .from_select(
+            ["segment_id", "customer_id", "kind", "at", "cause", "other_id"],
+            union_all(
+                _entries(entered, segment_id, at, cause), _exits(left, segment_id, at, cause)
+            ),
+        )
+        .returning(segment_change.c.kind)
+        .cte("changes")
+    )
+    counts: list[ColumnElement[Any]] = [
+        func.count().filter(changes.c.kind == kind).label(kind.lower())
+        for kind in (ENTERED, EXITED)
+    ]
+    return select(*counts)
+
+
+def _missing(these: CTE, those: CTE) -> Select[Any]:
+    return select(these.c.id).where(~exists().where(those.c.id == these.c.id))
+
+
+def _entries(
+    entered: CTE, segment_id: int, at: ColumnElement[Any], cause: str | None
+) -> Select[Any]:
+    told = select(literal(segment_id), entered.c.id, literal(ENTERED, Text), at)
+    if cause is not None:
+        return told.add_columns(literal(cause, Text), cast(null(), BigInteger))
+    return told.join(touched_now, touched_now.c.id == entered.c.id).add_columns(
+        touched_now.c.cause, touched_now.c.other_id
+    )
+
+
+def _exits(left: CTE, segment_id: int, at: ColumnElement[Any], cause: str | None) -> Select[Any]:
+    """Those who left; whoever is nobody any more left by being merged, whatever else happened."""
+    bearer = source_profile.alias("bearer")
+    told = (
+        select(literal(segment_id), left.c.id, literal(EXITED, Text), at)
+        .select_from(left)
+        .outerjoin(bearer, bearer.c.id == left.c.id)
+    )
+    words: ColumnElement[Any] = literal(cause, Text)
+    other: ColumnElement[Any] = cast(null(), BigInteger)
+    if cause is None:
+        told = told.join(touched_now, touched_now.c.id == left.c.id)
+        words, other = touched_now.c.cause, touched_now.c.other_id
+    is_merged = bearer.c.customer_id != left.c.id
+    return told.add_columns(
+        case((bearer.c.id.is_(None), "erased"), (is_merged, "merged into"), else_=words),
+        case((is_merged, bearer.c.customer_id), else_=other),
+    )

@@ -1,0 +1,224 @@
+"""Segments brought up to date: those that are due as a whole, the others for whom was touched."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from sqlalchemy import exists, false, func, or_, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.schema import CreateTable, DropTable
+
+from cdp import tables
+from cdp.database import Database
+from cdp.query import present
+from cdp.segments.membership import Moves, evaluate, touched_now
+from cdp.segments.segment import Defined, Segment, define, list_segments
+from cdp.workspace import Workspace
+
+REFRESH_LOCK: Final = 7_365_004  # any number, the same for all who refresh
+TAKEN_ROWS: Final = 200  # of the outbox in one transaction; each has at most thousands of ids
+WHOLE_FROM: Final = 100_000  # ids waiting: looking at everybody once is cheaper than one by one
+MAX_STEPS: Final = 100_000  # transactions of one refresh; writers may be adding all the while
+
+_TABLE: Final = tables.segment
+_OUTBOX: Final = tables.touched_customer
+
+
+@dataclass(frozen=True, slots=True)
+class Refreshed:
+    """What a refresh did: segments looked at as a whole, customers touched, and the difference."""
+
+    whole: int = 0
+    touched: int = 0
+    entered: int = 0
+    exited: int = 0
+
+    def __add__(self, other: "Refreshed") -> "Refreshed":
+        """Of two steps together."""
+        return Refreshed(
+            self.whole + other.whole,
+            self.touched + other.touched,
+            self.entered + other.entered,
+            self.exited + other.exited,
+        )
+
+
+async def refresh_segments(database: Database, workspace: Workspace) -> Refreshed:
+    """Bring every segment up to date with all that is committed, in transactions of bounded size.
+
+    Several at once take turns. Killed at any moment, nothing is lost or told twice: what a
+    transaction took from the outbox is back until it commits.
+    """
+    total = Refreshed()
+    for _ in range(MAX_STEPS):
+        async with database.transaction() as connection:
+            if not await _is_due(connection):
+                break
+            step = await refresh_step(connection, workspace, await take_turn(connection))
+        if step is None:
+            break
+        total += step
+    return total
+
+
+async def _is_due(connection: AsyncConnection) -> bool:
+    """Whether there is anything to do: one look, for which nobody waits."""
+    now = func.clock_timestamp()
+    waits = or_(exists().where(_OUTBOX.c.due_at <= now), exists().where(_TABLE.c.due_at <= now))
+    return bool(await connection.scalar(select(waits)))
+
+
+async def take_turn(connection: AsyncConnection) -> datetime:
+    """Wait for other refreshes; returns the moment, after theirs. Held until the transaction ends.
+
+    One at a time: two who look at the same customer would not see each other's members, and the
+    feed's numbers would not be committed in their order.
+    """
+    await connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({REFRESH_LOCK})")
+    moment = await connection.scalar(select(func.clock_timestamp()))
+    assert isinstance(moment, datetime)
+    return moment
+
+
+async def refresh_step(
+    connection: AsyncConnection, workspace: Workspace, as_of: datetime
+) -> Refreshed | None:
+    """One step, for the caller who has the turn; None where everything is up to date.
+
+    Segments that are due come first, one a step, each after those that it names; then whom the
+    outbox tells, for all segments together.
+    """
+    scope = present(as_of, workspace)
+    segments = await list_segments(connection, is_archived_too=True)
+    gone = next((one for one in segments if one.archived_at is not None), None)
+    if gone is not None:
+        moves = await evaluate(connection, gone.id, false(), as_of, gone.due_cause)
+        await _settle(connection, gone, as_of, None)
+        return Refreshed(1, 0, moves.entered, moves.exited)
+    await _give_up_on_backlog(connection, as_of)
+    definitions = define(await list_segments(connection), scope, workspace)
+    for one in definitions:
+        if one.segment.due_at is not None and one.segment.due_at <= as_of:
+            return await _evaluate_whole(connection, one, definitions, as_of, workspace)
+    return await _follow(connection, definitions, as_of)
+
+
+async def mark_due(connection: AsyncConnection, cause: str) -> None:
+    """Have every segment evaluated as a whole by the next refresh."""
+    await connection.execute(
+        update(_TABLE)
+        .where(_TABLE.c.archived_at.is_(None))
+        .values(due_at=func.clock_timestamp(), due_cause=cause)
+    )
+
+
+async def _give_up_on_backlog(connection: AsyncConnection, as_of: datetime) -> None:
+    """Where the outbox tells of too many, as after a first import: look at everybody instead."""
+    waiting = await connection.scalar(
+        select(func.sum(func.cardinality(_OUTBOX.c.ids))).where(_OUTBOX.c.due_at <= as_of)
+    )
+    if (waiting or 0) > WHOLE_FROM:
+        await connection.execute(_OUTBOX.delete().where(_OUTBOX.c.due_at <= as_of))
+        await connection.execute(
+            update(_TABLE)
+            .where(
+                _TABLE.c.archived_at.is_(None),
+                _TABLE.c.due_at.is_(None) | (_TABLE.c.due_at > as_of),
+            )
+            .values(due_at=as_of, due_cause="ingest")
+        )
+
+
+async def _evaluate_whole(
+    connection: AsyncConnection,
+    defined: Defined,
+    definitions: Sequence[Defined],
+    as_of: datetime,
+    workspace: Workspace,
+) -> Refreshed:
+    segment = defined.segment
+    if defined.filter is None:
+        await _settle(connection, segment, as_of, None, defined.error)
+        return Refreshed(whole=1)
+    moves = await evaluate(
+        connection, segment.id, defined.filter.condition, as_of, segment.due_cause
+    )
+    due = [defined.filter.clock.next_after(as_of, workspace.timezone)]
+    due += [
+        one.segment.due_at for one in definitions if one.segment.slug in defined.filter.segments
+    ]
+    await _settle(connection, segment, as_of, min((one for one in due if one), default=None))
+    return Refreshed(1, 0, moves.entered, moves.exited)
+
+
+async def _settle(
+    connection: AsyncConnection,
+    segment: Segment,
+    as_of: datetime,
+    due_at: datetime | None,
+    error: str | None = None,
+) -> None:
+    """Note the evaluation; whoever has changed the definition meanwhile has made it due again."""
+    await connection.execute(
+        update(_TABLE)
+        .where(_TABLE.c.id == segment.id, _TABLE.c.due_at == segment.due_at)
+        .values(evaluated_at=as_of, due_at=due_at, due_cause="clock", error=error)
+    )
+
+
+async def _follow(
+    connection: AsyncConnection, definitions: Sequence[Defined], as_of: datetime
+) -> Refreshed | None:
+    """Evaluate all segments for the next customers that the outbox tells of; None for nobody."""
+    await connection.execute(CreateTable(touched_now))
+    told = await connection.exec_driver_sql(_TAKE, (as_of, TAKEN_ROWS))
+    moves = []
+    if told.rowcount:
+        await connection.exec_driver_sql("ANALYZE touched_now")
+        moves = [
+            await evaluate(connection, one.segment.id, one.filter.condition, as_of, None)
+            for one in definitions
+            if one.filter is not None
+        ]
+    await connection.execute(DropTable(touched_now))
+    return Refreshed(0, told.rowcount, *_sums(moves)) if told.rowcount else None
+
+
+def _sums(moves: Sequence[Moves]) -> tuple[int, int]:
+    return sum(one.entered for one in moves), sum(one.exited for one in moves)
+
+
+_TAKE: Final = """
+WITH taken AS (
+    DELETE FROM touched_customer WHERE id IN (
+        SELECT id FROM touched_customer WHERE due_at <= $1 ORDER BY id LIMIT $2
+    ) RETURNING at, cause, ids
+), told AS (
+    SELECT told.id, taken.at, taken.cause FROM taken, unnest(taken.ids) AS told(id)
+), borne AS (
+    SELECT id, at, cause FROM told
+    UNION
+    SELECT profile.customer_id, told.at, told.cause
+    FROM told JOIN source_profile profile ON profile.id = told.id
+)
+INSERT INTO touched_now (id, cause, other_id)
+SELECT DISTINCT ON (borne.id)
+    borne.id,
+    coalesce(turn.cause, CASE borne.cause WHEN 'list' THEN 'list changed' ELSE borne.cause END),
+    turn.other_id
+FROM borne LEFT JOIN LATERAL (
+    SELECT CASE kind WHEN 'split' THEN 'split from' ELSE 'merged with' END AS cause,
+        from_customer_id AS other_id
+    FROM merge_event WHERE customer_id = borne.id AND at = borne.at
+    UNION ALL
+    SELECT 'split from', customer_id
+    FROM merge_event WHERE from_customer_id = borne.id AND at = borne.at
+    LIMIT 1
+) turn ON borne.cause IN ('ingest', 'identity')
+ORDER BY borne.id, turn.cause DESC NULLS LAST
+"""
+"""Takes rows out of the outbox into `touched_now`, as themselves and as who bears them now.
+
+A change of the map in the same transaction, told by the ledger, is a better cause than ingest.
+"""
