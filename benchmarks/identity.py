@@ -141,7 +141,8 @@ async def _profiles(url: str, truth: Mapping[str, Mapping[str, str]]) -> tuple[p
     finally:
         await driver.close()
     person = {row["id"]: truth[row["name"]][row["key"]] for row in rows}
-    return profiles, np.array([int(person[one]) for one in profiles["profile_id"].to_pylist()])
+    people = [person[one] for one in profiles["profile_id"].to_pylist()]
+    return profiles, np.unique(people, return_inverse=True)[1].astype(np.int64)
 
 
 def _places(profiles: pa.Table, left: Labels, right: Labels) -> tuple[Labels, Labels]:
