@@ -59,8 +59,8 @@ def stock_splink(profiles: pa.Table) -> Labels:
 def tuned_splink(profiles: pa.Table) -> Labels:
     """Splink tuned by hand for customers, joined with shared identifiers.
 
-    Short forms, frequencies, frequent values blocked, a higher cut; whoever shares an identifier is
-    one unless first names clash.
+    Short forms, frequencies, frequent values blocked, a higher cut; nobody is joined with whom
+    first names clash.
     """
     settings = SettingsCreator(
         link_type="dedupe_only",
@@ -99,12 +99,11 @@ def tuned_splink(profiles: pa.Table) -> Labels:
     left, right = _matches(blocked, settings, TUNED_CUT)
     names = [(given or "").split(" ")[0] for given in profiles["given"].to_pylist()]
     one, other = _shared(profiles)
+    left, right = np.concatenate([left, one]), np.concatenate([right, other])
     fits = np.array(
-        [_may_be_one(names[a], names[b]) for a, b in zip(one, other, strict=True)], np.bool_
+        [_may_be_one(names[a], names[b]) for a, b in zip(left, right, strict=True)], np.bool_
     )
-    return closure(
-        profiles.num_rows, np.concatenate([left, one[fits]]), np.concatenate([right, other[fits]])
-    )
+    return closure(profiles.num_rows, left[fits], right[fits])
 
 
 def _may_be_one(left: str, right: str) -> bool:
