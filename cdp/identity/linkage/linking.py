@@ -20,7 +20,7 @@ from cdp.identity.linkage.mixture import learn
 from cdp.identity.linkage.model import Model
 from cdp.identity.linkage.prepare import count_names, make_people, prepare
 from cdp.identity.linkage.scores import calibrated, model_of, parts_of, raw_weights
-from cdp.identity.linkage.vectors import Integers, Vectors, compare
+from cdp.identity.linkage.vectors import Engine, Integers, Vectors, compare_here
 
 FEWEST_CANDIDATES: Final = 50
 """Pairs that share a block; with fewer there is nothing to learn from."""
@@ -54,7 +54,9 @@ class Linkage:
     pairs: pa.Table
 
 
-def train(profiles: pa.Table, answers: Sequence[Answer] = ()) -> Linkage:
+def train(
+    profiles: pa.Table, answers: Sequence[Answer] = (), engine: Engine = compare_here
+) -> Linkage:
     """Learn a model from the profiles, without truth, and score their pairs.
 
     Raises CdpError UNTRAINED where there is too little to learn from.
@@ -63,7 +65,9 @@ def train(profiles: pa.Table, answers: Sequence[Answer] = ()) -> Linkage:
         prepare(connection, profiles)
         frequencies = count_names(connection)
         make_people(connection, frequencies)
-        candidates = make_candidates(connection)
+        drawn = chances(connection)
+        vectors = engine(connection, None)
+        candidates = len(vectors.left)
         if candidates < FEWEST_CANDIDATES:
             raise CdpError(
                 "UNTRAINED",
@@ -71,8 +75,6 @@ def train(profiles: pa.Table, answers: Sequence[Answer] = ()) -> Linkage:
                 " learn from.",
                 todo="Import more; until then shared identifiers alone join.",
             )
-        drawn = chances(connection)
-        vectors = compare(connection)
         mixture = learn(vectors.levels, vectors.times, drawn, profiles.num_rows)
         if mixture.counts[0] < FEWEST_SAME:
             raise CdpError(
@@ -84,7 +86,12 @@ def train(profiles: pa.Table, answers: Sequence[Answer] = ()) -> Linkage:
         return _linkage(_calibrated(learned, vectors, answers), vectors, profiles.num_rows)
 
 
-def score(profiles: pa.Table, model: Model, among: Collection[int] | None = None) -> Linkage:
+def score(
+    profiles: pa.Table,
+    model: Model,
+    among: Collection[int] | None = None,
+    engine: Engine = compare_here,
+) -> Linkage:
     """Score the pairs of the profiles with a model; `among`: pairs of which one end is new.
 
     Raises CdpError UNTRAINED where two profiles are alike in a way that training never saw.
@@ -92,8 +99,7 @@ def score(profiles: pa.Table, model: Model, among: Collection[int] | None = None
     with open_memory() as connection:
         prepare(connection, profiles)
         make_people(connection, model.frequencies)
-        make_candidates(connection, among)
-        return _linkage(model, compare(connection), profiles.num_rows)
+        return _linkage(model, engine(connection, among), profiles.num_rows)
 
 
 _STRONG: Final = next(i for i, one in enumerate(COMPARISONS) if one.name == "strong_identifier")
