@@ -29,7 +29,7 @@ bench: development
 	$(RUN) -m benchmarks $(ARGS)
 
 bench-identity: development
-	$(RUN) -m benchmarks public_sets shoppers linkage $(ARGS)
+	$(RUN) -m benchmarks public_sets shoppers linkage online $(ARGS)
 
 prove: development
 	$(RUN) -m pytest -m prove $(ARGS)

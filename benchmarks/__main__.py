@@ -14,6 +14,7 @@ from benchmarks.identity import public_sets, shoppers
 from benchmarks.ingest import ingest
 from benchmarks.linkage import linkage
 from benchmarks.memory import memory
+from benchmarks.online import online
 from benchmarks.reads import reads
 from benchmarks.segments import segments
 from cdp.errors import CdpError
@@ -29,6 +30,7 @@ BENCHMARKS: Final[Mapping[str, Benchmark]] = {
     "public_sets": public_sets,
     "shoppers": shoppers,
     "linkage": linkage,
+    "online": online,
 }
 
 

@@ -48,16 +48,24 @@ EXPECTED = {
                  "shoppers_rival_shared_identifiers_f1", "shoppers_rival_stock_splink_f1",
                  "shoppers_rival_tuned_splink_f1"},
     "linkage": {"linkage_train", "linkage_cluster", "linkage_with_a_model", "linkage_rate"},
+    "online": {"online_rate", "online_batch_p50", "online_batch_p99", "online_customers",
+               "online_moves_to_offline", "undo_merge_p99", "undo_automatic_merge_p99"},
     "reads": {"statements_per_read", "read_customer_rate", "read_customers_share_of_sql"},
 }  # fmt: skip
+LONG = ("shoppers",)  # Splink trains twice in it, for the rivals
 
 
-@pytest.mark.parametrize("name", BENCHMARKS)
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=[pytest.mark.prove] if name in LONG else []) for name in BENCHMARKS],
+)
 def test_benchmark_tells_its_figures(server_url: str, name: str) -> None:
     told = figures(server_url, name)
     assert told.keys() >= EXPECTED[name]
     if name == "ingest":
         assert told["customers_again_rows_written"] == 0
+    if name == "online":
+        assert told["online_moves_to_offline"] == 0
     if name == "reads":
         assert told["statements_per_read"] == 1
 

@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 from splink import DuckDBAPI, Linker
 
 from cdp.errors import CdpError
+from cdp.identity.evidence import DECIDED, PRIOR, RELATIVES
 from cdp.identity.linkage.blocking import make_candidates
 from cdp.identity.linkage.linking import Linkage, score, train
 from cdp.identity.linkage.mixture import LEAST
 from cdp.identity.linkage.model import Model, read_model, write_model
 from cdp.identity.linkage.prepare import count_names, make_people, prepare
-from cdp.identity.linkage.scores import PRIOR, RELATIVES
 from cdp.identity.linkage.vectors import settings
 from tests.cdp.linkage.people import a_crowd, a_table
 
@@ -91,7 +91,7 @@ def test_weights_against_strangers_are_those_of_splink(
         }
     for pair, row in list(_rows(linked).items())[:500]:
         parts = msgspec.json.decode(row["parts"])
-        weight = sum(p["weight"] for p in parts if p["name"] not in (RELATIVES, "decided_pairs"))
+        weight = sum(p["weight"] for p in parts if p["name"] not in (RELATIVES, DECIDED))
         assert told[pair] == pytest.approx(weight, abs=1e-3)
 
 
