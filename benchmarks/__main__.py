@@ -10,7 +10,9 @@ from benchmarks.command import BenchmarkFailed
 from benchmarks.demo import demo
 from benchmarks.figure import Figure
 from benchmarks.ground import Ground, open_ground
+from benchmarks.identity import public_sets, shoppers
 from benchmarks.ingest import ingest
+from benchmarks.linkage import linkage
 from benchmarks.memory import memory
 from benchmarks.online import online
 from benchmarks.reads import reads
@@ -27,6 +29,9 @@ BENCHMARKS: Final[Mapping[str, Benchmark]] = {
     "reads": reads,
     "scoring": scoring,
     "segments": segments,
+    "public_sets": public_sets,
+    "shoppers": shoppers,
+    "linkage": linkage,
     "online": online,
 }
 
