@@ -17,6 +17,7 @@ COMMANDS: Final = {
     "connector": "cdp.cli.connector:connector",
     "identity": "cdp.cli.identity:identity",
     "segment": "cdp.cli.segment:segment",
+    "publish": "cdp.cli.publish:publish_command",
     "export": "cdp.cli.export:export",
     "loyalty": "cdp.cli.loyalty:loyalty",
     "deadletter": "cdp.cli.deadletter:deadletter",

@@ -3,28 +3,30 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from enum import Enum
 from typing import Any, Final
 
-from sqlalchemy import BigInteger, ColumnElement, Float, Select, Text, cast, exists, select
+from sqlalchemy import ColumnElement, Select, exists, select
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from cdp.attributes import ATTRIBUTES
+from cdp.columns import customer_columns
 from cdp.errors import BadInput
 from cdp.filters import parse_filter, predicate
+from cdp.mart import SCHEMA, mart_tables, published
 from cdp.query import present
 from cdp.related import members_of
 from cdp.tables import source, source_profile
-from cdp.traits.catalog import CATALOG
 from cdp.traits.trait import Scope
 from cdp.workspace import Workspace
 from cdp.writers import OutputColumn, Writer
 
 ROWS_AT_ONCE: Final = 10_000  # fetched, held and written together; bounds memory
 
-_LATER: Final = ("audience", "mart")
+_LATER: Final = ("audience",)
 SEGMENT: Final = "segment:"
-_EXPORTS: Final = "Export identity, customers or segment:SLUG."
+MART: Final = "mart"
+_NOT_THERE: Final = ("3F000", "42P01")  # no schema, no table
+_EXPORTS: Final = "Export identity, customers, segment:SLUG or mart."
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,11 +57,45 @@ def plan_export(
         return _customers(what, scope, condition, workspace, as_of)
     if filter_text is not None:
         raise BadInput(f"A filter chooses customers, not {what}.", todo="Export customers.")
+    if what == MART:
+        raise BadInput("The mart is a folder of Parquet files.", todo="Give --output FOLDER.")
     if what == "identity":
         return _identity()
     if what.partition(":")[0] in _LATER:
         raise BadInput(f"This release does not export {what!r} yet.", todo=_EXPORTS)
     raise BadInput(f"There is no export {what!r}.", todo=_EXPORTS)
+
+
+async def plan_mart(
+    connection: AsyncConnection, as_of: datetime, workspace: Workspace
+) -> Mapping[str, Export]:
+    """Every table of the mart as it was published last, by name; the transaction's first act.
+
+    No publish can come in between: a snapshot older than its tables would find them empty. Raises
+    BadInput where there is no mart, or one that another release published.
+    """
+    mart = mart_tables(as_of, workspace)
+    names = ", ".join(f"{SCHEMA}.{table.name}" for table in mart)
+    try:
+        await connection.exec_driver_sql(f"LOCK TABLE {names} IN ACCESS SHARE MODE")
+    except DBAPIError as error:
+        if getattr(error.orig, "sqlstate", None) not in _NOT_THERE:
+            raise
+        raise BadInput("There is no mart to export.", todo="Run cdp publish first.") from error
+    about = {"export": MART, "currency": workspace.currency, "timezone": workspace.timezone}
+    found = {}
+    for table in mart:
+        columns = await connection.exec_driver_sql(
+            "SELECT column_name FROM information_schema.columns"
+            " WHERE table_schema = $1 AND table_name = $2",
+            (SCHEMA, table.name),
+        )
+        if {row[0] for row in columns} != {each.name for each in table.columns}:
+            raise BadInput(
+                f"{SCHEMA}.{table.name} is as another release made it.", todo="Run cdp publish."
+            )
+        found[table.name] = Export(table.columns, published(table), {**about, "table": table.name})
+    return found
 
 
 async def write_export(connection: AsyncConnection, export: Export, writer: Writer) -> int:
@@ -93,32 +129,10 @@ def _identity() -> Export:
 def _customers(
     what: str, scope: Scope, condition: ColumnElement[bool], workspace: Workspace, as_of: datetime
 ) -> Export:
-    """One row per customer: own columns, then every trait under `group_trait`."""
-    c = scope.customer.c
-    said: list[tuple[OutputColumn, ColumnElement[Any]]] = [
-        (OutputColumn("id", int, "The customer."), c.id),
-        *((OutputColumn(each.name, each.type, each.doc), c[each.name]) for each in ATTRIBUTES),
-        (
-            OutputColumn("attributes", str, "What sources said beyond these, as JSON."),
-            cast(c.attributes, Text),
-        ),
-        (OutputColumn("created_at", datetime, "When any source first knew them."), c.created_at),
-        (OutputColumn("updated_at", datetime, "When this row was last folded."), c.updated_at),
-        *(
-            (
-                OutputColumn(
-                    f"{group.name}_{trait.name}", _plain(trait.type), trait.doc, trait.unit
-                ),
-                _converted(trait(scope), trait.type),
-            )
-            for group in CATALOG
-            for trait in group.traits
-        ),
-    ]
+    """One row per customer, with every column there is."""
+    columns = customer_columns(scope)
     query = (
-        select(*(expression.label(column.name) for column, expression in said))
-        .where(condition)
-        .order_by(c.id)
+        select(*(each.labelled for each in columns)).where(condition).order_by(scope.customer.c.id)
     )
     about = {
         "export": what,
@@ -126,17 +140,4 @@ def _customers(
         "currency": workspace.currency,
         "timezone": workspace.timezone,
     }
-    return Export([column for column, _ in said], query, about)
-
-
-def _plain(type_: type) -> type:
-    return str if issubclass(type_, Enum) else type_
-
-
-def _converted(expression: ColumnElement[Any], type_: type) -> ColumnElement[Any]:
-    """As its column's type: PostgreSQL computes days and ratios in types of its own."""
-    if issubclass(type_, Enum):
-        return cast(expression, Text)
-    if type_ is int:
-        return cast(expression, BigInteger)
-    return cast(expression, Float(53)) if type_ is float else expression
+    return Export([each.column for each in columns], query, about)

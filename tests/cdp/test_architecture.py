@@ -20,7 +20,7 @@ ROOMS = (
     ("ingest", "traits", "remap"),
     ("deadletters", "clock", "operators", "bearers", "fields", "related", "clauses", "filters",
      "keyset", "query", "keys", "segments", "scoring"),
-    ("refresh", "writers", "export", "publish", "stewardship", "rulechange",
+    ("refresh", "writers", "columns", "mart", "export", "publish", "stewardship", "rulechange",
      "resolving"),
 )  # fmt: skip
 """The rooms of cdp: a module imports from its own line and those above, never from one below."""

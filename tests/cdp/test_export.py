@@ -256,6 +256,7 @@ async def test_a_filter_chooses_customers(connection: AsyncConnection) -> None:
     [
         ("audience:vip", None),
         ("mart", None),
+        ("mart", "{}"),
         ("shoes", None),
         ("identity", "{}"),
         ("customers", "{"),
