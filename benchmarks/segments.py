@@ -19,6 +19,7 @@ from cdp.database import Database, open_database
 from cdp.keys import VIEWERS, Role
 from cdp.segments.definition import Draft, create_segment
 from cdp.segments.refresh import refresh_segments
+from cdp.survivorship_rules import DEFAULT
 from cdp.values import CustomerId, ProfileId
 from cdp.workspace import Workspace
 from schema.operation import Asked, Operations
@@ -128,7 +129,7 @@ class _Previews:
         given = {"filter": filter_}
         started = time.perf_counter()
         values = self._operation.variables(given)
-        asked = Asked(given, values, VIEWERS[Role.ADMIN], WORKSPACE)
+        asked = Asked(given, values, VIEWERS[Role.ADMIN], WORKSPACE, DEFAULT)
         statement = self._operation.statement(asked)
         arguments = statement.arguments(Given(values, datetime.now(UTC)))
         (row,) = await self._reader.fetch(statement.sql, *arguments)

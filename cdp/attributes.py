@@ -31,12 +31,10 @@ ATTRIBUTES: tuple[Attribute, ...] = (
         "email",
         str,
         "email",
-        "The email address most lately claimed, normalised.",
+        "The email address, normalised.",
         is_personal=True,
     ),
-    Attribute(
-        "phone", str, "phone", "The phone number most lately claimed, in E.164.", is_personal=True
-    ),
+    Attribute("phone", str, "phone", "The phone number, in E.164.", is_personal=True),
     Attribute("birth_date", date, "birth_date", "The date of birth.", is_personal=True),
     Attribute("gender", str, "gender", "As the sources tell it."),
     Attribute("street", str, "address", "Street and house number.", is_personal=True),
@@ -47,6 +45,3 @@ ATTRIBUTES: tuple[Attribute, ...] = (
     Attribute("language", str, "language", "As the sources tell it, often ISO 639-1."),
 )
 """Every attribute, in the order of display."""
-
-SURVIVORSHIP_RULE = "latest"
-"""The claim whose record changed last wins, then the one learned later; empty never wins."""

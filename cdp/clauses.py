@@ -28,13 +28,15 @@ class Clause:
 class Filter:
     """A filter as it was read: the condition, its parts, and what its truth depends on.
 
-    `segments` are the slugs that it names.
+    `segments` are the slugs that it names. `asks_consent`: it asks how customers stand to a channel
+    and purpose, which a statement by somebody else with the same contact point may change.
     """
 
     condition: ColumnElement[bool]
     clauses: Sequence[Clause]
     clock: Clock
     segments: frozenset[str]
+    asks_consent: bool = False
 
     @property
     def is_personal(self) -> bool:

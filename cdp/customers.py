@@ -1,9 +1,9 @@
 """The customers' rows: locked, folded anew from profiles and days, and written."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from datetime import date
-from functools import cache
-from typing import Final, TypeAlias
+from functools import cache, lru_cache
+from typing import Any, Final, TypeAlias
 
 from sqlalchemy import (
     ARRAY,
@@ -12,12 +12,14 @@ from sqlalchemy import (
     Delete,
     FromClause,
     Insert,
+    Select,
     Update,
     bindparam,
     delete,
     exists,
     func,
     insert,
+    or_,
     select,
     update,
 )
@@ -29,10 +31,12 @@ from cdp.database import by_index
 from cdp.database import driver as driver_of
 from cdp.errors import CdpError
 from cdp.facts import customer_facts, days_of, order_day, purchase_days
+from cdp.identity.rules import read_rules
 from cdp.loyalty.carried import post_entries
 from cdp.loyalty.fold import refresh_loyalty
 from cdp.loyalty.orders import post_orders
 from cdp.survivorship import attributes_alone, attributes_of
+from cdp.survivorship_rules import Survivorship
 from cdp.tables import (
     ACTIVITY_COLUMNS,
     FACT_COLUMNS,
@@ -90,14 +94,26 @@ def _forget_customers() -> Delete:
     return delete(customer).where(customer.c.id == _given().c.id, is_left)
 
 
-@cache
-def _fold_attributes() -> Insert:
-    rows = attributes_of(_given())
+@lru_cache(maxsize=8)  # the rules in force, and those before them
+def _fold_attributes(survivorship: Survivorship) -> Insert:
+    rows = attributes_of(_given(), survivorship)
     names = [column.name for column in rows.selected_columns]
     insertion = upsert(customer).from_select(names, rows)
     return insertion.on_conflict_do_update(
         index_elements=["id"],
         set_={name: insertion.excluded[name] for name in names if name != "id"},
+    )
+
+
+@lru_cache(maxsize=8)
+def _described_otherwise(survivorship: Survivorship) -> Select[Any]:
+    rows = attributes_of(_given(), survivorship).subquery()
+    values = [column.name for column in rows.c if column.name not in ("id", "updated_at")]
+    is_other = or_(*(rows.c[name].is_distinct_from(customer.c[name]) for name in values))
+    return (
+        select(func.count())
+        .select_from(rows.join(customer, customer.c.id == rows.c.id))
+        .where(is_other)
     )
 
 
@@ -183,7 +199,9 @@ async def customers_of(
 
 
 async def refresh_attributes(
-    connection: AsyncConnection, customers: Collection[CustomerId]
+    connection: AsyncConnection,
+    customers: Collection[CustomerId],
+    survivorship: Survivorship,
 ) -> None:
     """Fold the given customers' profiles anew; a customer that has none any more goes."""
     if not customers:
@@ -191,7 +209,7 @@ async def refresh_attributes(
     given = {"ids": sorted(customers)}
     async with by_index(await driver_of(connection)):
         await connection.execute(_forget_customers(), given)
-        await connection.execute(_fold_attributes(), given)
+        await connection.execute(_fold_attributes(survivorship), given)
 
 
 async def add_alone(connection: AsyncConnection, customers: Collection[CustomerId]) -> None:
@@ -237,9 +255,44 @@ async def rebuild(connection: AsyncConnection, workspace: Workspace) -> int:
 
     For a change of what stored values depend on, such as the workspace's currency.
     """
+    survivorship = (await read_rules(await driver_of(connection))).survivorship
     await connection.execute(delete(purchase_day))
-    first = 0
     count = 0
+    async for customers in _everybody(connection):
+        days = await connection.execute(
+            select(sales_order.c.source_profile_id, order_day(workspace))
+            .join(source_profile, source_profile.c.id == sales_order.c.source_profile_id)
+            .where(source_profile.c.customer_id.between(customers[0], customers[-1]))
+            .distinct()
+        )
+        await refresh_days(connection, [(row[0], row[1]) for row in days], workspace)
+        await refresh_attributes(connection, customers, survivorship)
+        await post_entries(connection, await _told_of(connection, customers))
+        await refresh_facts(connection, customers)
+        await refresh_activity(connection, customers, workspace)
+        count += len(customers)
+    return count
+
+
+async def choose_anew(connection: AsyncConnection, survivorship: Survivorship) -> None:
+    """Fold everybody's attributes by other rules of survivorship; no writer may be at work."""
+    async for customers in _everybody(connection):
+        await refresh_attributes(connection, customers, survivorship)
+
+
+async def count_described_otherwise(connection: AsyncConnection, survivorship: Survivorship) -> int:
+    """How many customers would have other attributes by these rules of survivorship."""
+    count = 0
+    async for customers in _everybody(connection):
+        given = {"ids": customers}
+        async with by_index(await driver_of(connection)):
+            count += await connection.scalar(_described_otherwise(survivorship), given) or 0
+    return count
+
+
+async def _everybody(connection: AsyncConnection) -> AsyncIterator[Sequence[CustomerId]]:
+    """All customers by id, in lots of REBUILD_BATCH."""
+    first = 0
     while True:
         rows = await connection.execute(
             select(source_profile.c.customer_id)
@@ -250,16 +303,6 @@ async def rebuild(connection: AsyncConnection, workspace: Workspace) -> int:
         )
         customers = [CustomerId(row[0]) for row in rows]
         if not customers:
-            return count
-        days = await connection.execute(
-            select(sales_order.c.source_profile_id, order_day(workspace))
-            .join(source_profile, source_profile.c.id == sales_order.c.source_profile_id)
-            .where(source_profile.c.customer_id.between(customers[0], customers[-1]))
-            .distinct()
-        )
-        await refresh_days(connection, [(row[0], row[1]) for row in days], workspace)
-        await refresh_attributes(connection, customers)
-        await post_entries(connection, await _told_of(connection, customers))
-        await refresh_facts(connection, customers)
-        await refresh_activity(connection, customers, workspace)
-        first, count = customers[-1], count + len(customers)
+            return
+        yield customers
+        first = customers[-1]

@@ -9,6 +9,7 @@ from sqlalchemy import ColumnElement, FromClause, Table, Text, func, literal, se
 
 from cdp import tables
 from cdp.attributes import ATTRIBUTES
+from cdp.consent import ConsentStatus
 from cdp.operators import OPERATORS, FieldType, Operand, field_type
 from cdp.traits.catalog import CATALOG
 from cdp.traits.trait import Scope
@@ -246,3 +247,10 @@ ATTRIBUTE_OPERATORS: Mapping[str, tuple[FieldType, Operand]] = {
 }
 """What `attribute: { name, ... }` takes beside `name`: text operators compare its text; those of
 order compare it as a number and hold for nothing that does not read as one."""
+
+CONSENT_MEMBERS: Mapping[str, tuple[type, str]] = {
+    "channel": (str, "Such as `email`, in any case."),
+    "purpose": (str, "Such as `marketing`, in any case."),
+    "status": (ConsentStatus, "How the customer stands."),
+}
+"""What `consent: { ... }` takes; all of it is asked of the same channel and purpose."""

@@ -15,22 +15,27 @@ from sqlalchemy import (
     ColumnElement,
     FromClause,
     Numeric,
+    Text,
     and_,
     case,
     cast,
     exists,
     false,
     func,
+    literal,
     or_,
+    select,
     true,
 )
 
 from cdp.bearers import identified_by
 from cdp.clauses import Clause, Filter
 from cdp.clock import Clock, clock_of
+from cdp.consent import Asked, consents, read_status
 from cdp.errors import BadInput, Forbidden
 from cdp.fields import (
     ATTRIBUTE_OPERATORS,
+    CONSENT_MEMBERS,
     COUNT,
     FIELDS,
     GROUPS,
@@ -48,7 +53,7 @@ MAX_DEPTH: Final = 10  # filters within filters; no person reads a deeper one
 MAX_CLAUSES: Final = 100  # conditions in all; each costs PostgreSQL a look at every customer
 
 _NESTING: Final = ("and", "or", "not")
-_OTHERS: Final = ("segments", "attribute", "identifier")
+_OTHERS: Final = ("segments", "attribute", "identifier", "consent")
 SEGMENT_OPERATORS: Final = ("in", "notIn")
 _NUMBER: Final = r"^\s*[+-]?[0-9]{1,100}(\.[0-9]{1,100})?\s*$"
 
@@ -63,7 +68,13 @@ def read_filter(
     """
     reading = _Reading(scope, workspace, may_see_personal)
     condition = true() if given is None else reading.filter(given, "", 1)
-    return Filter(condition, reading.clauses, reading.clock, frozenset(reading.segments))
+    return Filter(
+        condition,
+        reading.clauses,
+        reading.clock,
+        frozenset(reading.segments),
+        reading.asks_consent,
+    )
 
 
 def predicate(
@@ -98,6 +109,7 @@ class _Reading:
     clock: Clock = field(default_factory=Clock)
     clauses: list[Clause] = field(default_factory=list)
     segments: set[str] = field(default_factory=set)
+    asks_consent: bool = False
     conditions: int = 0
     personal: int = 0
     within: int = 0
@@ -118,6 +130,8 @@ class _Reading:
                 return self._attribute(value, place)
             if name == "identifier":
                 return self._identifier(value, place)
+            if name == "consent":
+                return self._consent(value, place)
             raise _unknown(name, place, (*_NESTING, *FIELDS, *GROUPS, *RELATIONS, *_OTHERS))
 
         return self._all(given, path, depth, member)
@@ -321,6 +335,26 @@ class _Reading:
             raise BadInput(error.message, todo=error.todo, path=f"{path}.{error.path}") from None
         condition = self.scope.customer.c.id.in_(found)
         self._note(path, given, condition, is_personal=value is not None)
+        return condition
+
+    def _consent(self, given: object, path: str) -> ColumnElement[bool]:
+        """How the customer stands to some channel and purpose is so, all members at once."""
+        members = {name: (value, place) for name, value, place in _members(given, path)}
+        if unknown := members.keys() - CONSENT_MEMBERS.keys():
+            raise _unknown(min(unknown), f"{path}.{min(unknown)}", CONSENT_MEMBERS)
+        self._count(path)
+        channel, purpose = (
+            literal(read_text(*members[name]).strip().lower(), Text) if name in members else None
+            for name in ("channel", "purpose")
+        )
+        asked = Asked(self.scope.as_of, channel=channel, purpose=purpose)
+        stands = consents(asked).subquery()
+        found = select(stands.c.customer_id)
+        if "status" in members:
+            found = found.where(stands.c.status == read_status(*members["status"]).value.lower())
+        condition = self.scope.customer.c.id.in_(found)
+        self.asks_consent = True
+        self._note(path, given, condition, is_personal=False)
         return condition
 
     def _compare(

@@ -14,6 +14,7 @@ import msgspec
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cdp.activity import ACTIVITY_STREAMS
+from cdp.contact_points import contact_point_of
 from cdp.customers import (
     add_alone,
     customers_of,
@@ -41,7 +42,7 @@ from cdp.profiles import (
     find_profiles,
     write_people,
 )
-from cdp.records import STREAMS, ExchangeRateRecord, OrderRecord, line_names
+from cdp.records import STREAMS, ConsentRecord, ExchangeRateRecord, OrderRecord, line_names
 from cdp.rows import EMBEDDED_LINE_COLUMNS, columns_of, embedded_line_row, order_status, row_of
 from cdp.tables import PERSON_TABLES, STREAM_TABLES, order_line
 from cdp.touched import BELONGING_STREAMS, COMPARED_COLUMNS, Touched, adopt_waiting
@@ -248,6 +249,11 @@ class _Writer:
                 self._touched.add_activity(changes, owners)
             if stream in BELONGING_STREAMS:
                 self._touched.add_people(changes, owners)
+        if stream == "consents":
+            columns = (*columns, "contact_point_kind", "contact_point")
+            points = [self._contact_point(one) for one in current]
+            self._touched.add_points(changes, points)
+            rows = [(*row, *point) for row, point in zip(rows, points, strict=True)]
         await copy_rows(self._driver, STREAM_TABLES[stream], columns, rows)
         if stream == "orders":
             await self._write_lines(changes)
@@ -271,6 +277,13 @@ class _Writer:
             return people.owners.get((CUSTOMERS, customer_id))
         said = contact_identifiers(record, self._origin.region)
         return people.owners[CONTACT, contact_key(said[0])] if said else None
+
+    def _contact_point(self, version: Version) -> tuple[str | None, str | None]:
+        """Kind and value of the contact point that a statement of consent names."""
+        if not isinstance(version.record, ConsentRecord):
+            return None, None
+        point = contact_point_of(version.record, self._origin.region)
+        return (None, None) if point is None else (point.kind, point.value)
 
     async def _write_lines(self, changes: Changes) -> None:
         """The lines that stand inside orders take the place of those of the versions before."""
@@ -334,7 +347,7 @@ class _Writer:
         # Nobody has resolved them, so they may have changed their customer until it was locked.
         described |= await customers_of(self._connection, people.deleted)
         await add_alone(self._connection, people.alone)
-        await refresh_attributes(self._connection, described)
+        await refresh_attributes(self._connection, described, self._origin.rules.survivorship)
         await refresh_days(self._connection, days, self._workspace)
         await post_entries(self._connection, belonging)
         counted = locked
@@ -346,4 +359,5 @@ class _Writer:
         await refresh_loyalty(
             self._connection, (described | people.alone) - counted - people.left_customers
         )
-        await self._touched.note(people.customers | people.left_customers | counted | engaged)
+        seen = people.customers | people.left_customers | described
+        await self._touched.note(seen | counted | engaged)

@@ -8,7 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 MAX_IDS: Final = 5_000  # of one row: bounds what whoever reads the outbox holds at once
 
-Cause: TypeAlias = Literal["ingest", "clock", "identity", "list", "loyalty"]
+Cause: TypeAlias = Literal["ingest", "clock", "identity", "list", "loyalty", "consent"]
 
 
 async def note(

@@ -37,7 +37,7 @@ STORED_COLUMNS: Final = ("id", "customer_id", "first_stored_at")
 
 _ATTRIBUTE_COLUMNS: Final = (
     "first_name", "last_name", "full_name", "birth_date", "gender", "street", "city", "region",
-    "postal_code", "language", "loyalty_card", "created_at",
+    "postal_code", "language", "loyalty_card", "email_verified", "phone_verified", "created_at",
 )  # fmt: skip
 _attributes: Final[Callable[[CustomerRecord], tuple[Any, ...]]] = attrgetter(*_ATTRIBUTE_COLUMNS)
 _NO_ATTRIBUTES: Final = (None,) * len(_ATTRIBUTE_COLUMNS)

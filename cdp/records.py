@@ -1,7 +1,7 @@
 """The canonical records that a connector or a file may deliver, validated once at the edge."""
 
 from collections.abc import Mapping, Sequence
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Annotated, ClassVar, Literal, TypeAlias
 
@@ -57,6 +57,8 @@ class CustomerRecord(Keyed, frozen=True, kw_only=True, omit_defaults=True):
     emails: list[Name] = []
     phone: Name | None = None
     phones: list[Name] = []
+    email_verified: bool | None = None
+    phone_verified: bool | None = None
     first_name: Name | None = None
     last_name: Name | None = None
     full_name: Name | None = None
@@ -307,6 +309,15 @@ class ConsentRecord(Keyed, frozen=True, kw_only=True, omit_defaults=True):
     email: Name | None = None
     phone: Name | None = None
     evidence: Text | None = None
+
+    @property
+    def updated_at(self) -> datetime:
+        """Orders the versions of one statement: an older file read again takes nothing back.
+
+        Of two that were recorded at one moment, the refusal is the later.
+        """
+        is_refusal = self.status != "granted"
+        return self.recorded_at + timedelta(microseconds=1) if is_refusal else self.recorded_at
 
 
 class ExchangeRateRecord(Record, frozen=True, kw_only=True, omit_defaults=True):

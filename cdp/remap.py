@@ -34,6 +34,7 @@ class Remap:
 
     resolution: Resolution
     event_ids: list[int]
+    rules: Rules
 
     @property
     def customer_ids(self) -> set[CustomerId]:
@@ -55,7 +56,7 @@ async def write_map(
     """Resolve stored profiles anew; attributes and facts wait for `fold`."""
     driver = await driver_of(connection)
     resolution = await resolve_stored(driver, profile_ids, rules)
-    return Remap(resolution, await ledger.record(driver, resolution, rules, at, cause=cause))
+    return Remap(resolution, await ledger.record(driver, resolution, rules, at, cause=cause), rules)
 
 
 async def fold(connection: AsyncConnection, remap: Remap, workspace: Workspace) -> None:
@@ -63,7 +64,7 @@ async def fold(connection: AsyncConnection, remap: Remap, workspace: Workspace) 
     moved = {one for move in remap.resolution.moves for one in move.profile_ids}
     if moved:
         await lock_customers(connection, moved, remap.customer_ids)
-        await refresh_attributes(connection, remap.customer_ids)
+        await refresh_attributes(connection, remap.customer_ids, remap.rules.survivorship)
         await refresh_facts(connection, remap.customer_ids)
         await refresh_activity(connection, remap.customer_ids, workspace)
         await outbox.note(connection, remap.customer_ids, "identity")

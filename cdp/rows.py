@@ -115,6 +115,10 @@ def _upper(name: str) -> Callable[[Record], object]:
     return get
 
 
+def _word(name: str) -> Callable[[Record], object]:
+    return lambda record: getattr(record, name).strip().lower()
+
+
 def _json(name: str) -> Callable[[Record], object]:
     def get(record: Record) -> object:
         value = getattr(record, name)
@@ -132,6 +136,8 @@ def _make_getters(
     }  # fmt: skip
     if stream == "orders":
         special = {**special, "status": lambda o: order_status(getattr(o, "status"))[0]}  # noqa: B009
+    if stream == "consents":
+        special = {**special, "channel": _word("channel"), "purpose": _word("purpose")}
     table = STREAM_TABLES[stream]
     getters = []
     for name in record_type.__struct_fields__:

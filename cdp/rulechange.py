@@ -9,6 +9,7 @@ from sqlalchemy import ARRAY, BigInteger, any_, delete, func, literal, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cdp import tables
+from cdp.customers import choose_anew, count_described_otherwise
 from cdp.database import driver as driver_of
 from cdp.errors import CdpError
 from cdp.identity.ledger import Cause
@@ -21,6 +22,7 @@ from cdp.identity.rules import (
     write_rules,
 )
 from cdp.remap import REMAP_BATCH, Tally, every_profile, moment_of, remap_all
+from cdp.segments.refresh import mark_due
 from cdp.values import ProfileId
 from cdp.workspace import Workspace, take_turn
 
@@ -32,7 +34,8 @@ class Difference:
     """What another document would change, or has changed.
 
     `token` names exactly this change; `moves` are the first of them, with the `names` of those who
-    move. `joined` and `parted` count every change of the map.
+    move. `joined` and `parted` count every change of the map. `described_otherwise` counts
+    customers who are there before and for whom other claims win: 0 while survivorship stays.
     """
 
     token: str
@@ -40,6 +43,7 @@ class Difference:
     customers_after: int
     joined: int
     parted: int
+    described_otherwise: int
     moves: Sequence[Move]
     names: Mapping[ProfileId, str]
 
@@ -50,14 +54,16 @@ async def try_rules(connection: AsyncConnection, document: Document) -> Differen
     The connection should have one view of the data from start to end (`Database.read_only`).
     """
     driver = await driver_of(connection)
-    version, _, model_version = await read_document(driver)
+    version, former, model_version = await read_document(driver)
+    described = await _described_otherwise(connection, former, document)
     rules, tally = rules_of(version + 1, document, model_version), Tally()
     everybody = await every_profile(connection)
     for start in range(0, len(everybody), REMAP_BATCH):
         batch = everybody[start : start + REMAP_BATCH]
         rest = [one for one in batch if one not in tally.seen]
         tally.add(await peek(driver, rest, rules))
-    return await _difference(connection, document, tally, await _count_customers(connection))
+    before = await _count_customers(connection)
+    return await _difference(connection, document, tally, before, described)
 
 
 async def apply_rules(
@@ -78,7 +84,8 @@ async def apply_rules(
     """
     await take_turn(connection, alone=True)
     driver = await driver_of(connection)
-    _, _, former_model = await read_document(driver)
+    _, former, former_model = await read_document(driver)
+    described = await _described_otherwise(connection, former, document)
     model = model_version or former_model
     version = await write_rules(driver, document, model_version=model, actor=actor, reason=reason)
     rules, before = rules_of(version, document, model), await _count_customers(connection)
@@ -88,7 +95,10 @@ async def apply_rules(
     everybody = await every_profile(connection)
     cause, at = Cause(actor, reason), await moment_of(connection)
     tally = await remap_all(connection, everybody, rules, cause, at, workspace)
-    difference = await _difference(connection, document, tally, before)
+    if rules.survivorship != former.chosen():
+        await choose_anew(connection, rules.survivorship)
+        await mark_due(connection, "rules changed")
+    difference = await _difference(connection, document, tally, before, described)
     if token is not None and token != difference.token:
         raise CdpError(
             "CHANGED",
@@ -99,9 +109,14 @@ async def apply_rules(
 
 
 async def _difference(
-    connection: AsyncConnection, document: Document, tally: Tally, customers_before: int
+    connection: AsyncConnection,
+    document: Document,
+    tally: Tally,
+    customers_before: int,
+    described_otherwise: int,
 ) -> Difference:
     digest = hashlib.sha256(rules_text(document).encode())
+    digest.update(b"%d\n" % described_otherwise)
     for profile_id, customer_id in sorted(tally.moved):
         digest.update(b"%d %d\n" % (profile_id, customer_id))
     return Difference(
@@ -110,9 +125,19 @@ async def _difference(
         customers_after=customers_before + tally.more_customers,
         joined=tally.joined,
         parted=tally.parted,
+        described_otherwise=described_otherwise,
         moves=tally.moves,
         names=await _names(connection, tally.moves),
     )
+
+
+async def _described_otherwise(
+    connection: AsyncConnection, former: Document, document: Document
+) -> int:
+    """Of the customers who are there now; not looked for where survivorship stays as it is."""
+    if document.chosen() == former.chosen():
+        return 0
+    return await count_described_otherwise(connection, document.chosen())
 
 
 async def _count_customers(connection: AsyncConnection) -> int:

@@ -20,6 +20,9 @@ RunStatus: TypeAlias = Literal["running", "ok", "partial", "failed"]
 SOURCE_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 """A name travels in addresses (`/hooks/NAME`) and in identifier kinds (`external:NAME`)."""
 
+PLATFORM: Final = "platform"
+"""The name, and the connector, of the source whose records the platform itself writes."""
+
 MAX_ERROR = 2_000  # characters kept of a run's error
 
 
@@ -71,8 +74,10 @@ async def add_source(
 ) -> SourceRow:
     """Configure a source; one that was removed comes back with its records and checkpoints.
 
-    Raises BadInput for a name that is taken, or was another connector's.
+    Raises BadInput for a name that is taken, or was another connector's, or is the platform's own.
     """
+    if name == PLATFORM:
+        raise BadInput(f"{name!r} is what the platform calls itself.", todo="Choose another name.")
     if not SOURCE_NAME.fullmatch(name):
         raise BadInput(
             f"{name!r} is not a name for a source.",
@@ -130,6 +135,17 @@ async def remove_source(connection: AsyncConnection, name: str) -> None:
     await connection.execute(
         update(source).where(source.c.id == row.id).values(removed_at=func.now())
     )
+
+
+async def platform_source(connection: AsyncConnection) -> SourceId:
+    """The platform's own source: nothing syncs it, so that it counts as removed."""
+    await connection.execute(
+        insert(source)
+        .values(name=PLATFORM, connector=PLATFORM, removed_at=func.now())
+        .on_conflict_do_nothing()
+    )
+    found = await connection.execute(select(source.c.id).where(source.c.name == PLATFORM))
+    return SourceId(found.scalar_one())
 
 
 async def take_checkpoint(

@@ -1,6 +1,7 @@
 """Survivorship: which claim of which source profile becomes the customer's attribute."""
 
-from typing import Any, Final
+from collections.abc import Sequence
+from typing import Any, TypeAlias
 
 from sqlalchemy import (
     ARRAY,
@@ -12,56 +13,120 @@ from sqlalchemy import (
     cast,
     func,
     literal,
-    or_,
     select,
     text,
 )
 from sqlalchemy.dialects.postgresql import JSONB, TSVECTOR, aggregate_order_by, distinct_on
 
+from cdp.attributes import Attribute
+from cdp.claims import (
+    ADDRESS,
+    SAID_NAME,
+    SAID_VALUE,
+    SINGLE,
+    counted,
+    full_name,
+    is_claim,
+    is_verified,
+    order_of,
+)
+from cdp.survivorship_rules import DEFAULT, OTHERS, Survivorship
 from cdp.tables import source_profile
 
-SINGLE: Final = ("email", "phone", "birth_date", "gender", "language")
-NAME: Final = ("full_name", "first_name", "last_name")
-ADDRESS: Final = ("street", "city", "region", "postal_code", "country")
-
-
-def claim_order(profile: FromClause) -> tuple[ColumnElement[Any], ...]:
-    """The rule `latest`: the claim that its source changed last, then the one learned last."""
-    return (
-        profile.c.updated_at.desc().nulls_last(),
-        profile.c.learned_at.desc(),
-        profile.c.id.desc(),
-    )
+_Claims: TypeAlias = tuple[FromClause, Sequence[ColumnElement[Any]]]
+"""Claims of one customer, and the order of those of one attribute: the first is the winner."""
 
 
 def _winner(
-    profile: FromClause, value: ColumnElement[Any], is_claim: ColumnElement[bool]
+    profile: FromClause, subject: str, value: ColumnElement[Any], survivorship: Survivorship
 ) -> ColumnElement[Any]:
     """The value of the best claim of a live profile; null where nobody claims it."""
-    ordered = func.array_agg(
-        aggregate_order_by(value, *claim_order(profile)), type_=ARRAY(value.type)
-    )
-    return ordered.filter(profile.c.deleted_at.is_(None), is_claim)[1]
+    order = order_of(profile, subject, survivorship)
+    ordered = func.array_agg(aggregate_order_by(value, *order), type_=ARRAY(value.type))
+    return ordered.filter(is_claim(profile, subject))[1]
 
 
-def _any_of(profile: FromClause, names: tuple[str, ...]) -> ColumnElement[bool]:
-    return or_(*(profile.c[name].is_not(None) for name in names))
+def claims_of(
+    customer_id: ColumnElement[int], attribute: Attribute | str, survivorship: Survivorship
+) -> Select[Any]:
+    """Every claim of one attribute by live profiles of a customer: one row per source profile.
+
+    A text names an attribute beyond the fixed ones. Of a composite whoever speaks of any part
+    claims all parts, so that `value` (JSON) may be null. `place` is 1 for the winner: this and the
+    fold take the same order.
+    """
+    if isinstance(attribute, str):
+        claims, order = _other_claims(customer_id, survivorship)
+        found = _ranked(claims, claims.c[SAID_VALUE], OTHERS, order)
+        return found.where(claims.c[SAID_NAME] == attribute)
+    claims, order = _fixed_claims(customer_id, attribute.composite, survivorship)
+    said = full_name(claims) if attribute.name == "name" else claims.c[attribute.name]
+    return _ranked(claims, func.to_jsonb(said), attribute.composite, order)
 
 
-def _attributes(best_row: FromClause) -> ColumnElement[Any]:
-    """What sources said beyond our attributes, each name's best claim, as one JSON object."""
-    mine = source_profile.alias()
-    item = func.jsonb_each(mine.c.attributes).table_valued("key", "value").lateral()
-    best = (
-        select(item.c.key, item.c.value)
-        .ext(distinct_on(item.c.key))
-        .select_from(mine.join(item, literal(value=True)))
-        .where(mine.c.customer_id == best_row.c.id, mine.c.deleted_at.is_(None))
-        .correlate(best_row)
-        .order_by(item.c.key, *claim_order(mine))
+def _ranked(
+    claims: FromClause,
+    value: ColumnElement[Any],
+    subject: str,
+    order: Sequence[ColumnElement[Any]],
+) -> Select[Any]:
+    return select(
+        *(claims.c[name] for name in ("id", "source_id", "updated_at", "learned_at")),
+        value.label("value"),
+        is_verified(claims, subject).label("is_verified"),
+        func.row_number().over(order_by=order).label("place"),
+    ).correlate_except(claims)
+
+
+def _fixed_claims(
+    customer_id: ColumnElement[int], subject: str, survivorship: Survivorship
+) -> _Claims:
+    profile = source_profile.alias()
+    mine = (
+        select(*_but(profile, "payload"))
+        .where(profile.c.customer_id == customer_id, is_claim(profile, subject))
+        .correlate_except(profile)
         .subquery()
     )
-    return select(func.jsonb_object_agg(best.c.key, cast(best.c.value, JSONB))).scalar_subquery()
+    claims = counted(mine, [subject], survivorship)
+    return claims, order_of(claims, subject, survivorship)
+
+
+def _other_claims(customer_id: ColumnElement[int], survivorship: Survivorship) -> _Claims:
+    """What live profiles said beyond the fixed attributes: one row per profile and name."""
+    profile = source_profile.alias()
+    item = func.jsonb_each(profile.c.attributes).table_valued("key", "value").lateral()
+    said = (
+        select(
+            *_but(profile, "payload", "attributes"),
+            item.c.key.label(SAID_NAME),
+            cast(item.c.value, JSONB).label(SAID_VALUE),
+        )
+        .select_from(profile.join(item, literal(value=True)))
+        .where(profile.c.customer_id == customer_id, profile.c.deleted_at.is_(None))
+        .correlate_except(profile, item)
+        .subquery()
+    )
+    claims = counted(said, [OTHERS], survivorship)
+    return claims, order_of(claims, OTHERS, survivorship)
+
+
+def _but(rows: FromClause, *names: str) -> list[ColumnElement[Any]]:
+    """The columns of rows, save those: a payload is long, and is carried along for nothing."""
+    return [column for column in rows.c if column.name not in names]
+
+
+def _attributes(best_row: FromClause, survivorship: Survivorship) -> ColumnElement[Any]:
+    """What sources said beyond our attributes, each name's best claim, as one JSON object."""
+    claims, order = _other_claims(best_row.c.id, survivorship)
+    best = (
+        select(claims.c[SAID_NAME], claims.c[SAID_VALUE])
+        .ext(distinct_on(claims.c[SAID_NAME]))
+        .order_by(claims.c[SAID_NAME], *order)
+        .correlate_except(claims)
+        .subquery()
+    )
+    return select(func.jsonb_object_agg(best.c[SAID_NAME], best.c[SAID_VALUE])).scalar_subquery()
 
 
 def _said(profile: FromClause) -> ColumnElement[Any]:
@@ -88,41 +153,43 @@ def _words(profile: FromClause) -> ColumnElement[Any]:
     return _search(func.coalesce(together, ""))
 
 
-def _full_name(profile: FromClause) -> ColumnElement[Any]:
-    parts = func.nullif(func.concat_ws(" ", profile.c.first_name, profile.c.last_name), "")
-    return func.coalesce(profile.c.full_name, parts)
-
-
-def attributes_of(customers: FromClause) -> Select[Any]:
+def attributes_of(customers: FromClause, survivorship: Survivorship = DEFAULT) -> Select[Any]:
     """One row per given customer (`id`) that has source profiles: its attributes."""
-    p = source_profile
-    said = func.bool_or(p.c.attributes.is_not(None))
+    stored = source_profile
+    mine = (
+        select(*_but(stored, "payload"))
+        .join_from(customers, stored, stored.c.customer_id == customers.c.id)
+        .subquery()
+    )
+    p = counted(mine, (*SINGLE, "name", "address"), survivorship)
+
+    def winner(subject: str, value: ColumnElement[Any]) -> ColumnElement[Any]:
+        return _winner(p, subject, value, survivorship)
+
     best = (
         select(
             p.c.customer_id.label("id"),
-            *(_winner(p, p.c[name], p.c[name].is_not(None)).label(name) for name in SINGLE),
-            _winner(p, p.c.id, _any_of(p, NAME)).label("name_id"),
-            _winner(p, p.c.id, _any_of(p, ADDRESS)).label("address_id"),
-            said.label("has_attributes"),
+            *(winner(name, p.c[name]).label(name) for name in SINGLE),
+            winner("name", p.c.id).label("name_id"),
+            winner("address", p.c.id).label("address_id"),
+            func.bool_or(p.c.attributes.is_not(None)).label("has_attributes"),
             _words(p).label("search"),
             func.count().label("profile_count"),
             func.min(func.coalesce(p.c.created_at, p.c.first_stored_at)).label("created_at"),
         )
-        .join_from(customers, p, p.c.customer_id == customers.c.id)
         .group_by(p.c.customer_id)
         .cte("best")
     )
     name, address = source_profile.alias("name"), source_profile.alias("address")
+    others = case((best.c.has_attributes, _attributes(best, survivorship)))
     return select(
         best.c.id,
-        _full_name(name).label("name"),
+        full_name(name).label("name"),
         name.c.first_name,
         name.c.last_name,
         *(best.c[column] for column in SINGLE),
         *(address.c[column] for column in ADDRESS),
-        func.coalesce(case((best.c.has_attributes, _attributes(best))), text("'{}'::jsonb")).label(
-            "attributes"
-        ),
+        func.coalesce(others, text("'{}'::jsonb")).label("attributes"),
         best.c.profile_count,
         best.c.created_at,
         func.now().label("updated_at"),
@@ -142,7 +209,7 @@ def attributes_alone(customers: FromClause) -> Select[Any]:
     p = source_profile
     return select(
         p.c.id,
-        _full_name(p).label("name"),
+        full_name(p).label("name"),
         p.c.first_name,
         p.c.last_name,
         *(p.c[column] for column in (*SINGLE, *ADDRESS)),

@@ -263,6 +263,8 @@ source_profile = Table(
     Column("country", Text),
     Column("language", Text),
     Column("loyalty_card", Text),
+    Column("email_verified", Boolean, comment="Shown to the source to be theirs; null: not said."),
+    Column("phone_verified", Boolean, comment="Shown to the source to be theirs; null: not said."),
     Column("tags", JSONB),
     Column("created_at", Instant, comment="When the source first knew the person, if it tells."),
     Column("first_stored_at", Instant, nullable=False),
@@ -357,6 +359,11 @@ message = _person_table(
     Column("kind", Text),
     Column("occurred_at", Instant),
     Column("url", Text),
+    Index(
+        "ix_message_refusal",
+        "source_profile_id",
+        postgresql_where=text("kind IN ('unsubscribed', 'complained')"),
+    ),
     comment="One event of one message to a person.",
 )
 
@@ -434,11 +441,19 @@ consent = _person_table(
     "recorded_at",
     Column("email", Text),
     Column("phone", Text),
-    Column("channel", Text),
+    Column("contact_point_kind", Text, comment="email or phone; null: it names no such point."),
+    Column("contact_point", Text, comment="What it names, normalised; null: its profile's."),
+    Column("channel", Text, comment="In lower case, as the purpose."),
     Column("purpose", Text),
     Column("status", Text),
     Column("recorded_at", Instant),
     Column("evidence", Text),
+    Index(
+        "ix_consent_contact_point",
+        "contact_point_kind",
+        "contact_point",
+        postgresql_where=text("contact_point IS NOT NULL"),
+    ),
     comment="A permission given or taken back.",
 )
 
@@ -837,7 +852,12 @@ touched_customer = Table(
         index=True,
         comment="From when it matters; later than `at` for a record that is dated ahead.",
     ),
-    Column("cause", Text, nullable=False, comment="ingest, clock, identity, list or loyalty."),
+    Column(
+        "cause",
+        Text,
+        nullable=False,
+        comment="ingest, clock, identity, list, loyalty or consent.",
+    ),
     Column(
         "ids",
         ARRAY(BigInteger),

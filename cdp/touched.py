@@ -40,6 +40,7 @@ _OCCURRED_IN = {STREAM_TABLES[stream].name: column for stream, column in OCCURRE
 COMPARED_COLUMNS = {
     **dict.fromkeys(OCCURRED, ("source_profile_id",)),
     "orders": ("source_profile_id", "placed_at"),
+    "consents": ("source_profile_id", "contact_point_kind", "contact_point"),
     "refunds": ("order_key",),
     "order_lines": ("order_key",),
     "products": ("category",),
@@ -59,7 +60,8 @@ class Touched:
     """The days whose facts must be folded anew, whose activity must, and whoever is named.
 
     `named` are whose any record about a person is or was; `ahead` whose records are dated ahead, by
-    the moment from which they count.
+    the moment from which they count. `points` are contact points of which somebody said what they
+    allow: a denial holds for everybody who bears them.
     """
 
     def __init__(
@@ -73,6 +75,7 @@ class Touched:
         self.profiles: set[ProfileId] = set()
         self.named: set[ProfileId] = set()
         self.ahead: dict[datetime, set[ProfileId]] = {}
+        self.points: set[tuple[str, str]] = set()
 
     def add(self, profile_id: ProfileId | None, placed_at: datetime | None) -> None:
         """The day of one order; nothing where nobody or no moment is known."""
@@ -113,10 +116,32 @@ class Touched:
     async def note(self, customers: Collection[CustomerId]) -> None:
         """Tell the outbox of these and of everybody who was added; of dated ones for then."""
         buying = {profile_id for profile_id, _ in self.days}
-        everybody = {*customers, *self.named, *self.profiles, *self.active, *buying}
+        bearers = await self._bearers()
+        everybody = {*customers, *self.named, *self.profiles, *self.active, *buying, *bearers}
         await outbox.note(self._connection, everybody, "ingest")
         for moment, profiles in self.ahead.items():
-            await outbox.note(self._connection, profiles, "ingest", moment)
+            await outbox.note(self._connection, profiles | bearers, "ingest", moment)
+
+    def add_points(self, changes: Changes, points: Iterable[tuple[str | None, str | None]]) -> None:
+        """Contact points that statements of consent name now, and that they named before."""
+        was = (
+            (old.row["contact_point_kind"], old.row["contact_point"])
+            for _, old in (*changes.changed, *changes.deleted)
+        )
+        self.points.update((kind, value) for kind, value in (*points, *was) if kind and value)
+
+    async def _bearers(self) -> set[ProfileId]:
+        """The source profiles that bear the contact points."""
+        if not self.points:
+            return set()
+        rows = await self._connection.exec_driver_sql(
+            "SELECT DISTINCT borne.source_profile_id"
+            " FROM unnest($1::text[], $2::text[]) AS point(kind, value), LATERAL ("
+            " SELECT source_profile_id FROM identifier"
+            " WHERE kind = point.kind AND value = point.value AND is_current OFFSET 0) borne",
+            ([kind for kind, _ in self.points], [value for _, value in self.points]),
+        )
+        return {ProfileId(row[0]) for row in rows}
 
     async def add_dependents(self, stream: str, changes: Changes) -> None:
         """Orders that a refund, a line, a product or a rate of the batch speaks of."""

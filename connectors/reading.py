@@ -9,6 +9,8 @@ import msgspec
 from cdp.delivery import Delivery, Refused, payload_of, receive
 from connectors.base import Skip
 
+MAX_POINT: Final = 320  # characters of a contact point within a key; the longest address
+
 MISSING: Final[Mapping[str, object]] = {}
 
 
@@ -96,6 +98,15 @@ Row = dict[str, object]
 
 Mapper = Callable[[Item], Iterable[tuple[str, Row]]]
 """A pure function from a vendor's object to canonical rows, each with its stream."""
+
+
+def consent_key(customer: str, channel: str, at: Mapping[str, str | None]) -> str:
+    """The key of what a customer said of marketing on a channel, at the contact point `at`.
+
+    Each contact point has its own: the refusal of an address outlives a change of the address.
+    """
+    values = [value.strip().lower()[:MAX_POINT] for value in at.values() if value]
+    return ":".join([customer, channel, "marketing", *values])
 
 
 def delivered(

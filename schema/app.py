@@ -13,6 +13,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from cdp.database import Database
+from cdp.identity.rules import read_survivorship
 from cdp.settings import Settings
 from cdp.workspace import read_workspace
 from schema import explorer
@@ -62,12 +63,14 @@ def create_app(
 
     workspace_of = partial(read_workspace, overrides=settings.workspace)
     workspace = Fresh(database, workspace_of)
+    survivorship = Fresh(database, read_survivorship)
     access = Access(database)
     view = GraphQLView(
         build_schema()._schema,  # noqa: SLF001  Strawberry has no public name for it
         database,
         access.viewer_of,
         workspace.get,
+        survivorship.get,
         workspace_of,
         now,
     )

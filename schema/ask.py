@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 import msgspec
 
 from cdp.database import Database
+from cdp.identity.rules import read_survivorship
 from cdp.keys import VIEWERS, Role
 from cdp.workspace import Workspace
 from schema.edges import Value
@@ -25,7 +26,10 @@ async def ask(
     operation = Operations(schema).read(query, None)
     assert not operation.is_walked, "the query names a loaded field"
     values = operation.variables(variables)
-    statement = operation.statement(Asked(variables, values, VIEWERS[Role.ADMIN], workspace))
+    async with database.read_only() as connection:
+        survivorship = await read_survivorship(connection)
+    asked = Asked(variables, values, VIEWERS[Role.ADMIN], workspace, survivorship)
+    statement = operation.statement(asked)
     arguments = statement.arguments(Given(values, datetime.now(UTC)))
     row = await database.reader.fetchrow(statement.sql, *arguments)
     assert row is not None  # an operation is one row

@@ -12,6 +12,7 @@ from strawberry.types.field import StrawberryField
 from strawberry.types.info import Info
 
 from cdp.keys import Viewer
+from cdp.survivorship_rules import Survivorship
 from cdp.traits.trait import Scope
 from cdp.workspace import Workspace
 from schema.declare import Declared
@@ -28,11 +29,12 @@ MAX_CHILDREN: Final = 250
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """What holds for a whole operation: the clock, the workspace, and who looks."""
+    """What holds for a whole operation: the clock, the workspace, who looks, whom we believe."""
 
     as_of: ColumnElement[Any]
     workspace: Workspace
     viewer: Viewer
+    survivorship: Survivorship
 
 
 @dataclass(frozen=True, slots=True)

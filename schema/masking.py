@@ -19,6 +19,11 @@ _PERSONAL_OWNED: Final = _PERSONAL_RECORD | {"customer_id", "key"}
 
 _OPEN_ATTRIBUTES: Final = frozenset(each.name for each in ATTRIBUTES if not each.is_personal)
 _PERSONAL_ATTRIBUTES: Final = frozenset(each.name for each in ATTRIBUTES if each.is_personal)
+_CONSENT: Final = frozenset(
+    {"customer_id", "channel", "purpose", "status", "at", "event", "source_id", "profile_id"}
+    | {"holds", "is_own"}
+)
+_PERSONAL_CONSENT: Final = frozenset({"point_kind", "point", "evidence", "key"})
 
 OPEN: Mapping[str, frozenset[str]] = {
     "customer": _OPEN_ATTRIBUTES
@@ -29,8 +34,9 @@ OPEN: Mapping[str, frozenset[str]] = {
     },
     "source_profile": _RECORD
     | _OPEN_ATTRIBUTES
-    | {"id", "customer_id", "stream", "created_at", "first_stored_at"},
-    "attribute_claim": _RECORD | {"id", "value", "is_winner"},
+    | {"id", "customer_id", "stream", "created_at", "first_stored_at"}
+    | {"email_verified", "phone_verified"},
+    "attribute_claim": _RECORD | {"id", "value", "is_verified", "rule", "because", "place"},
     "identifier": frozenset(
         {"kind", "source_profile_id", "source_id", "is_current", "first_seen_at", "last_seen_at"}
     ),
@@ -84,6 +90,8 @@ OPEN: Mapping[str, frozenset[str]] = {
     | {"plan", "status", "amount", "currency", "interval"}
     | {"started_at", "renews_at", "cancelled_at", "ended_at"},
     "consent": _OWNED | {"channel", "purpose", "status", "recorded_at"},
+    "customer_consent": _CONSENT,
+    "consent_statement": _CONSENT,
     "source": frozenset({"id", "name", "connector", "created_at", "removed_at"}),
     "checkpoint": frozenset({"source_id", "stream", "epoch", "updated_at"}),
     "sync_run": frozenset({"id", "source_id", "started_at", "finished_at", "status", "counts"}),
@@ -132,7 +140,10 @@ PERSONAL: Mapping[str, frozenset[str]] = {
     "loyalty_award": frozenset(),
     "points_transaction": frozenset({"key", "digest", "actor", "reason"}),
     "subscription": _PERSONAL_OWNED,
-    "consent": _PERSONAL_OWNED | {"email", "phone", "evidence"},
+    "consent": _PERSONAL_OWNED
+    | {"email", "phone", "contact_point_kind", "contact_point", "evidence"},
+    "customer_consent": _PERSONAL_CONSENT,
+    "consent_statement": _PERSONAL_CONSENT,
     "source": frozenset({"settings"}),
     "checkpoint": frozenset({"cursor"}),
     "sync_run": frozenset({"error"}),

@@ -33,6 +33,7 @@ from graphql.execution.values import VariableValues, get_argument_values, get_va
 
 from cdp.errors import BadInput
 from cdp.keys import Viewer
+from cdp.survivorship_rules import Survivorship
 from cdp.workspace import Workspace
 from schema.edges import SHAPES, Loaded
 from schema.errors import MAX_ERRORS
@@ -142,6 +143,7 @@ class Operation:
         key = (
             asked.viewer.role,
             asked.workspace,
+            asked.survivorship,
             tuple(_frozen(asked.given.get(name, _ABSENT)) for name in self.shaping),
             tuple(_shape(bound, asked.variables) for bound in self.bound),
         )
@@ -151,6 +153,7 @@ class Operation:
                 Selection(self.schema, self.fragments, asked.variables),
                 self.definition,
                 workspace=asked.workspace,
+                survivorship=asked.survivorship,
                 viewer=asked.viewer,
                 is_walked=self.is_walked,
             )
@@ -166,6 +169,7 @@ class Asked:
     variables: VariableValues
     viewer: Viewer
     workspace: Workspace
+    survivorship: Survivorship
 
 
 class Operations:

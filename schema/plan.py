@@ -32,6 +32,7 @@ from sqlalchemy.types import TypeEngine
 from cdp.errors import BadInput, Forbidden
 from cdp.keys import Viewer
 from cdp.keyset import DEFAULT_SIZE
+from cdp.survivorship_rules import Survivorship
 from cdp.workspace import Workspace
 from schema.deeds import INPUT, OUTCOME, Deed
 from schema.edges import (
@@ -131,6 +132,7 @@ def plan(
     operation: OperationDefinitionNode,
     *,
     workspace: Workspace,
+    survivorship: Survivorship,
     viewer: Viewer,
     is_walked: bool,
 ) -> Statement:
@@ -139,7 +141,7 @@ def plan(
     Raises BadInput and Forbidden for arguments that cannot be taken.
     """
     as_of = bindparam("as_of", None, type_=DateTime(timezone=True))
-    planner = _Planner(selection, Scene(as_of, workspace, viewer), is_walked)
+    planner = _Planner(selection, Scene(as_of, workspace, viewer, survivorship), is_walked)
     return planner.statement(operation)
 
 
@@ -148,6 +150,7 @@ def plan_steps(
     operation: OperationDefinitionNode,
     *,
     workspace: Workspace,
+    survivorship: Survivorship,
     viewer: Viewer,
     is_walked: bool,
 ) -> Steps:
@@ -169,7 +172,7 @@ def plan_steps(
         graphql_field = mutation.fields[name]
         edge = edge_of(graphql_field)
         assert isinstance(edge, Deed), name
-        planner = _Planner(selection, Scene(as_of, workspace, viewer), is_walked)
+        planner = _Planner(selection, Scene(as_of, workspace, viewer, survivorship), is_walked)
         payload = planner.payload(edge, get_named_type(graphql_field.type).name, nodes)
         steps[key] = Step(edge, payload, graphql_field, nodes[0])
     return steps

@@ -10,6 +10,7 @@ import strawberry
 
 from cdp.fields import (
     ATTRIBUTE_OPERATORS,
+    CONSENT_MEMBERS,
     COUNT,
     FIELDS,
     GROUPS,
@@ -71,7 +72,7 @@ def _pascal(name: str) -> str:
     return camel[0].upper() + camel[1:]
 
 
-def _enum(enumeration: type[Enum]) -> Declared:
+def enum(enumeration: type[Enum]) -> Declared:
     """The enum as the graph knows it; described by its own docstring."""
     if not hasattr(enumeration, "__strawberry_definition__"):
         strawberry.enum(enumeration, description=enumeration.__doc__)
@@ -91,7 +92,7 @@ def _trait_doc(trait: Trait) -> str:
 
 
 def _trait_field(trait: Trait) -> Member:
-    output = _enum(trait.type) if issubclass(trait.type, Enum) else _OUTPUT[trait.type]
+    output = enum(trait.type) if issubclass(trait.type, Enum) else _OUTPUT[trait.type]
     is_exact = trait.type is PythonDecimal
     edge = Leaf(lambda row: exact(trait(row.scope)) if is_exact else trait(row.scope))
     return output | None, planned(edge, _trait_doc(trait))
@@ -184,7 +185,7 @@ def _comparison(field: Field[Any]) -> Declared:
             f"{field.enumeration.__name__}Filter",
             f"Compares with the values of {field.enumeration.__name__}.",
             OPERATORS[field.type],
-            _enum(field.enumeration),
+            enum(field.enumeration),
         )
     return _ENUM_COMPARISONS[field.enumeration]
 
@@ -277,6 +278,18 @@ def _identifier_filter() -> Declared:
     return declare(strawberry.input, "IdentifierFilter", doc, members)
 
 
+def _consent_filter() -> Declared:
+    members = {
+        name: _member(enum(type_) if issubclass(type_, Enum) else type_, doc, name)
+        for name, (type_, doc) in CONSENT_MEMBERS.items()
+    }
+    doc = (
+        "How the customer stands to one channel and purpose: all members hold of the same one. Who"
+        " has said nothing is found by `not`."
+    )
+    return declare(strawberry.input, "ConsentFilter", doc, members)
+
+
 def _group_filter(group: Group) -> Declared:
     fields = GROUPS[camel_case(group.name)]
     name = f"{_pascal(group.name)}Filter"
@@ -298,6 +311,7 @@ def _customer_filter() -> Declared:
         "segments": _member(_segments_filter(), "In segments, or in none of them.", "segments"),
         "attribute": _member(_attribute_filter(), "One of the free attributes.", "attribute"),
         "identifier": _member(_identifier_filter(), "Bears an identifier.", "identifier"),
+        "consent": _member(_consent_filter(), "Consents, or refuses.", "consent"),
     }
     doc = (
         "Which customers. All members must hold; an empty filter holds for everybody. A role that"

@@ -15,6 +15,7 @@ from starlette.types import Receive, Scope, Send
 from cdp.database import Database
 from cdp.errors import BadInput, Forbidden
 from cdp.keys import Viewer
+from cdp.survivorship_rules import Survivorship
 from cdp.workspace import Workspace
 from schema.context import new_context
 from schema.errors import STATUS, CostLimit, error_bodies, walk_error_bodies
@@ -29,6 +30,7 @@ GRAPHQL_TYPE: Final = "application/graphql-response+json"
 
 GetViewer = Callable[[Scope], Awaitable[Viewer]]
 GetWorkspace = Callable[[], Awaitable[Workspace]]
+GetSurvivorship = Callable[[], Awaitable[Survivorship]]
 
 
 class GraphQLRequest(msgspec.Struct, frozen=True, rename="camel"):
@@ -96,8 +98,8 @@ class _Refusal(Exception):
 class GraphQLView:
     """The endpoint, as a bare ASGI callable for POST.
 
-    `workspace` tells the settings as they were some seconds ago, which is enough to read by;
-    `read_workspace` those of a transaction, for what is written.
+    `workspace` and `survivorship` tell the settings as they were some seconds ago, which is enough
+    to read by; `read_workspace` those of a transaction, for what is written.
     """
 
     def __init__(
@@ -106,6 +108,7 @@ class GraphQLView:
         database: Callable[[], Database],
         viewer_of: GetViewer,
         workspace: GetWorkspace,
+        survivorship: GetSurvivorship,
         read_workspace: ReadWorkspace,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
@@ -114,6 +117,7 @@ class GraphQLView:
         self._database = database
         self._viewer_of = viewer_of
         self._workspace = workspace
+        self._survivorship = survivorship
         self._read_workspace = read_workspace
         self._now = now
 
@@ -155,7 +159,8 @@ class GraphQLView:
 
     async def _asked(self, turn: _Turn) -> Asked:
         given = turn.request.variables or {}
-        return Asked(given, turn.variables, turn.viewer, await self._workspace())
+        workspace, survivorship = await self._workspace(), await self._survivorship()
+        return Asked(given, turn.variables, turn.viewer, workspace, survivorship)
 
     async def _read(self, turn: _Turn) -> Answer:
         """A query: one statement."""

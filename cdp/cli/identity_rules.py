@@ -93,6 +93,7 @@ def _described(difference: Difference) -> dict[str, object]:
         "customers_after": difference.customers_after,
         "joined": difference.joined,
         "parted": difference.parted,
+        "described_otherwise": difference.described_otherwise,
         "moves": difference.moves,
         "names": {str(profile): name for profile, name in difference.names.items()},
     }
@@ -102,6 +103,8 @@ def _told(difference: Difference) -> list[str]:
     before, after = difference.customers_before, difference.customers_after
     changes = f"{difference.joined:,} join, {difference.parted:,} part"
     lines = [f"Customers: {before:,} before, {after:,} after; {changes}."]
+    if difference.described_otherwise:
+        lines += [f"Attributes: other claims win for {difference.described_otherwise:,} customers."]
     lines += [f"  {_moved(move, difference)}" for move in difference.moves[:SHOWN_MOVES]]
     rest = difference.joined + difference.parted - min(len(difference.moves), SHOWN_MOVES)
     return [*lines, f"  and {rest:,} more."] if rest > 0 else lines

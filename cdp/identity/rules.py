@@ -11,10 +11,18 @@ from typing import Annotated, Final, Literal, TypeAlias
 import asyncpg
 import msgspec
 from msgspec import Meta
+from sqlalchemy.ext.asyncio import AsyncConnection
 
+from cdp.database import driver as driver_of
 from cdp.errors import BadInput
 from cdp.identity.evidence import Identifier
 from cdp.identity.normalise import IDENTIFIER_FAMILIES
+from cdp.survivorship_rules import (
+    DEFAULT,
+    Survivorship,
+    parse_survivorship,
+    survivorship_document,
+)
 
 Driver: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
@@ -88,6 +96,7 @@ class Rules:
     """The smallest `most_per_customer` of any kind: whoever has fewer identifiers is within it."""
     cuts: Cuts = field(default_factory=Cuts)
     model_version: int | None = None
+    survivorship: Survivorship = DEFAULT
 
     def of(self, kind: str) -> KindRule:
         """The rule of a kind such as `email` or `handle:bluesky`."""
@@ -128,6 +137,13 @@ class LinkageDocument(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     review_weight: _Weight = Cuts().review_weight
 
 
+class SurvivorshipDocument(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Which claim of an attribute wins: rules by attribute; sources, the most trusted first."""
+
+    sources: list[str] = []
+    rules: dict[str, str] = {}
+
+
 class Document(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The whole document; what is absent has its default."""
 
@@ -137,6 +153,11 @@ class Document(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     most_identifiers: _AtLeastOne = 1_000
     kinds: dict[str, KindDocument] = {}
     linkage: LinkageDocument = LinkageDocument()
+    survivorship: SurvivorshipDocument = SurvivorshipDocument()
+
+    def chosen(self) -> Survivorship:
+        """The rules of survivorship. Raises BadInput, whose path names the place at fault."""
+        return parse_survivorship(msgspec.to_builtins(self.survivorship))
 
 
 _KINDS: Final[Mapping[str, KindDocument]] = {
@@ -178,7 +199,12 @@ def check_document(given: object) -> Document:
         )
     if document.linkage.review_weight > document.linkage.join_weight:
         raise BadInput("review_weight lies above join_weight.", todo="Nothing would be reviewed.")
-    whole = msgspec.structs.replace(document, kinds={**_KINDS, **document.kinds})
+    survivorship = survivorship_document(document.chosen())
+    whole = msgspec.structs.replace(
+        document,
+        kinds={**_KINDS, **document.kinds},
+        survivorship=msgspec.convert(survivorship, SurvivorshipDocument),
+    )
     rules_of(DEFAULT_VERSION, whole)
     return whole
 
@@ -195,6 +221,7 @@ def rules_of(version: int, document: Document, model_version: int | None = None)
         fewest_per_customer=min(kind.most_per_customer for kind in document.kinds.values()),
         cuts=Cuts(document.linkage.join_weight, document.linkage.review_weight),
         model_version=model_version,
+        survivorship=document.chosen(),
     )
 
 
@@ -218,11 +245,14 @@ def rules_text(document: Document) -> str:
     """The document in TOML, as `parse_rules` reads it."""
     plain = msgspec.to_builtins(document)
     assert isinstance(plain, dict)
-    kinds, linkage = plain.pop("kinds"), plain.pop("linkage")
+    kinds, linkage, chosen = (plain.pop(name) for name in ("kinds", "linkage", "survivorship"))
     lines = [_line(name, value) for name, value in plain.items()]
     for name, kind in kinds.items():
         lines += ["", f"[kinds.{name}]", *(_line(key, value) for key, value in kind.items())]
     lines += ["", "[linkage]", *(_line(key, value) for key, value in linkage.items())]
+    lines += ["", "[survivorship]", _line("sources", chosen["sources"])]
+    rules = chosen["rules"].items()
+    lines += ["", "[survivorship.rules]", *(_line(key, value) for key, value in rules)]
     return "\n".join(lines) + "\n"
 
 
@@ -254,6 +284,11 @@ async def read_rules(driver: Driver) -> Rules:
     if version == DEFAULT_VERSION:
         return DEFAULT_RULES
     return _rules(version, msgspec.json.encode(document), model_version)
+
+
+async def read_survivorship(connection: AsyncConnection) -> Survivorship:
+    """Which claims win, by the rules in force."""
+    return (await read_rules(await driver_of(connection))).survivorship
 
 
 @lru_cache(maxsize=VERSIONS_KEPT_PARSED)

@@ -175,6 +175,8 @@ async def _follow(
     told = await connection.exec_driver_sql(_TAKE, (as_of, TAKEN_ROWS))
     moves = []
     if told.rowcount:
+        if any(one.filter is not None and one.filter.asks_consent for one in definitions):
+            await connection.exec_driver_sql(_TAKE_WHO_SHARES)
         await connection.exec_driver_sql("ANALYZE touched_now")
         moves = [
             await evaluate(connection, one.segment.id, one.filter.condition, as_of, None)
@@ -221,4 +223,33 @@ ORDER BY borne.id, turn.cause DESC NULLS LAST
 """Takes rows out of the outbox into `touched_now`, as themselves and as who bears them now.
 
 A change of the map in the same transaction, told by the ledger, is a better cause than ingest.
+"""
+
+_TAKE_WHO_SHARES: Final = """
+WITH speaker AS MATERIALIZED (
+    SELECT profile.id, told.cause
+    FROM touched_now told JOIN source_profile profile ON profile.customer_id = told.id
+    WHERE EXISTS (SELECT FROM consent WHERE source_profile_id = profile.id)
+        OR EXISTS (SELECT FROM message WHERE source_profile_id = profile.id
+            AND kind IN ('unsubscribed', 'complained'))
+), point AS (
+    SELECT borne.kind, borne.value, speaker.cause
+    FROM speaker JOIN identifier borne ON borne.source_profile_id = speaker.id
+    WHERE borne.kind IN ('email', 'phone')
+    UNION
+    SELECT said.contact_point_kind, said.contact_point, speaker.cause
+    FROM speaker JOIN consent said ON said.source_profile_id = speaker.id
+    WHERE said.contact_point IS NOT NULL
+)
+INSERT INTO touched_now (id, cause)
+SELECT DISTINCT ON (profile.customer_id) profile.customer_id, point.cause
+FROM point
+JOIN identifier borne ON borne.kind = point.kind AND borne.value = point.value
+JOIN source_profile profile ON profile.id = borne.source_profile_id
+WHERE borne.is_current
+ORDER BY profile.customer_id, point.cause
+ON CONFLICT DO NOTHING
+"""
+"""Whoever bears a contact point of somebody touched who once said what they allow: a denial there
+holds for them too, so it may have begun or ended for them.
 """

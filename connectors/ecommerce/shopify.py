@@ -16,7 +16,7 @@ from connectors.base import Abort, Connector, Page, Retry, Setting, Values
 from connectors.ecommerce import shopify_queries as queries
 from connectors.http import Http
 from connectors.limits import CostBucket
-from connectors.reading import Item, Mapper, Row, delivered
+from connectors.reading import Item, Mapper, Row, consent_key, delivered
 from connectors.scans import Scan, Step, latest_of, scan, utc_now, written
 
 MAX_LISTED: Final = 25_000  # objects of one listing, by Shopify's rule
@@ -217,6 +217,8 @@ def customer(item: Item) -> Iterator[tuple[str, Row]]:
             "id": key,
             "email": item.get("defaultEmailAddress", "emailAddress"),
             "phone": item.get("defaultPhoneNumber", "phoneNumber"),
+            "email_verified": _has_proof_of_email(item) or None,
+            "phone_verified": _is_confirmed(item.item("defaultPhoneNumber")) or None,
             "first_name": item.get("firstName"),
             "last_name": item.get("lastName"),
             "street": ", ".join(line for line in street if line),
@@ -231,11 +233,31 @@ def customer(item: Item) -> Iterator[tuple[str, Row]]:
             "account_state": item.get("state"),
         },
     )
-    yield from _consent(item, key, "email", item.item("defaultEmailAddress"))
-    yield from _consent(item, key, "sms", item.item("defaultPhoneNumber"))
+    email, phone = item.item("defaultEmailAddress"), item.item("defaultPhoneNumber")
+    yield from _consent(item, "email", email, {"email": email.text("emailAddress")})
+    yield from _consent(item, "sms", phone, {"phone": phone.text("phoneNumber")})
 
 
-def _consent(item: Item, key: str, channel: str, said: Item) -> Iterator[tuple[str, Row]]:
+def _has_proof_of_email(item: Item) -> bool:
+    """Whether the person answered at the address: with an account, or by a double opt-in.
+
+    `verifiedEmail` alone is no proof: Shopify sets it for whomever the shop's staff adds.
+    """
+    has_account = item.text("state") == "ENABLED" and item.flag("verifiedEmail")
+    return has_account or _is_confirmed(item.item("defaultEmailAddress"))
+
+
+def _is_confirmed(said: Item) -> bool:
+    """Whether a double opt-in came to its end, be it taken back since or not."""
+    has_answered = (said.text("marketingState") or "") in CONSENT_STATES
+    return has_answered and said.text("marketingOptInLevel") == "CONFIRMED_OPT_IN"
+
+
+def _consent(
+    item: Item, channel: str, said: Item, at: Mapping[str, str | None]
+) -> Iterator[tuple[str, Row]]:
+    """What was said of the contact point `at`: of another one it is another statement."""
+    key = number_of(item.need("id"))
     status = CONSENT_STATES.get(said.text("marketingState") or "")
     if status is None:
         return
@@ -243,8 +265,9 @@ def _consent(item: Item, key: str, channel: str, said: Item) -> Iterator[tuple[s
     yield (
         "consents",
         {
-            "id": f"{key}:{channel}:marketing",
+            "id": consent_key(key, channel, at),
             "customer_id": key,
+            **at,
             "channel": channel,
             "purpose": "marketing",
             "status": status,

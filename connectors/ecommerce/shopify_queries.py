@@ -21,7 +21,7 @@ query Customers($first: Int!, $after: String, $query: String) {
   found: customers(first: $first, after: $after, query: $query, sortKey: UPDATED_AT) {
     pageInfo { hasNextPage endCursor }
     nodes {
-      id firstName lastName locale tags state createdAt updatedAt
+      id firstName lastName locale tags state verifiedEmail createdAt updatedAt
       defaultEmailAddress { emailAddress marketingState marketingOptInLevel marketingUpdatedAt }
       defaultPhoneNumber { phoneNumber marketingState marketingOptInLevel marketingUpdatedAt }
       defaultAddress { address1 address2 city province zip countryCodeV2 }

@@ -15,7 +15,7 @@ from cdp.values import Json
 from connectors.base import Connector, Page, Setting, Values
 from connectors.http import Http
 from connectors.limits import Limiter, Windows
-from connectors.reading import Item, Row, delivered
+from connectors.reading import Item, Row, consent_key, delivered
 from connectors.scans import Scan, Step, latest_of, scan, utc_now, written
 
 REVISION: Final = "2026-07-15"
@@ -170,6 +170,9 @@ def profile(item: Item) -> Iterator[tuple[str, Row]]:
             "id": key,
             "email": said.get("email"),
             "phone": said.get("phone_number"),
+            # By a double opt-in the person has answered at the address.
+            "email_verified": said.flag("subscriptions", "email", "marketing", "double_optin")
+            or None,
             "first_name": said.get("first_name"),
             "last_name": said.get("last_name"),
             "street": ", ".join(line for line in street if line),
@@ -187,11 +190,18 @@ def profile(item: Item) -> Iterator[tuple[str, Row]]:
             "properties": said.get("properties") or None,
         },
     )
+    reached: dict[str, Mapping[str, str | None]] = {
+        "email": {"email": said.text("email")},
+        "sms": {"phone": said.text("phone_number")},
+    }
     for channel in CONSENT_CHANNELS:
-        yield from _consent(key, channel, said.item("subscriptions", channel, "marketing"))
+        marketing = said.item("subscriptions", channel, "marketing")
+        yield from _consent(key, channel, marketing, reached.get(channel, {}))
 
 
-def _consent(key: str, channel: str, said: Item) -> Iterator[tuple[str, Row]]:
+def _consent(
+    key: str, channel: str, said: Item, at: Mapping[str, str | None]
+) -> Iterator[tuple[str, Row]]:
     """A consent that was given or taken back; NEVER_SUBSCRIBED is silence, and gives no row."""
     refusals = [
         refusal
@@ -209,8 +219,9 @@ def _consent(key: str, channel: str, said: Item) -> Iterator[tuple[str, Row]]:
     yield (
         "consents",
         {
-            "id": f"{key}:{channel}:marketing",
+            "id": consent_key(key, channel, at),
             "customer_id": key,
+            **at,
             "channel": "push" if channel == "mobile_push" else channel,
             "purpose": "marketing",
             "status": status,

@@ -17,7 +17,7 @@ from connectors.base import Abort, Connector, Page, Setting, Values
 from connectors.http import Http
 from connectors.limits import Adaptive
 from connectors.money import minor_money
-from connectors.reading import Item, Row, delivered
+from connectors.reading import Item, Row, consent_key, delivered
 from connectors.scans import Scan, Step, latest_of, scan, utc_now, written
 
 VERSION: Final = "2025-08-20"
@@ -232,11 +232,13 @@ def customer(item: Item) -> Iterator[tuple[str, Row]]:
         },
     )
     if item.flag("preferences", "email_unsubscribed"):
+        at = {"email": item.text("email_address")}
         yield (
             "consents",
             {
-                "id": f"{key}:email:marketing",
+                "id": consent_key(key, "email", at),
                 "customer_id": key,
+                **at,
                 "channel": "email",
                 "purpose": "marketing",
                 "status": "withdrawn",

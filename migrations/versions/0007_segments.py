@@ -41,7 +41,7 @@ def _create_outbox() -> None:
             "cause",
             sa.Text(),
             nullable=False,
-            comment="ingest, clock, identity, list or loyalty.",
+            comment="ingest, clock, identity, list, loyalty or consent.",
         ),
         sa.Column(
             "ids",

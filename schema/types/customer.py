@@ -34,6 +34,7 @@ from schema.scalars import Date, DateTime, Json
 from schema.traits import CustomerFilter, CustomerOrder, with_groups
 from schema.types.attributes import Address, attribute
 from schema.types.connection import FORWARD, LATE, connection
+from schema.types.consent import CONSENTS, Consent
 from schema.types.decision import DECISIONS, IdentityDecision
 from schema.types.identity import (
     CLAIMS,
@@ -106,6 +107,11 @@ class _Customer(Node):
     )
     merge_history: list[MergeEvent] = planned(
         HISTORY, "How the customer came together, latest first; at most 250 events."
+    )
+    consents: list[Consent] = planned(
+        CONSENTS,
+        "How the customer stands to each channel and purpose of which anything was said. No entry"
+        " is silence, which is not consent.",
     )
     decisions: list[IdentityDecision] = planned(
         DECISIONS,

@@ -8,20 +8,20 @@ from sqlalchemy import (
     ColumnElement,
     FromClause,
     Text,
-    and_,
     exists,
     func,
     literal,
+    literal_column,
     null,
-    or_,
     select,
 )
 
 from cdp import tables
-from cdp.attributes import ATTRIBUTES, SURVIVORSHIP_RULE
+from cdp.attributes import ATTRIBUTES
 from cdp.errors import Forbidden
 from cdp.fields import camel_case
-from cdp.survivorship import claim_order
+from cdp.survivorship import claims_of
+from cdp.survivorship_rules import IN_WORDS, OTHERS
 from schema.edges import (
     Arguments,
     Branch,
@@ -36,6 +36,7 @@ from schema.edges import (
     row_of,
 )
 from schema.ids import global_id
+from schema.objects import constant
 from schema.scalars import Date, DateTime, Json
 from schema.types.attributes import Address, attribute
 from schema.types.node import Node
@@ -184,52 +185,31 @@ _BY_NAME: Final = {
     for attribute in ATTRIBUTES
     for spelling in (attribute.name, camel_case(attribute.name))
 }
-_FULL_NAME: Final = "name"  # the one attribute that may be put together from two others
-
-
-def _claimed(profile: FromClause, name: str) -> ColumnElement[Any]:
-    return _full_name(profile.c.__getitem__) if name == _FULL_NAME else profile.c[name]
 
 
 def _claims(customer: Row, arguments: Arguments) -> Branch:
-    name = arguments.now("attribute")
-    profile = tables.source_profile.alias()
+    name, scene = arguments.now("attribute"), customer.scene
     known = _BY_NAME.get(name)
-    if known is None and customer.scene.viewer.is_masked:
+    if known is None and scene.viewer.is_masked:
         raise Forbidden(
             "Only fixed attributes can be asked for by your role: another may be personal data.",
             todo=f"There are: {', '.join(camel_case(each.name) for each in ATTRIBUTES)}.",
         )
-    if known is None:
-        value: ColumnElement[Any] = profile.c.attributes[name]
-        is_claim = profile.c.attributes.has_key(name)
-        is_personal = True
-    else:
-        value = func.to_jsonb(_claimed(profile, known.name))
-        is_personal = known.is_personal
-        is_claim = or_(
-            *(
-                _claimed(profile, each.name).is_not(None)
-                for each in ATTRIBUTES
-                if each.composite == known.composite
-            )
-        )
-    mine = and_(
-        profile.c.customer_id == customer.table.c.id, profile.c.deleted_at.is_(None), is_claim
-    )
-    is_masked = is_personal and customer.scene.viewer.is_masked
+    is_masked = scene.viewer.is_masked and known is not None and known.is_personal
+    rule = scene.survivorship.rule_of(OTHERS if known is None else known.composite)
+    said = claims_of(customer.table.c.id, known or name, scene.survivorship).subquery()
     claims = (
         select(
-            profile,
-            (null() if is_masked else value).label("value"),
-            (func.row_number().over(order_by=claim_order(profile)) == 1).label("is_winner"),
+            *(column for column in said.c if not (is_masked and column.name == "value")),
+            *([null().label("value")] if is_masked else []),
+            constant(rule.value).label("rule"),
+            literal(IN_WORDS[rule], Text).label("because"),
         )
-        .where(mine)
-        .correlate_except(profile)
+        .correlate_except(said)
         .subquery()
     )
-    query = select().select_from(claims).order_by(*claim_order(claims))
-    return Branch("AttributeClaim", Row(claims, "attribute_claim", customer.scene), query)
+    query = select().select_from(claims).order_by(claims.c.place)
+    return Branch("AttributeClaim", Row(claims, "attribute_claim", scene), query)
 
 
 def _claiming(row: Row) -> Branch:
@@ -252,12 +232,22 @@ class AttributeClaim:
         Leaf(lambda row: func.coalesce(row["updated_at"], row["learned_at"])),
         "When the source changed it, else when we learned it.",
     )
-    rule: str = planned(
-        Leaf(lambda _: literal(SURVIVORSHIP_RULE, Text)),
-        "The rule that chooses. `latest`: the claim that its source changed last wins, then the"
-        " one that we learned last; an empty one never does.",
+    is_verified: bool = column(
+        "is_verified",
+        "Whether the source has proof: of an email address or phone number, that the person has"
+        " shown it to be theirs; of all else, that it knows the person by one so shown, or as the"
+        " holder of a loyalty card.",
     )
-    is_winner: bool = column("is_winner", "Whether this is the claim that the customer shows.")
+    rule: str = column(
+        "rule",
+        "The rule that chooses: `latest`, `verified_first`, `most_frequent`, `source_priority` or"
+        " `longest`. Between claims that it holds equal the latest wins; an empty one never does.",
+    )
+    because: str = column("because", "The rule in words, to be shown to people.")
+    is_winner: bool = planned(
+        Leaf(lambda row: row["place"] == literal_column("1")),
+        "Whether this is the claim that the customer shows: one of them, the first.",
+    )
 
 
 CLAIMS: Final = Many(_claims)

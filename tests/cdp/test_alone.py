@@ -9,6 +9,7 @@ from sqlalchemy import RowMapping, delete
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cdp.customers import refresh_attributes, refresh_facts
+from cdp.survivorship_rules import DEFAULT
 from cdp.tables import customer
 from tests.cdp.ingesting import Row, customers, partition, take, take_mixed
 
@@ -48,7 +49,7 @@ async def _folded(connection: AsyncConnection) -> tuple[Sequence[object], Sequen
     stored = await customers(connection)
     ids = [row["id"] for row in stored]
     await connection.execute(delete(customer))
-    await refresh_attributes(connection, ids)
+    await refresh_attributes(connection, ids, DEFAULT)
     await refresh_facts(connection, ids)
     return _comparable(stored), _comparable(await customers(connection))
 

@@ -94,6 +94,48 @@ async def test_rules_are_tried_and_then_applied_exactly_as_shown(
     assert (again.customers_after, again.joined) == (2, 1)
 
 
+async def test_rules_of_survivorship_are_counted_first_and_then_choose_for_everybody(
+    connection: AsyncConnection,
+) -> None:
+    ann = {"first_name": "Ann", "last_name": "Doe", "email": "ann@example.com"}
+    rows = [
+        {**ann, "id": "1", "city": "Milton Keynes", "updated_at": "2024-01-01T00:00:00Z"},
+        {**ann, "id": "2", "city": "Leeds", "updated_at": "2024-02-01T00:00:00Z"},
+        {"id": "3", "first_name": "Bob", "city": "York"},
+    ]
+    await take(connection, "customers", rows)
+    longest = parse_rules("[survivorship.rules]\naddress = 'longest'")
+    shown = await try_rules(connection, longest)
+    assert (shown.described_otherwise, shown.joined, shown.parted) == (1, 0, 0)
+    assert await _cities(connection) == ["Leeds", "York"]
+    done = await apply_rules(
+        connection, longest, WORKSPACE, actor="ann", reason="Whole names.", token=shown.token
+    )
+    assert done == shown
+    assert await _cities(connection) == ["Milton Keynes", "York"]
+    assert (await try_rules(connection, longest)).described_otherwise == 0
+    await take(connection, "customers", [{**rows[1], "city": "Bath", "updated_at": None}])
+    assert await _cities(connection) == ["Milton Keynes", "York"]
+
+
+async def _cities(connection: AsyncConnection) -> list[str | None]:
+    rows = await connection.scalars(select(tables.customer.c.city))
+    return sorted(rows, key=str)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("[survivorship.rules]\ncolour = 'latest'", "no 'colour' here"),
+        ("[survivorship.rules]\naddress = 'source_priority'", "sources names none"),
+        ("[survivorship]\nsource = ['shop']", "source"),
+    ],
+)
+def test_rules_of_survivorship_that_say_nothing_are_refused(text: str, told: str) -> None:
+    with pytest.raises(BadInput, match=told):
+        parse_rules(text)
+
+
 async def test_rules_are_not_applied_where_they_would_now_do_something_else(
     connection: AsyncConnection,
 ) -> None:

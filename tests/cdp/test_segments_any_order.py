@@ -49,6 +49,8 @@ SEGMENTS: Final[Mapping[str, object]] = {
         "segments": {"in": ["germans"]},
         "not": {"segments": {"notIn": ["recent"]}},
     },
+    "refusing": {"consent": {"channel": "email", "status": "WITHDRAWN"}},
+    "may-be-written-to": {"consent": {"purpose": "marketing", "status": "GRANTED"}},
     "off-the-list": {"segments": {"notIn": ["the-list", "all-recent-germans"]}},
 }
 
@@ -92,14 +94,25 @@ def _rows() -> st.SearchStrategy[Event]:
             "id": st.sampled_from(["m1", "m2"]),
             "customer_id": who,
             "channel": st.just("email"),
-            "kind": st.sampled_from(["opened", "sent"]),
+            "kind": st.sampled_from(["opened", "sent", "unsubscribed"]),
             "occurred_at": hours,
         }
     ).map(lambda row: ("messages", row))
     product = st.sampled_from(["Tea", "Toys"]).map(
         lambda category: ("products", {"id": "p1", "category": category})
     )
-    return st.one_of(customer, customer, order, order, message, product)
+    consent = st.fixed_dictionaries(
+        {
+            "id": st.sampled_from(["s1", "s2"]),
+            "customer_id": st.sampled_from([*KEYS, "nobody yet", None]),
+            "email": st.sampled_from(["a@example.com", "b@example.com"]),
+            "channel": st.just("email"),
+            "purpose": st.just("marketing"),
+            "status": st.sampled_from(["granted", "withdrawn"]),
+            "recorded_at": hours,
+        }
+    ).map(lambda row: ("consents", row))
+    return st.one_of(customer, customer, order, order, message, product, consent, consent)
 
 
 def _events() -> st.SearchStrategy[list[Event]]:
@@ -108,7 +121,9 @@ def _events() -> st.SearchStrategy[list[Event]]:
         _rows(),
         _rows(),
         _rows(),
-        st.sampled_from(["orders o1", "messages m1", "customers c1"]).map(lambda at: ("drop", at)),
+        st.sampled_from(["orders o1", "messages m1", "customers c1", "consents s1"]).map(
+            lambda at: ("drop", at)
+        ),
         pair.map(lambda keys: ("merge", keys)),
         st.sampled_from(KEYS).map(lambda key: ("split", key)),
         st.sampled_from(KEYS).map(lambda key: ("list", key)),
@@ -257,6 +272,7 @@ OPENED: Final[Event] = (
 
 @_settings(15)
 @given(events=_events())
+@example(events=[("drop", "customers c1")])
 @example(events=[OPENED])
 @example(events=[OPENED, ("refresh", None), ("drop", "messages m1")])
 @example(events=[("wait", 60)])

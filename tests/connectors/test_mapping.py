@@ -118,6 +118,31 @@ def test_shopify_consent_is_what_was_said_and_silence_is_none(
 
 
 @pytest.mark.parametrize(
+    ("said", "proofs"),
+    [
+        ({"state": "ENABLED", "verifiedEmail": True}, (True, None)),
+        ({"state": "DISABLED", "verifiedEmail": True}, (None, None)),
+        ({"state": "ENABLED", "verifiedEmail": False}, (None, None)),
+        ({"defaultEmailAddress": {"marketingState": "SUBSCRIBED"}}, (None, None)),
+        (
+            {
+                name: {"marketingState": "SUBSCRIBED", "marketingOptInLevel": "CONFIRMED_OPT_IN"}
+                for name in ("defaultEmailAddress", "defaultPhoneNumber")
+            },
+            (True, True),
+        ),
+    ],
+)
+def test_shopify_contact_points_are_verified_by_an_account_or_a_double_opt_in(
+    said: dict[str, object], proofs: tuple[bool | None, bool | None]
+) -> None:
+    item = {"id": "gid://shopify/Customer/5", "createdAt": "2026-01-01T00:00:00Z", **said}
+    person, *_ = taken(item, shopify.customer)
+    assert isinstance(person, CustomerRecord)
+    assert (person.email_verified, person.phone_verified) == proofs
+
+
+@pytest.mark.parametrize(
     ("amount", "currency", "value"),
     [(1234, "EUR", "12.34"), (1234, "JPY", "1234"), (1234, "KWD", "1.234"), (-50, "usd", "-0.50")],
 )
@@ -276,6 +301,24 @@ def test_klaviyo_consent_follows_subscription_and_suppression(
     taken(item, klaviyo.profile)
     consents = rows(klaviyo.profile(Item(item)), "consents")
     assert [consent["status"] for consent in consents] == statuses
+
+
+@pytest.mark.parametrize(
+    ("marketing", "proofs"),
+    [
+        ({"consent": "SUBSCRIBED", "double_optin": True}, [True]),
+        ({"consent": "UNSUBSCRIBED", "double_optin": True}, [True]),
+        ({"consent": "SUBSCRIBED", "double_optin": False}, [None]),
+        ({}, [None]),
+    ],
+)
+def test_klaviyo_address_is_verified_by_a_double_opt_in_alone(
+    marketing: dict[str, object], proofs: list[bool | None]
+) -> None:
+    attributes = {"email": "ann@example.com", "subscriptions": {"email": {"marketing": marketing}}}
+    person, *_ = taken({"id": "P", "attributes": attributes}, klaviyo.profile)
+    assert isinstance(person, CustomerRecord)
+    assert [person.email_verified] == proofs
 
 
 def test_klaviyo_country_in_words_is_no_country_code() -> None:

@@ -37,6 +37,7 @@ SHOP: Final[dict[str, list[Row]]] = {
         {
             "id": "s1",
             "email": "ann@example.com",
+            "email_verified": True,
             "phone": "+44 7700 900001",
             "first_name": "Ann",
             "last_name": "Miller",
@@ -195,7 +196,25 @@ NEWSLETTER: Final[dict[str, list[Row]]] = {
             "status": "granted",
             "recorded_at": days_ago(600),
             "evidence": "Ann ticked the box",
-        }
+        },
+        {
+            "id": "c2",
+            "email": "bo@example.org",
+            "channel": "email",
+            "purpose": "marketing",
+            "status": "denied",
+            "recorded_at": days_ago(50),
+            "evidence": "Bo wrote to us",
+        },
+        {
+            "id": "c3",
+            "customer_id": "n1",
+            "email": "ann@example.com",
+            "channel": "Email",
+            "purpose": "profiling",
+            "status": "withdrawn",
+            "recorded_at": days_ago(5),
+        },
     ],
 }
 

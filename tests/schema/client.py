@@ -30,11 +30,6 @@ class CountingReader:
         self._reader = reader
         self.statements: list[str] = []
 
-    async def fetchrow(self, sql: str, *arguments: object) -> object:
-        """As the pool does."""
-        self.statements.append(sql)
-        return await self._reader.fetchrow(sql, *arguments)
-
     async def fetch(self, sql: str, *arguments: object) -> object:
         """As the pool does."""
         self.statements.append(sql)

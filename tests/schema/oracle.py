@@ -21,6 +21,7 @@ from cdp import tables
 from cdp.fields import camel_case
 from cdp.traits.catalog import CATALOG
 from cdp.traits.trait import Scope
+from tests.cdp.consent_model import Model, Said, Use
 from tests.schema.business import NOW
 from tests.schema.client import Value
 from tests.schema.ids import gid
@@ -193,6 +194,7 @@ class Oracle:
             "identifiers": lambda _: self._identifiers(ids),
             "sourceProfiles": lambda _: [self._profile(each) for each in _by(profiles, "id")],
             "mergeHistory": lambda _: self.who.history(ids),
+            "consents": lambda _: self._consents(row["id"]),
             "decisions": lambda _: self.who.decisions(ids),
             "matchReviews": lambda _: self.who.reviews(ids),
             "orders": lambda _, first=25: self._orders(ids, first),
@@ -239,6 +241,41 @@ class Oracle:
             or None,
             "address": _address(row),
             "customer": lambda _: self._by_id(row["customer_id"]),
+        }
+
+    def _consents(self, customer_id: int) -> list[Node]:
+        model = Model(self.rows, NOW)
+        told = model.statements(customer_id)
+
+        def statements(use: Use) -> list[Node]:
+            mine = [each for each in told if each[0].use == use]
+            mine.sort(key=lambda each: (each[0].source_id, each[0].key, each[0].point or ("~",)))
+            mine.sort(key=lambda each: each[0].at, reverse=True)
+            return [
+                {**self._said(one), "at": one.at, "holds": holds, "isOwn": is_own}
+                for one, holds, is_own in mine
+            ]
+
+        return [
+            {
+                **self._said(one),
+                "channel": use[0],
+                "purpose": use[1],
+                "since": one.at,
+                "statements": statements(use),
+            }
+            for use, one in sorted(model.consents(customer_id).items())
+        ]
+
+    def _said(self, one: Said) -> Node:
+        profile = None if one.profile_id is None else str(one.profile_id)
+        return {
+            "status": one.status.upper(),
+            "contactPoint": one.point and one.point[1],
+            "source": self.names[one.source_id],
+            "event": one.event,
+            "evidence": one.evidence,
+            "profile": lambda _: profile and self._found("source_profile", profile, self._profile),
         }
 
     # Orders and the timeline ----------------------------------------------------------------

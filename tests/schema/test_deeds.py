@@ -17,6 +17,7 @@ from cdp import tables
 from cdp.database import Database
 from cdp.errors import BadInput, CdpError, Forbidden, NotFound
 from cdp.keys import VIEWERS, Role, Viewer
+from cdp.survivorship_rules import DEFAULT, Survivorship
 from cdp.workspace import Workspace, read_workspace, write_setting
 from schema.deeds import Caller, Deed, Outcome, deed
 from schema.edges import Branch, One, Row, Value, column, planned, row_of
@@ -100,11 +101,15 @@ async def serving(database: Database) -> AsyncIterator[httpx.AsyncClient]:
     async def workspace() -> Workspace:
         return Workspace(currency="EUR")
 
+    async def survivorship() -> Survivorship:
+        return DEFAULT
+
     view = GraphQLView(
         schema._schema,  # noqa: SLF001  Strawberry has no public name for it
         lambda: database,
         viewer_of,
         workspace,
+        survivorship,
         read_workspace,
         lambda: NOW,
     )

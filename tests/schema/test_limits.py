@@ -162,14 +162,14 @@ async def test_long_keys_and_many_fields_cross_whole(graph: Graph) -> None:
 
 async def test_slow_statement_is_a_timeout(business: tuple[Database, dict[str, str]]) -> None:
     async with serving(*business) as graph:
-        row = graph.reader.fetchrow
+        row = graph.reader.fetch
 
         async def slow(sql: str, *arguments: object) -> object:
             del arguments
             await graph.database.reader.execute("SET statement_timeout = 50")
             return await row(f"SELECT pg_sleep(5), ({len(sql)}) AS n")
 
-        graph.reader.fetchrow = slow  # type: ignore[method-assign]
+        graph.reader.fetch = slow  # type: ignore[method-assign]
         code, _ = await graph.refusal("{ customers { totalCount } }")
         # The connection goes back to a pool that other tests read from.
         await graph.database.reader.execute("RESET statement_timeout")
@@ -184,7 +184,7 @@ async def test_unexpected_error_is_masked(
         async def broken(sql: str, *arguments: object) -> object:
             raise RuntimeError(f"secret {len(sql)} {len(arguments)}")
 
-        graph.reader.fetchrow = broken  # type: ignore[method-assign]
+        graph.reader.fetch = broken  # type: ignore[method-assign]
         code, message = await graph.refusal("{ customers { totalCount } }")
     assert code == "INTERNAL"
     assert "secret" not in message

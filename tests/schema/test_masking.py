@@ -22,6 +22,7 @@ query ($who: IdentifierInput!) {
     provenance(attribute: "email") { value source profile { key record } }
     town: provenance(attribute: "city") { value }
     identifiers { kind value }
+    consents { status contactPoint source evidence statements { contactPoint evidence event } }
     sourceProfiles { stream key record name email phone birthDate address { street city } }
     mergeHistory { reason evidence { kind value } }
     orders { nodes { refunds { reason } lines { title } } }

@@ -62,7 +62,8 @@ async def test_address_is_of_the_source_that_spoke_last(graph: Graph) -> None:
 
 async def test_provenance_names_the_winner_and_the_others(graph: Graph) -> None:
     query = """query ($who: IdentifierInput) { customer(identifier: $who) {
-        city: provenance(attribute: "city") { value source isWinner rule at }
+        city: provenance(attribute: "city") { value source isWinner isVerified rule because at }
+        email: provenance(attribute: "email") { value isWinner isVerified rule because }
         street: provenance(attribute: "street") { value source isWinner }
         shoeSize: provenance(attribute: "shoe_size") { value source isWinner }
         name: provenance(attribute: "firstName") { value source isWinner }
@@ -73,6 +74,13 @@ async def test_provenance_names_the_winner_and_the_others(graph: Graph) -> None:
         ("shop", "Leeds", False),
     ]
     assert ann["city"][0]["rule"] == "latest"
+    assert ann["city"][0]["because"] == "The claim that its source changed last wins."
+    # All say the same: the one that has proof is the one that is believed.
+    assert [claim["isWinner"] for claim in ann["email"]] == [True, False, False, False]
+    assert [claim["isVerified"] for claim in ann["email"]] == [True, False, False, False]
+    assert {claim["value"] for claim in ann["email"]} == {"ann@example.com"}
+    assert ann["email"][0]["rule"] == "verified_first"
+    assert ann["email"][0]["because"].startswith("A claim that its source has verified wins")
     assert [claim["value"] for claim in ann["street"]] == [None, "1 High Street"]
     assert ann["shoeSize"] == [{"value": "38", "source": "shop", "isWinner": True}]
     assert len(ann["name"]) == 3

@@ -32,7 +32,7 @@ CONTRACT = {
     "UserError": "code message path",
     "Customer": "id name firstName lastName email phone birthDate gender address language createdAt"
     " updatedAt attributes provenance identifiers sourceProfiles mergeHistory decisions"
-    " matchReviews purchases rfm lifecycle segments orders timeline",
+    " matchReviews purchases rfm lifecycle segments orders timeline consents",
     "Address": "street city region postalCode country",
     "Identifier": "kind value source firstSeenAt lastSeenAt",
     "SourceProfile": "source stream key record",

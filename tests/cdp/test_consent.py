@@ -1,0 +1,565 @@
+"""Consent: no denial is lost or becomes silence, whatever is merged, split or deleted."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from sqlalchemy import BigInteger, DateTime, func, literal, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from cdp import tables
+from cdp.consent import Asked, ConsentStatus, consents, statements
+from cdp.consent_writing import Statement, record_consent
+from cdp.contact_points import ContactPoint, read_contact_point
+from cdp.delivery import Deleted
+from cdp.errors import BadInput, NotFound
+from cdp.sources import add_source, list_sources
+from cdp.stewardship import Author, split_customer
+from cdp.values import CustomerId, ProfileId
+from tests.cdp.builders import a_profile, a_record, a_source, an_identifier
+from tests.cdp.consent_model import Model, Said, Use, load
+from tests.cdp.ingesting import WORKSPACE, drop, take
+
+pytestmark = pytest.mark.anyio
+
+NOW = datetime.fromisoformat("2026-06-15T12:00:00+00:00")
+EMAIL: Use = ("email", "marketing")
+ANN = {"id": "1", "first_name": "Ann", "last_name": "Doe", "email": "ann@example.com"}
+
+
+def day(number: int) -> str:
+    return (NOW + timedelta(days=number - 100)).isoformat()
+
+
+def a_consent(key: str, status: str, at: int, **more: object) -> dict[str, object]:
+    """Of marketing by email, unless told otherwise."""
+    said = {"channel": "email", "purpose": "marketing", "status": status, "recorded_at": day(at)}
+    return {"id": key, **said, **more}
+
+
+def an_unsubscription(key: str, at: int, **more: object) -> dict[str, object]:
+    said = {"channel": "email", "kind": "unsubscribed", "occurred_at": day(at)}
+    return {"id": key, **said, **more}
+
+
+async def standing(
+    connection: AsyncConnection, customer_id: int | None = None
+) -> dict[int, dict[Use, Mapping[str, Any]]]:
+    """How customers stand: all of them, or the one given."""
+    one = None if customer_id is None else literal(customer_id, BigInteger)
+    asked = Asked(literal(NOW, DateTime(timezone=True)), one)
+    found: dict[int, dict[Use, Mapping[str, Any]]] = {}
+    for row in (await connection.execute(consents(asked))).mappings():
+        found.setdefault(row["customer_id"], {})[row["channel"], row["purpose"]] = row
+    return found
+
+
+async def statuses(connection: AsyncConnection, use: Use = EMAIL) -> list[str]:
+    """What holds for each customer of whom anything was said, by id."""
+    return [rows[use]["status"] for _, rows in sorted((await standing(connection)).items())]
+
+
+# What is said, and of whom --------------------------------------------------------------------
+
+
+async def test_latest_statement_of_a_contact_point_holds_whichever_came_first(
+    connection: AsyncConnection,
+) -> None:
+    await take(connection, "customers", [ANN])
+    later = a_consent("a", "granted", 20, email="Ann@Example.com")
+    await take(connection, "consents", [later], source="shop")
+    await take(connection, "consents", [a_consent("b", "denied", 10, customer_id="1")])
+    assert await statuses(connection) == ["granted"]
+    await take(connection, "consents", [a_consent("c", "withdrawn", 30, customer_id="1")])
+    assert await statuses(connection) == ["withdrawn"]
+
+
+async def test_one_denial_is_enough_across_contact_points(connection: AsyncConnection) -> None:
+    await take(connection, "customers", [{**ANN, "emails": ["work@example.com"]}])
+    said = [
+        a_consent("a", "denied", 10, customer_id="1", email="work@example.com"),
+        a_consent("b", "granted", 20, customer_id="1", email="ann@example.com"),
+    ]
+    await take(connection, "consents", said)
+    (stands,) = (await standing(connection)).values()
+    assert (stands[EMAIL]["status"], stands[EMAIL]["point"]) == ("denied", "work@example.com")
+
+
+async def test_channels_and_purposes_are_words_in_any_case_and_apart(
+    connection: AsyncConnection,
+) -> None:
+    await take(connection, "customers", [{**ANN, "phone": "+44 7700 900001"}])
+    said = [
+        a_consent("a", "granted", 10, customer_id="1", channel=" Email", purpose="Marketing "),
+        a_consent("b", "denied", 11, customer_id="1", channel="SMS"),
+        a_consent("c", "denied", 12, customer_id="1", purpose="profiling"),
+    ]
+    await take(connection, "consents", said)
+    (stands,) = (await standing(connection)).values()
+    assert {use: row["status"] for use, row in stands.items()} == {
+        ("email", "marketing"): "granted",
+        ("sms", "marketing"): "denied",
+        ("email", "profiling"): "denied",
+    }
+    assert stands["sms", "marketing"]["point"] == "+447700900001"
+
+
+async def test_who_said_nothing_has_not_consented(connection: AsyncConnection) -> None:
+    await take(connection, "customers", [ANN])
+    opened = {**an_unsubscription("m", 1, customer_id="1"), "kind": "opened"}
+    await take(connection, "messages", [opened])
+    assert await standing(connection) == {}
+
+
+@pytest.mark.parametrize("kind", ["unsubscribed", "complained"])
+async def test_message_withdraws_marketing_on_its_channel_and_nothing_else(
+    connection: AsyncConnection, kind: str
+) -> None:
+    await take(connection, "customers", [ANN])
+    said = [
+        a_consent(purpose, "granted", 10, customer_id="1", purpose=purpose)
+        for purpose in ("marketing", "service")
+    ]
+    await take(
+        connection,
+        "consents",
+        [*said, a_consent("s", "granted", 10, customer_id="1", channel="sms")],
+    )
+    refused = {**an_unsubscription("m", 20, email="ann@example.com"), "kind": kind}
+    await take(connection, "messages", [{**refused, "channel": "Email"}], source="newsletter")
+    (stands,) = (await standing(connection)).values()
+    assert stands[EMAIL]["status"] == "withdrawn"
+    assert stands[EMAIL]["event"] == kind
+    assert stands["email", "service"]["status"] == "granted"
+    assert stands["sms", "marketing"]["status"] == "granted"
+
+
+async def test_grant_after_an_unsubscription_holds_again(connection: AsyncConnection) -> None:
+    await take(connection, "customers", [ANN])
+    await take(connection, "messages", [an_unsubscription("m", 10, customer_id="1")])
+    assert await statuses(connection) == ["withdrawn"]
+    again = a_consent("a", "granted", 20, email="ann@example.com")
+    await take(connection, "consents", [again], source="newsletter")
+    assert await statuses(connection) == ["granted"]
+
+
+async def test_what_has_not_happened_yet_counts_for_nothing(connection: AsyncConnection) -> None:
+    await take(connection, "customers", [ANN])
+    said = [
+        a_consent("a", "granted", 10, customer_id="1"),
+        a_consent("b", "denied", 101, customer_id="1"),
+    ]
+    await take(connection, "consents", said)
+    assert await statuses(connection) == ["granted"]
+
+
+async def test_denial_of_a_customer_not_seen_yet_holds_for_who_bears_the_address(
+    connection: AsyncConnection,
+) -> None:
+    await take(connection, "customers", [ANN])
+    waiting = a_consent("a", "denied", 10, customer_id="unseen", email="ann@example.com")
+    await take(connection, "consents", [waiting], source="newsletter")
+    assert await statuses(connection) == ["denied"]
+
+
+# Who speaks for whom --------------------------------------------------------------------------
+
+BOB = {"id": "2", "first_name": "Bob", "last_name": "Poe", "email": "ann@example.com"}
+
+
+async def test_denial_holds_for_all_who_bear_the_address_and_a_grant_for_who_gave_it(
+    connection: AsyncConnection,
+) -> None:
+    await take(connection, "customers", [ANN, BOB])
+    await take(connection, "consents", [a_consent("a", "granted", 10, customer_id="1")])
+    assert await statuses(connection) == ["granted"]  # Bob has said nothing
+    await take(connection, "consents", [a_consent("b", "denied", 20, customer_id="2")])
+    assert await statuses(connection) == ["denied", "denied"]
+
+
+async def test_nobody_else_takes_back_what_a_customer_denied(connection: AsyncConnection) -> None:
+    await take(connection, "customers", [ANN, BOB])
+    await take(connection, "consents", [a_consent("b", "denied", 10, customer_id="2")])
+    await take(connection, "consents", [a_consent("a", "granted", 20, customer_id="1")])
+    assert await statuses(connection) == ["granted", "denied"]
+
+
+# Deletes --------------------------------------------------------------------------------------
+
+
+async def test_denial_outlives_its_profile_and_its_record_and_a_grant_does_not(
+    connection: AsyncConnection,
+) -> None:
+    await take(connection, "customers", [ANN, {"id": "3", "phone": "+447700900003"}])
+    said = [
+        a_consent("a", "denied", 10, customer_id="1"),
+        a_consent("b", "granted", 10, customer_id="3", channel="sms"),
+    ]
+    await take(connection, "consents", said)
+    for key in ("1", "3"):
+        await drop(connection, Deleted("customers", key, NOW))
+    ((_, stands),) = (await standing(connection)).items()
+    assert stands[EMAIL]["status"] == "denied"
+    await drop(connection, Deleted("consents", "a", NOW))
+    assert await statuses(connection) == ["denied"]
+
+
+async def test_denial_of_a_deleted_profile_holds_for_one_that_comes_with_its_address(
+    connection: AsyncConnection,
+) -> None:
+    await take(connection, "customers", [ANN])
+    await take(connection, "consents", [a_consent("a", "denied", 10, customer_id="1")])
+    await drop(connection, Deleted("customers", "1", NOW))
+    fresh = {**ANN, "id": "9", "first_name": "Zoe", "last_name": "Roe"}
+    await take(connection, "customers", [fresh], source="till")
+    assert await statuses(connection) == ["denied", "denied"]
+
+
+async def test_grant_of_an_address_that_its_profile_has_given_up_counts_no_more(
+    connection: AsyncConnection,
+) -> None:
+    await take(connection, "customers", [{**ANN, "updated_at": day(1)}])
+    said = a_consent("a", "granted", 10, customer_id="1", email="ann@example.com")
+    await take(connection, "consents", [said])
+    assert await statuses(connection) == ["granted"]
+    moved = {**ANN, "email": "new@example.com", "updated_at": day(20)}
+    await take(connection, "customers", [moved])
+    assert await standing(connection) == {}
+
+
+@pytest.mark.parametrize("status", ["denied", "granted"])
+async def test_older_file_read_again_takes_nothing_back(
+    connection: AsyncConnection, status: str
+) -> None:
+    await take(connection, "customers", [ANN])
+    older = a_consent("a", "granted" if status == "denied" else "denied", 10, customer_id="1")
+    newer = a_consent("a", status, 20, customer_id="1")
+    for row in (older, newer, older):
+        await take(connection, "consents", [row])
+    assert await statuses(connection) == [status]
+
+
+@pytest.mark.parametrize("order", [("granted", "denied"), ("denied", "granted")])
+async def test_of_one_moment_the_denial_counts(
+    connection: AsyncConnection, order: Sequence[str]
+) -> None:
+    await take(connection, "customers", [ANN])
+    for status in order:
+        await take(connection, "consents", [a_consent("a", status, 10, customer_id="1")])
+    assert await statuses(connection) == ["denied"]
+
+
+# Splits ---------------------------------------------------------------------------------------
+
+
+async def test_after_a_split_each_side_keeps_its_own_and_a_shared_address_stays_denied(
+    connection: AsyncConnection,
+) -> None:
+    await take(connection, "customers", [ANN])
+    await take(connection, "customers", [ANN], source="till")
+    said = [
+        a_consent("a", "denied", 10, customer_id="1"),
+        a_consent("b", "granted", 10, customer_id="1", channel="push"),
+    ]
+    await take(connection, "consents", said, source="till")
+    profile = tables.source_profile
+    rows = await connection.execute(
+        select(profile.c.id, profile.c.customer_id).order_by(profile.c.id)
+    )
+    (first, customer_id), (second, _) = rows.all()
+    author = Author("local", "They are two.")
+    await split_customer(
+        connection, CustomerId(customer_id), [ProfileId(second)], author, WORKSPACE
+    )
+    stands = await standing(connection)
+    assert {use: row["status"] for use, row in stands[first].items()} == {EMAIL: "denied"}
+    assert {use: row["status"] for use, row in stands[second].items()} == {
+        EMAIL: "denied",
+        ("push", "marketing"): "granted",
+    }
+
+
+# Any history ----------------------------------------------------------------------------------
+
+EMAILS = ("a@example.com", "b@example.com", "c@example.com")
+PHONES = ("+447700900001", "+447700900002")
+PROFILES = st.lists(
+    st.fixed_dictionaries(
+        {
+            "email": st.sampled_from((*EMAILS, None)),
+            "phone": st.sampled_from((*PHONES, None)),
+            "former": st.sampled_from((*EMAILS, None, None)),
+            "source": st.sampled_from(("shop", "till")),
+        }
+    ),
+    min_size=2,
+    max_size=5,
+)
+SAID = st.lists(
+    st.fixed_dictionaries(
+        {
+            "profile": st.integers(0, 5),  # beyond the last one: a customer who is not seen yet
+            "at": st.integers(1, 101),
+            "status": st.sampled_from(
+                ("granted", "denied", "withdrawn", "unsubscribed", "complained")
+            ),
+            "channel": st.sampled_from(("email", "email", "sms", "push")),
+            "purpose": st.sampled_from(("marketing", "marketing", "service")),
+            "point": st.sampled_from((None, None, *EMAILS, PHONES[0])),
+        }
+    ),
+    min_size=1,
+    max_size=8,
+)
+CHANGES = st.lists(
+    st.tuples(
+        st.sampled_from(("merge", "split", "delete profile", "delete statement")),
+        st.integers(0, 7),
+        st.integers(0, 7),
+    ),
+    max_size=5,
+)
+
+
+async def _tell(
+    connection: AsyncConnection,
+    profiles: Sequence[Mapping[str, Any]],
+    said: Sequence[Mapping[str, Any]],
+) -> list[int]:
+    """Store a history as ingest would; returns the ids of the profiles."""
+    await a_source(connection, "shop")
+    ids = []
+    for one in profiles:
+        profile_id = await a_profile(connection, source=one["source"])
+        ids.append(profile_id)
+        for kind in ("email", "phone"):
+            if one[kind]:
+                await an_identifier(connection, profile_id, kind, one[kind])
+        if one["former"] and one["former"] != one["email"]:
+            await an_identifier(connection, profile_id, "email", one["former"], is_current=False)
+    for one in said:
+        owner = ids[one["profile"]] if one["profile"] < len(ids) else None
+        at = NOW + timedelta(days=one["at"] - 100)
+        if one["status"] in ("unsubscribed", "complained"):
+            event = {"kind": one["status"], "occurred_at": at, "channel": one["channel"].upper()}
+            await a_record(connection, tables.message, owner, **event)
+            continue
+        named = one["point"]
+        point = {
+            "contact_point_kind": named and ("email" if "@" in named else "phone"),
+            "contact_point": named,
+            "recorded_at": at,
+        }
+        told = {name: one[name] for name in ("channel", "purpose", "status")}
+        await a_record(connection, tables.consent, owner, **told, **point)
+    return ids
+
+
+async def _change(
+    connection: AsyncConnection, ids: Sequence[int], change: tuple[str, int, int]
+) -> None:
+    """Change the map as identity would, or take away what a source has deleted."""
+    what, one, other = change
+    first, second = ids[one % len(ids)], ids[other % len(ids)]
+    p = tables.source_profile
+    whose = select(p.c.customer_id).where(p.c.id == first).scalar_subquery()
+    match what:
+        case "merge":
+            from_ = select(p.c.customer_id).where(p.c.id == second).scalar_subquery()
+            moved = update(p).where(p.c.customer_id == from_).values(customer_id=whose)
+        case "split":
+            alone = first + 1_000_000
+            moved = update(p).where(p.c.id == first).values(customer_id=alone)
+        case "delete profile":
+            moved = update(p).where(p.c.id == first).values(deleted_at=NOW)
+        case _:
+            for table in (tables.consent, tables.message):
+                gone = table.c.source_profile_id == first
+                await connection.execute(update(table).where(gone).values(deleted_at=NOW))
+            return
+    await connection.execute(moved)
+
+
+def _as_told(row: Mapping[str, Any]) -> Said:
+    point = None if row["point"] is None else (row["point_kind"], row["point"])
+    use = row["channel"], row["purpose"]
+    return Said(
+        use, row["status"], row["at"], point, row["profile_id"], row["source_id"], row["event"],
+        row["key"], row["evidence"],
+    )  # fmt: skip
+
+
+async def _check(connection: AsyncConnection, ids: Sequence[int]) -> dict[int, dict[Use, str]]:
+    """The SQL says what the rules say, of all and of each, and keeps denials. What holds."""
+    model = Model(await load(connection), NOW)
+    everybody = await standing(connection)
+    heard = statements(Asked(literal(NOW, DateTime(timezone=True))))
+    rows = (await connection.execute(heard)).mappings().all()
+    for customer_id in {model.customer_of(each) for each in ids}:
+        assert customer_id is not None
+        told = {use: _as_told(row) for use, row in everybody.get(customer_id, {}).items()}
+        assert told == model.consents(customer_id)
+        alone = (await standing(connection, customer_id)).get(customer_id, {})
+        assert {use: _as_told(row) for use, row in alone.items()} == told
+        assert sorted(
+            (
+                (_as_told(row), row["holds"], row["is_own"])
+                for row in rows
+                if row["customer_id"] == customer_id
+            ),
+            key=repr,
+        ) == sorted(model.statements(customer_id), key=repr)
+    holding = {
+        customer_id: {use: row["status"] for use, row in uses.items()}
+        for customer_id, uses in everybody.items()
+    }
+    for one in model.said:
+        if one.is_denial:
+            _is_kept(one, model, holding)
+    return holding
+
+
+def _is_kept(denial: Said, model: Model, holding: Mapping[int, Mapping[Use, str]]) -> None:
+    """It is no silence for whoever made it; without a later grant it holds for all concerned."""
+    owner = model.customer_of(denial.profile_id)
+    if owner is not None:
+        assert denial.use in holding[owner]
+    if any(
+        (one.use, one.point) == (denial.use, denial.point)
+        and one.rank() > denial.rank()
+        and not one.is_denial
+        for one in model.said
+    ):
+        return
+    everybody = {row["customer_id"] for row in model.profiles.values()}
+    concerned = {each for each in everybody if denial.point and model.bears(each, denial.point)}
+    for customer_id in concerned | ({owner} if owner is not None else set()):
+        assert holding[customer_id][denial.use] in ("denied", "withdrawn")
+
+
+@settings(
+    max_examples=80,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+@given(profiles=PROFILES, said=SAID, changes=CHANGES)
+async def test_no_merge_split_or_delete_loses_a_denial_or_makes_it_silence(
+    connection: AsyncConnection,
+    profiles: list[Mapping[str, Any]],
+    said: list[Mapping[str, Any]],
+    changes: list[tuple[str, int, int]],
+) -> None:
+    savepoint = await connection.begin_nested()
+    ids = await _tell(connection, profiles, said)
+    before = await _check(connection, ids)
+    for change in changes:
+        await _change(connection, ids, change)
+        after = await _check(connection, ids)
+        if change[0].startswith("delete"):
+            for customer_id, uses in before.items():
+                for use, status in uses.items():
+                    if status != "granted":
+                        assert after[customer_id][use] != "granted"
+        before = after
+    await savepoint.rollback()
+
+
+# The platform's own statements ----------------------------------------------------------------
+
+
+def a_statement(
+    status: ConsentStatus,
+    contact_point: ContactPoint | None = None,
+    profile_id: int | None = None,
+    evidence: str | None = None,
+) -> Statement:
+    """Of marketing by email, as a person may spell it."""
+    return Statement(
+        channel="Email",
+        purpose=" marketing",
+        status=status,
+        actor="desk",
+        at=NOW,
+        contact_point=contact_point,
+        evidence=evidence,
+        profile_id=None if profile_id is None else ProfileId(profile_id),
+    )
+
+
+async def test_recorded_consent_is_a_record_of_the_platform_on_the_earliest_profile(
+    connection: AsyncConnection,
+) -> None:
+    for source in ("shop", "till"):
+        await take(connection, "customers", [ANN], source=source)
+    said = a_statement(ConsentStatus.WITHDRAWN, evidence="Told us by telephone.")
+    first = await connection.scalar(select(func.min(tables.source_profile.c.id)))
+    assert first is not None
+    recorded = await record_consent(connection, CustomerId(first), said)
+    assert recorded.profile_id == first
+    assert await record_consent(connection, CustomerId(first), said) == recorded
+    row = (await connection.execute(select(tables.consent))).mappings().one()
+    assert (row["channel"], row["purpose"], row["evidence"]) == (*EMAIL, "Told us by telephone.")
+    assert (row["attributes"], row["customer_id"]) == ({"actor": "desk"}, None)
+    assert await statuses(connection) == ["withdrawn"]
+    assert "platform" not in [each.name for each in await list_sources(connection)]
+    with pytest.raises(BadInput, match="calls itself"):
+        await add_source(connection, "platform", "file", {})
+
+
+async def test_recorded_consent_goes_to_the_profile_that_bears_the_contact_point(
+    connection: AsyncConnection,
+) -> None:
+    await take(connection, "customers", [{**ANN, "loyalty_card": "A"}])
+    other = {"id": "7", "email": "work@example.com", "loyalty_card": "A"}
+    await take(connection, "customers", [other], source="till")
+    profile = tables.source_profile
+    first, second = (
+        await connection.execute(select(profile.c.id).order_by(profile.c.id))
+    ).scalars()
+    point = read_contact_point(" Work@Example.com ", "GB")
+    granted = a_statement(ConsentStatus.GRANTED, contact_point=point)
+    # The id of the one who was merged leads to the survivor.
+    assert (await record_consent(connection, CustomerId(second), granted)).profile_id == second
+    named = a_statement(ConsentStatus.GRANTED, contact_point=point, profile_id=first)
+    assert (await record_consent(connection, CustomerId(first), named)).profile_id == first
+    (stands,) = (await standing(connection)).values()
+    assert (stands[EMAIL]["status"], stands[EMAIL]["point"]) == ("granted", "work@example.com")
+
+
+async def test_grant_for_a_foreign_contact_point_is_refused_and_a_denial_is_taken(
+    connection: AsyncConnection,
+) -> None:
+    await take(connection, "customers", [ANN])
+    ann = await connection.scalar(select(tables.source_profile.c.id))
+    assert ann is not None
+    point = ContactPoint("email", "old@example.com")
+    granted = a_statement(ConsentStatus.GRANTED, contact_point=point)
+    with pytest.raises(BadInput) as refusal:
+        await record_consent(connection, CustomerId(ann), granted)
+    assert refusal.value.path == "contactPoint"
+    denied = a_statement(ConsentStatus.DENIED, contact_point=point)
+    await record_consent(connection, CustomerId(ann), denied)
+    assert await statuses(connection) == ["denied"]
+
+
+async def test_what_cannot_be_recorded_is_refused_at_its_place(connection: AsyncConnection) -> None:
+    await take(connection, "customers", [ANN])
+    ann = await connection.scalar(select(tables.source_profile.c.id))
+    assert ann is not None
+    with pytest.raises(NotFound):
+        await record_consent(connection, CustomerId(ann + 1), a_statement(ConsentStatus.DENIED))
+    for said, path in (
+        (a_statement(ConsentStatus.DENIED, profile_id=ann + 1), "sourceProfileId"),
+        (a_statement(ConsentStatus.DENIED, evidence="x" * 10_001), "evidence"),
+    ):
+        with pytest.raises(BadInput) as refusal:
+            await record_consent(connection, CustomerId(ann), said)
+        assert refusal.value.path == path
+    silent = Statement("email", "  ", ConsentStatus.DENIED, "desk", NOW)
+    with pytest.raises(BadInput, match="purpose is empty"):
+        await record_consent(connection, CustomerId(ann), silent)
+    with pytest.raises(BadInput, match="neither an email address nor a phone number"):
+        read_contact_point("ann at example", "GB")
