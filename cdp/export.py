@@ -9,6 +9,8 @@ from sqlalchemy import ColumnElement, Select, exists, select
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from cdp.audiences.assignment import audience_now
+from cdp.audiences.people import Aim
 from cdp.columns import customer_columns
 from cdp.errors import BadInput
 from cdp.filters import parse_filter, predicate
@@ -22,11 +24,13 @@ from cdp.writers import OutputColumn, Writer
 
 ROWS_AT_ONCE: Final = 10_000  # fetched, held and written together; bounds memory
 
-_LATER: Final = ("audience",)
 SEGMENT: Final = "segment:"
+AUDIENCE: Final = "audience:"
 MART: Final = "mart"
 _NOT_THERE: Final = ("3F000", "42P01")  # no schema, no table
-_EXPORTS: Final = "Export identity, customers, segment:SLUG or mart."
+_EXPORTS: Final = "Export identity, customers, segment:SLUG, audience:SLUG or mart."
+_ADDRESSED: Final = ("name", "first_name", "last_name")
+"""Of personal data what an audience holds beside the contact point: how somebody is addressed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,9 +65,49 @@ def plan_export(
         raise BadInput("The mart is a folder of Parquet files.", todo="Give --output FOLDER.")
     if what == "identity":
         return _identity()
-    if what.partition(":")[0] in _LATER:
-        raise BadInput(f"This release does not export {what!r} yet.", todo=_EXPORTS)
     raise BadInput(f"There is no export {what!r}.", todo=_EXPORTS)
+
+
+def plan_audience(aim: Aim, *, as_of: datetime, workspace: Workspace) -> Export:
+    """Those of `audience_now` who are written to: where, how they are addressed, every trait.
+
+    Whoever writes needs no other contact point, address or birth date, and gets none.
+    """
+    scope, now = present(as_of, workspace), audience_now.c
+    shown = [
+        each
+        for each in customer_columns(scope)
+        if not each.is_personal or each.column.name in _ADDRESSED
+    ]
+    extra = (
+        (
+            OutputColumn(
+                "contact_point",
+                str,
+                "Where to write to: what the consent speaks of; null where the channel has none.",
+            ),
+            now.contact_point,
+        ),
+        (OutputColumn("consented_at", datetime, "When the consent was given."), now.consented_at),
+    )
+    query = (
+        select(
+            shown[0].labelled,
+            *(expression.label(column.name) for column, expression in extra),
+            *(each.labelled for each in shown[1:]),
+        )
+        .select_from(scope.customer)
+        .join(audience_now, now.customer_id == scope.customer.c.id)
+        .where(now.is_held_out.is_(False))
+        .order_by(scope.customer.c.id)
+    )
+    columns = [column for column, _ in extra]
+    about = _about(f"{AUDIENCE}{aim.slug}", as_of, workspace)
+    return Export(
+        [shown[0].column, *columns, *(each.column for each in shown[1:])],
+        query,
+        {**about, "channel": aim.channel, "purpose": aim.purpose},
+    )
 
 
 async def plan_mart(
@@ -134,10 +178,13 @@ def _customers(
     query = (
         select(*(each.labelled for each in columns)).where(condition).order_by(scope.customer.c.id)
     )
-    about = {
+    return Export([each.column for each in columns], query, _about(what, as_of, workspace))
+
+
+def _about(what: str, as_of: datetime, workspace: Workspace) -> Mapping[str, str]:
+    return {
         "export": what,
         "as_of": as_of.isoformat(),
         "currency": workspace.currency,
         "timezone": workspace.timezone,
     }
-    return Export([each.column for each in columns], query, about)

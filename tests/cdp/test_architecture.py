@@ -20,7 +20,7 @@ ROOMS = (
       "consent_writing", "sources"),
     ("ingest", "traits", "remap"),
     ("deadletters", "clock", "operators", "bearers", "fields", "related", "clauses", "filters",
-     "keyset", "query", "keys", "segments", "scoring"),
+     "keyset", "query", "keys", "segments", "audiences", "scoring"),
     ("refresh", "writers", "columns", "mart", "export", "publish", "stewardship", "rulechange",
      "resolving"),
 )  # fmt: skip
