@@ -106,6 +106,11 @@ OPEN: Mapping[str, frozenset[str]] = {
     ),
     "segment_standing": frozenset({"is_member", "entered_at", "exited_at"}),
     "segment_overlap": frozenset({"left", "right", "count"}),
+    "audience": frozenset(tables.audience.c.keys()),
+    "audience_group": frozenset(
+        {"customers", "pending", "conversions", "rate", "revenue", "revenue_per_customer"}
+    ),
+    "audience_effect": frozenset({"difference", "difference_low", "difference_high", "lift"}),
 }
 """By table, the columns that every role reads. What stands nowhere here reads as null when masked.
 
@@ -151,6 +156,7 @@ PERSONAL: Mapping[str, frozenset[str]] = {
     "segment": frozenset({"filter", "error"}),
     "segment_membership": frozenset(),
     "segment_change": frozenset(),
+    "audience": frozenset(),
 }
 """The rest, named so that a new column is a decision: a test asks that each column stand in one."""
 

@@ -45,6 +45,7 @@ from schema.edges import (
     Loaded,
     Many,
     One,
+    OneBy,
     Page,
     Root,
     Roots,
@@ -305,6 +306,8 @@ class _Planner:
                 return row_object(columns), price
             case One(branch):
                 return self._one(branch(row), nodes)
+            case OneBy(branch):
+                return self._one(branch(row, arguments), nodes)
             case Many(branch):
                 return self._many(branch(row, arguments), nodes)
             case Page(slice_):

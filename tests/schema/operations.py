@@ -26,7 +26,14 @@ IDS: Final = [
     *(gid(name, 1) for name in ("MergeEvent", "IdentityDecision", "MatchReview")),
     *(gid("Segment", number) for number in (11, 12, 13, 14)),
 ]
-UNKNOWN_TO_THE_ORACLE: Final = {"cursor", "startCursor", "endCursor", "provenance", "why"}
+UNKNOWN_TO_THE_ORACLE: Final = {
+    "cursor",
+    "startCursor",
+    "endCursor",
+    "provenance",
+    "why",
+    "audiences",
+}
 SEGMENT_ARGUMENTS: Final = (
     {"filter"},
     {"slugs"},
