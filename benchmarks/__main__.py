@@ -8,6 +8,7 @@ import msgspec
 
 from benchmarks.command import BenchmarkFailed
 from benchmarks.demo import demo
+from benchmarks.export import export
 from benchmarks.figure import Figure
 from benchmarks.ground import Ground, open_ground
 from benchmarks.ingest import ingest
@@ -24,6 +25,7 @@ BENCHMARKS: Final[Mapping[str, Benchmark]] = {
     "demo": demo,
     "reads": reads,
     "segments": segments,
+    "export": export,
 }
 
 

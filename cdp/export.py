@@ -3,15 +3,19 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from decimal import Decimal
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Select, exists, select
+from sqlalchemy import ColumnElement, Select, exists, func, literal, select
+from sqlalchemy.dialects.postgresql import asyncpg
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.sql.compiler import SQLCompiler
 
 from cdp.audiences.assignment import audience_now
 from cdp.audiences.people import Aim
 from cdp.columns import customer_columns
+from cdp.database import driver as driver_of
 from cdp.errors import BadInput
 from cdp.filters import parse_filter, predicate
 from cdp.mart import SCHEMA, mart_tables, published
@@ -20,13 +24,15 @@ from cdp.related import members_of
 from cdp.tables import source, source_profile
 from cdp.traits.trait import Scope
 from cdp.workspace import Workspace
-from cdp.writers import OutputColumn, Writer
+from cdp.writers import DECIMAL_PLACES, CopyWriter, OutputColumn, Writer
 
 ROWS_AT_ONCE: Final = 10_000  # fetched, held and written together; bounds memory
+BYTES_AT_ONCE: Final = 4_000_000  # the same of what is copied: some six thousand customers
 
 SEGMENT: Final = "segment:"
 AUDIENCE: Final = "audience:"
 MART: Final = "mart"
+_DIALECT: Final = asyncpg.dialect()  # type: ignore[no-untyped-call]
 _NOT_THERE: Final = ("3F000", "42P01")  # no schema, no table
 _EXPORTS: Final = "Export identity, customers, segment:SLUG, audience:SLUG or mart."
 _ADDRESSED: Final = ("name", "first_name", "last_name")
@@ -144,12 +150,53 @@ async def plan_mart(
 
 async def write_export(connection: AsyncConnection, export: Export, writer: Writer) -> int:
     """Stream the rows; returns how many. Memory stays flat, whatever their number."""
+    if isinstance(writer, CopyWriter):
+        return await _copy(connection, export, writer)
     count = 0
     rows = await connection.stream(export.query, execution_options={"yield_per": ROWS_AT_ONCE})
     async for part in rows.partitions():
         writer.write(part)
         count += len(part)
     return count
+
+
+async def _copy(connection: AsyncConnection, export: Export, writer: CopyWriter) -> int:
+    """As PostgreSQL copies them out: no value ever becomes an object of ours."""
+    places = literal(DECIMAL_PLACES)
+    query = export.query.with_only_columns(
+        *(
+            func.round(given, places).label(column.name) if column.type is Decimal else given
+            for given, column in zip(export.query.selected_columns, export.columns, strict=True)
+        )
+    )
+    sql, values = _bound(query)
+    copied = await driver_of(connection)
+    await copied.execute("SET LOCAL TimeZone = 'UTC'; SET LOCAL DateStyle = 'ISO'")
+    waiting, count = bytearray(), 0
+
+    async def take(rows: bytes) -> None:
+        """PostgreSQL sends a message per row: what is here is made of whole rows."""
+        nonlocal count
+        waiting.extend(rows)
+        if len(waiting) >= BYTES_AT_ONCE:
+            count += writer.write_copied(bytes(waiting))
+            waiting.clear()
+
+    await copied.copy_from_query(sql, *values, output=take, format="csv")
+    return count + (writer.write_copied(bytes(waiting)) if waiting else 0)
+
+
+def _bound(query: Select[Any]) -> tuple[str, Sequence[object]]:
+    """The text of a query and its values, as the driver takes them."""
+    compiled = query.compile(dialect=_DIALECT, compile_kwargs={"render_postcompile": True})
+    assert isinstance(compiled, SQLCompiler)
+    values = []
+    for name in compiled.positiontup or ():
+        process = compiled._bind_processors.get(name)  # noqa: SLF001  they have no public name
+        assert not isinstance(process, Sequence), "only tuples have several"
+        value = compiled.params[name]
+        values.append(value if process is None else process(value))
+    return str(compiled), values
 
 
 def _identity() -> Export:

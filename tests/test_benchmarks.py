@@ -41,6 +41,7 @@ EXPECTED = {
     "memory": {"import_250k_peak_memory", "import_1m_peak_memory", "import_memory_growth"},
     "demo": {"demo_first", "demo_again", "demo_precision", "demo_recall"},
     "segments": {"segments_first", "segments_refresh", "preview_traits_p99", "preview_orders_p99"},
+    "export": {"export_parquet", "export_parquet_peak_memory", "export_csv", "publish"},
     "reads": {"statements_per_read", "read_customer_rate", "read_customers_share_of_sql"},
 }  # fmt: skip
 

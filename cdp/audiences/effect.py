@@ -80,19 +80,15 @@ def _members(
     audience_id: ColumnElement[int], window: ColumnElement[Any], as_of: ColumnElement[datetime]
 ) -> Select[Any]:
     a = _assigned(audience_id, as_of).c
-    return select(
-        *(
-            value.label(f"{group}_{name}")
-            for group in GROUPS
-            for name, value in (
-                ("customers", func.count().filter(_in(group, a.is_held_out))),
-                (
-                    "pending",
-                    func.count().filter(_in(group, a.is_held_out), a.assigned_at + window > as_of),
-                ),
-            )
-        )
-    )
+    columns: list[ColumnElement[Any]] = []
+    for group in GROUPS:
+        mine = _in(group, a.is_held_out)
+        is_pending = a.assigned_at + window > as_of
+        columns += [
+            func.count().filter(mine).label(f"{group}_customers"),
+            func.count().filter(mine, is_pending).label(f"{group}_pending"),
+        ]
+    return select(*columns)
 
 
 def _buyers(
