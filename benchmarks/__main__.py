@@ -13,7 +13,9 @@ from benchmarks.figure import Figure
 from benchmarks.ground import Ground, open_ground
 from benchmarks.ingest import ingest
 from benchmarks.memory import memory
+from benchmarks.online import online
 from benchmarks.reads import reads
+from benchmarks.scoring import scoring
 from benchmarks.segments import segments
 from cdp.errors import CdpError
 
@@ -24,8 +26,10 @@ BENCHMARKS: Final[Mapping[str, Benchmark]] = {
     "memory": memory,
     "demo": demo,
     "reads": reads,
+    "scoring": scoring,
     "segments": segments,
     "export": export,
+    "online": online,
 }
 
 

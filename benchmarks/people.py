@@ -52,6 +52,15 @@ def write_orders(path: Path, count: int, customers: int) -> None:
     _write(path, (_order(chance, number, customers) for number in range(count)))
 
 
+def told_by(source: int, count: int, persons: int) -> Iterator[dict[str, object]]:
+    """What one of several sources tells of as many persons: each a person picked at random.
+
+    All sources tell of the same persons, so that these share their addresses across sources.
+    """
+    chance = Random(SEED + 2 + source)  # noqa: S311 (repeatable chance, not secrets)
+    return (_told_again(chance, number, persons) for number in range(count))
+
+
 def customer_key(number: int) -> str:
     """The id of a customer record."""
     return f"c{number}"

@@ -13,6 +13,7 @@ COMMANDS: Final = {
     "sync": "cdp.cli.sync:sync_command",
     "import": "cdp.cli.import_:import_file",
     "resolve": "cdp.cli.resolve:resolve",
+    "score": "cdp.cli.score:score",
     "config": "cdp.cli.config:config",
     "connector": "cdp.cli.connector:connector",
     "identity": "cdp.cli.identity:identity",

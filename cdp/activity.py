@@ -49,7 +49,8 @@ SETTLED: Final = ("closed", "solved", "resolved", "done", "completed", "archived
 
 RUNNING: Final = ("trialing", "active", "past_due")
 PAYING: Final = ("active", "past_due")
-"""Statuses of a subscription that goes on, and of one that is paid for."""
+OVER: Final = ("cancelled", "expired")
+"""Statuses of a subscription that goes on, of one that is paid for, and of one that is over."""
 
 MONTHS_PER: Final = {
     "day": Decimal("30.4375"),  # a year of 365.25 days has twelve months
@@ -240,13 +241,25 @@ def _feedback(customers: FromClause, _: Workspace, as_of: Clock) -> Select[Any]:
     return _aggregate(customers, feedback, values)
 
 
-def _subscriptions(customers: FromClause, workspace: Workspace, as_of: Clock) -> Select[Any]:
+def is_running(as_of: Clock) -> ColumnElement[bool]:
+    """Whether a subscription goes on: trialing, active or past due, begun and not ended."""
     s = subscription.c
-    goes_on = and_(
+    return and_(
         s.started_at <= as_of,
         s.status.in_(RUNNING),
         or_(s.ended_at.is_(None), s.ended_at > as_of),
     )
+
+
+def has_ended(as_of: Clock) -> ColumnElement[bool]:
+    """Whether a subscription is over: its end has come, or it was ended without telling when."""
+    s = subscription.c
+    return or_(s.ended_at <= as_of, and_(s.ended_at.is_(None), s.status.in_(OVER)))
+
+
+def _subscriptions(customers: FromClause, workspace: Workspace, as_of: Clock) -> Select[Any]:
+    s = subscription.c
+    goes_on = is_running(as_of)
     per_month = case(
         *(
             (s.interval == interval, literal(months, Numeric))

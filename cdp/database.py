@@ -107,9 +107,11 @@ async def driver(connection: AsyncConnection) -> "asyncpg.Connection[asyncpg.Rec
     SQLAlchemy sends BEGIN with its own first statement, and not for what is sent past it: without
     one of its own, every statement of the driver would commit by itself.
     """
-    await connection.exec_driver_sql("SELECT 1")
     raw = await connection.get_raw_connection()
-    return cast("asyncpg.Connection[asyncpg.Record]", raw.driver_connection)
+    below = cast("asyncpg.Connection[asyncpg.Record]", raw.driver_connection)
+    if not below.is_in_transaction():
+        await connection.exec_driver_sql("SELECT 1")
+    return below
 
 
 @asynccontextmanager
@@ -126,8 +128,8 @@ async def by_index(driver: "asyncpg.Connection[asyncpg.Record]") -> AsyncIterato
 
 _BY_INDEX: Final = """SET LOCAL enable_seqscan = off; SET LOCAL enable_hashjoin = off;
     SET LOCAL enable_mergejoin = off; SET LOCAL join_collapse_limit = 1"""
-_AS_IT_LIKES: Final = """SET LOCAL enable_seqscan = on; SET LOCAL enable_hashjoin = on;
-    SET LOCAL enable_mergejoin = on; SET LOCAL join_collapse_limit = 8"""
+_AS_IT_LIKES: Final = """SET LOCAL enable_seqscan = DEFAULT; SET LOCAL enable_hashjoin = DEFAULT;
+    SET LOCAL enable_mergejoin = DEFAULT; SET LOCAL join_collapse_limit = DEFAULT"""
 
 
 def _plain(url: str) -> str:

@@ -109,7 +109,7 @@ def _own(name: str, type_: type, doc: str, *, is_personal: bool = False) -> Sort
         doc,
         type_,
         lambda scope: scope.customer.c[name],
-        bool(tables.customer.c[name].nullable),
+        bool(tables.scored_customer.c[name].nullable),
         is_personal=is_personal,
     )
 
@@ -118,7 +118,7 @@ def _of_trait(group: str, trait: Trait) -> SortField:
     name = f"{group}_{trait.name}".upper()
     if trait.order_column is None:
         return SortField(name, trait.doc, trait.type, trait, is_nullable=True)
-    column = tables.customer.c[trait.order_column.removeprefix("-")]
+    column = tables.scored_customer.c[trait.order_column.removeprefix("-")]
     return SortField(
         name,
         trait.doc,

@@ -39,8 +39,8 @@ MAX_LEXEME: Final = 500  # characters; PostgreSQL refuses words of more than 2,0
 def present(as_of: datetime, workspace: Workspace) -> Scope:
     """Customers as they are now; `as_of` is the moment of the request, with time zone."""
     return Scope(
-        customer=tables.customer,
-        fact=tables.customer,
+        customer=tables.scored_customer,
+        fact=tables.scored_customer,
         as_of=literal(as_of, DateTime(timezone=True)),
         timezone=workspace.timezone,
     )

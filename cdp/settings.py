@@ -23,6 +23,9 @@ WORKSPACE_VARIABLES = {
     "CDP_CURRENCY": "currency",
     "CDP_REGION": "region",
     "CDP_TIMEZONE": "timezone",
+    "CDP_HORIZON_DAYS": "horizon_days",
+    "CDP_DISCOUNT_RATE": "discount_rate",
+    "CDP_MARGIN": "margin",
 }
 
 

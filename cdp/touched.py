@@ -272,7 +272,7 @@ async def adopt_waiting(
             if name == sales_order.name:
                 touched.add(one["id"], one["occurred"])
             touched.active.add(one["id"])
-        if name in _BELONGING_TABLES:
-            touched.profiles.update(one["id"] for one in adopted)
             if one["is_ahead"]:
                 touched.ahead.setdefault(one["occurred"], set()).add(one["id"])
+        if name in _BELONGING_TABLES:
+            touched.profiles.update(one["id"] for one in adopted)

@@ -12,7 +12,7 @@ from sqlalchemy import Table
 
 from cdp.delivery import Deleted, Received
 from cdp.records import Record
-from cdp.tables import STREAM_TABLES
+from cdp.tables import STREAM_TABLES, record_version
 from cdp.values import SourceId
 
 Driver: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
@@ -314,17 +314,14 @@ async def keep_old(driver: Driver, source_id: SourceId, stream: str, changes: Ch
             [version.key for version in changes.renewed],
             [version.vendor_version for version in changes.renewed],
         )
-    await driver.copy_records_to_table(
-        "record_version",
-        columns=_VERSION_COLUMNS,
-        records=[
-            (
-                source_id, stream, one.key, one.digest, one.payload.decode(), one.at,
-                one.vendor_version, one.deleted_at,
-            )
-            for one in (*changes.late, *changes.deletes)
-        ],
-    )  # fmt: skip
+    kept = [
+        (
+            source_id, stream, one.key, one.digest, one.payload.decode(), one.at,
+            one.vendor_version, one.deleted_at,
+        )
+        for one in (*changes.late, *changes.deletes)
+    ]  # fmt: skip
+    await copy_rows(driver, record_version, _VERSION_COLUMNS, kept)
 
 
 _VERSION_COLUMNS: Final = (

@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 from typing import Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+import msgspec
 import phonenumbers
 from sqlalchemy import delete, select
 from sqlalchemy.dialects.postgresql import insert
@@ -16,11 +17,18 @@ from cdp.errors import BadInput
 
 @dataclass(frozen=True, slots=True)
 class Workspace:
-    """The settings in force. A change of `currency` or `timezone` asks for facts folded anew."""
+    """The settings in force. A change of `currency` or `timezone` asks for facts folded anew.
+
+    A change of `horizon_days`, `discount_rate` (of a year: 0.1) or `margin` (the share of net spend
+    that counts as value) asks for scores made anew.
+    """
 
     currency: str = "EUR"
     region: str = "GB"
     timezone: str = "UTC"
+    horizon_days: int = 365
+    discount_rate: float = 0.0
+    margin: float = 1.0
 
 
 MONEY_LOCK: Final = 7_365_003  # any number, the same for all who ingest
@@ -35,7 +43,12 @@ async def read_workspace(
     rows = await connection.execute(select(tables.workspace.c.key, tables.workspace.c.value))
     stored = {key: value for key, value in rows if key in KEYS}
     given = {key: check_value(key, value) for key, value in (overrides or {}).items()}
-    return Workspace(**{**stored, **given})
+    return _workspace({**stored, **given})
+
+
+def _workspace(values: Mapping[str, str]) -> Workspace:
+    """From canonical text."""
+    return msgspec.convert(values, Workspace, strict=False)
 
 
 async def take_turn(connection: AsyncConnection, *, alone: bool) -> None:
@@ -79,6 +92,8 @@ def check_value(key: str, value: str) -> str:
             if value.upper() not in phonenumbers.SUPPORTED_REGIONS:
                 raise BadInput(f"{value!r} is not a region.", todo="Give ISO 3166, such as GB.")
             return value.upper()
+        case "horizon_days" | "discount_rate" | "margin":
+            return _check_number(key, value)
         case _:
             try:
                 return ZoneInfo(value).key
@@ -86,6 +101,26 @@ def check_value(key: str, value: str) -> str:
                 raise BadInput(
                     f"{value!r} is not a time zone.", todo="Give one such as Europe/Berlin."
                 ) from None
+
+
+_RANGES: Final[Mapping[str, tuple[float, float]]] = {
+    "horizon_days": (1, 3_650),  # ten years: no model of a shop looks further
+    "discount_rate": (0, 10),
+    "margin": (0, 1),
+}
+
+
+def _check_number(key: str, value: str) -> str:
+    low, high = _RANGES[key]
+    is_whole = key == "horizon_days"
+    try:
+        number = int(value) if is_whole else float(value)
+    except ValueError:
+        number = float("nan")
+    if not low <= number <= high:
+        kind = "a whole number" if is_whole else "a number"
+        raise BadInput(f"{value!r} is not {key}.", todo=f"Give {kind} from {low} to {high}.")
+    return str(number)
 
 
 def _known(key: str) -> str:

@@ -13,6 +13,7 @@ from strawberry.types.info import Info
 
 from cdp.keys import Viewer
 from cdp.survivorship_rules import Survivorship
+from cdp.tables import customer, scored_customer
 from cdp.traits.trait import Scope
 from cdp.workspace import Workspace
 from schema.declare import Declared
@@ -53,13 +54,15 @@ class Row:
 
     @property
     def scope(self) -> Scope:
-        """What a trait reads, for a row of `customer`."""
+        """What a trait reads, for a row of `scored_customer`."""
         return Scope(self.table, self.table, self.scene.as_of, self.scene.workspace.timezone)
 
 
 def row_of(alias: FromClause, scene: Scene) -> Row:
-    """The row behind an alias of a table."""
+    """The row behind an alias of a table, or of `scored_customer`, which is a customer's."""
     assert isinstance(alias, Alias)
+    if alias.element is scored_customer:
+        return Row(alias, customer.name, scene)
     assert isinstance(alias.element, Table)
     return Row(alias, alias.element.name, scene)
 

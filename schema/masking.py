@@ -111,6 +111,8 @@ OPEN: Mapping[str, frozenset[str]] = {
         {"customers", "pending", "conversions", "rate", "revenue", "revenue_per_customer"}
     ),
     "audience_effect": frozenset({"difference", "difference_low", "difference_high", "lift"}),
+    "score_model": frozenset(tables.score_model.c.keys()),
+    "score_basis": frozenset(tables.score_basis.c.keys()),
 }
 """By table, the columns that every role reads. What stands nowhere here reads as null when masked.
 
@@ -157,6 +159,8 @@ PERSONAL: Mapping[str, frozenset[str]] = {
     "segment_membership": frozenset(),
     "segment_change": frozenset(),
     "audience": frozenset(),
+    "score_model": frozenset(),
+    "score_basis": frozenset(),
 }
 """The rest, named so that a new column is a decision: a test asks that each column stand in one."""
 

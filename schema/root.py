@@ -26,6 +26,7 @@ from schema.edges import (
 from schema.ids import row_id
 from schema.mutations.decide import DECIDE, DecideMatchPayload
 from schema.mutations.merge import MERGE, MergeCustomersPayload
+from schema.mutations.points import ADJUST, EARN, REDEEM, PointsPayload
 from schema.mutations.segment import (
     CREATE_SEGMENT,
     DELETE_SEGMENT,
@@ -49,6 +50,7 @@ from schema.types.customer import (
 from schema.types.decision import find_decision
 from schema.types.identity import IdentifierInput, SourceProfile, find_profile
 from schema.types.ledger import find_event
+from schema.types.model_report import MODEL_REPORT, ModelReport
 from schema.types.node import Node
 from schema.types.order import Order, find_order
 from schema.types.overlap import SEGMENT_OVERLAP, SegmentOverlap
@@ -78,7 +80,7 @@ from schema.types.timeline import ENTRY_TYPES
 
 def _survivor(scene: Scene, wanted: ColumnElement[int]) -> Branch:
     """A customer by any id that was ever reserved: it leads to who the person is today."""
-    customer, profile = tables.customer.alias(), tables.source_profile.alias()
+    customer, profile = tables.scored_customer.alias(), tables.source_profile.alias()
     whose = (
         select(profile.c.customer_id)
         .where(profile.c.id == wanted)
@@ -90,7 +92,7 @@ def _survivor(scene: Scene, wanted: ColumnElement[int]) -> Branch:
 
 
 def _find_customer(scene: Scene, wanted: FromClause) -> Branch:
-    customer, profile = tables.customer.alias(), tables.source_profile.alias()
+    customer, profile = tables.scored_customer.alias(), tables.source_profile.alias()
     query = (
         select()
         .select_from(customer, profile, wanted)
@@ -135,7 +137,7 @@ def _bearer(scene: Scene, kind: str, arguments: Arguments) -> Branch:
         .limit(1)
         .scalar_subquery()
     )
-    customer = tables.customer.alias()
+    customer = tables.scored_customer.alias()
     query = select().select_from(customer).where(customer.c.id == bearer)
     return Branch("Customer", row_of(customer, scene), query)
 
@@ -219,6 +221,7 @@ class Query:
     identity_rules: IdentityRules = planned(
         RULES, "The rules by which source profiles become customers. Not for the role frontend."
     )
+    model_report: ModelReport | None = MODEL_REPORT
 
 
 @strawberry.type(
@@ -238,6 +241,9 @@ class Mutation:
     create_segment: CreateSegmentPayload = CREATE_SEGMENT
     update_segment: UpdateSegmentPayload = UPDATE_SEGMENT
     delete_segment: DeleteSegmentPayload = DELETE_SEGMENT
+    earn_points: PointsPayload = EARN
+    redeem_points: PointsPayload = REDEEM
+    adjust_points: PointsPayload = ADJUST
 
 
 def build_schema() -> strawberry.Schema:

@@ -42,7 +42,13 @@ EXPECTED = {
     "demo": {"demo_first", "demo_again", "demo_precision", "demo_recall"},
     "segments": {"segments_first", "segments_refresh", "preview_traits_p99", "preview_orders_p99"},
     "export": {"export_parquet", "export_parquet_peak_memory", "export_csv", "publish"},
+    "online": {"online_rate", "online_batch_p50", "online_batch_p99", "online_customers",
+               "online_moves_to_offline", "undo_merge_p99", "undo_automatic_merge_p99"},
     "reads": {"statements_per_read", "read_customer_rate", "read_customers_share_of_sql"},
+    "scoring": {"scoring_mbg_wall", "scoring_mbg_processor", "scoring_pareto_processor",
+                "scoring_mbg_discounted_processor", "scoring_with_report_processor",
+                "scoring_stored_order_days", "scoring_stored_wall", "scoring_stored_processor",
+                "scoring_stored_postgres_processor", "scoring_stored_peak_memory"},
 }  # fmt: skip
 
 
@@ -52,6 +58,8 @@ def test_benchmark_tells_its_figures(server_url: str, name: str) -> None:
     assert told.keys() >= EXPECTED[name]
     if name == "ingest":
         assert told["customers_again_rows_written"] == 0
+    if name == "online":
+        assert told["online_moves_to_offline"] == 0
     if name == "reads":
         assert told["statements_per_read"] == 1
 

@@ -13,6 +13,7 @@ from cdp.segments.refresh import mark_due
 from cdp.workspace import KEYS, Workspace, check_value, read_workspace, write_setting
 
 FOLDED_BY = ("currency", "timezone")  # money and days are stored in these
+SCORED_BY = ("horizon_days", "discount_rate", "margin")  # and forecasts are made for these
 
 
 @click.command("config")
@@ -20,7 +21,10 @@ FOLDED_BY = ("currency", "timezone")  # money and days are stored in these
 @click.argument("value", required=False)
 @runs
 async def config(session: Session, key: str | None, value: str | None) -> None:
-    """Show the workspace, one KEY of it, or set KEY to VALUE: currency, region, timezone."""
+    """Show the workspace, one KEY of it, or set KEY to VALUE.
+
+    KEYs: currency, region, timezone; and of forecasts horizon_days, discount_rate, margin.
+    """
     if key is not None and key not in KEYS:
         raise BadInput(f"There is no setting {key!r}.", todo=f"There are: {', '.join(KEYS)}.")
     async with session.database() as database:
@@ -30,7 +34,7 @@ async def config(session: Session, key: str | None, value: str | None) -> None:
         settings = asdict(await session.workspace(database))
     shown = settings if key is None else {key: settings[key]}
     text = "\n".join(f"{name} = {value}" for name, value in shown.items())
-    session.show(shown, text if key is None else settings[key])
+    session.show(shown, text if key is None else str(settings[key]))
 
 
 async def _set(session: Session, database: Database, key: str, value: str) -> None:
@@ -53,13 +57,18 @@ async def _set(session: Session, database: Database, key: str, value: str) -> No
 
 def _told(key: str, value: str, after: Workspace, folded: int | None) -> str:
     """What the change did, and what it did not."""
-    if asdict(after)[key] != value:
+    if str(asdict(after)[key]) != value:
         return (
             f"{key} is stored as {value}, but CDP_{key.upper()} in the environment holds it"
             f" at {asdict(after)[key]}."
         )
     if folded is not None:
-        return f"{key} = {value}. The facts of {folded:,} customers were folded anew."
+        return (
+            f"{key} = {value}. The facts of {folded:,} customers were folded anew."
+            " Run cdp score for forecasts and RFM scores that go with them."
+        )
+    if key in SCORED_BY:
+        return f"{key} = {value}. Run cdp score: stored forecasts are still for the former value."
     if key == "region":
         return f"{key} = {value}. It reads the phone numbers of records that come from now on."
     return f"{key} = {value}."

@@ -209,7 +209,8 @@ def _reviewed(review: Node) -> Iterator[str]:
         yield from (f"      {_profile(one)}" for one in review[side]["sourceProfiles"])
     if review["weight"] is not None:
         parts = ", ".join(
-            f"{one['name']} {one['level']} {one['weight']:+.1f}" for one in review["comparisons"]
+            " ".join(filter(None, (one["name"], one["level"], f"{one['weight']:+.1f}")))
+            for one in review["comparisons"]
         )
         yield f"    weight {review['weight']:.1f}, probability {review['probability']:.2f}: {parts}"
     yield f"    {' '.join([review['reason'], *review['against']])}"

@@ -1,8 +1,9 @@
 """Components: everyone whom evidence ties to given source profiles, walked from tie to tie."""
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Final, TypeAlias
 
 import asyncpg
@@ -24,6 +25,8 @@ from cdp.values import CustomerId, ProfileId
 
 Driver: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 Holders: TypeAlias = dict[ProfileId, Evidence]
+Hold: TypeAlias = Callable[[Iterable[Identifier]], Awaitable[None]]
+"""Keeps others from values that are about to be read; asked for the same ones, it does nothing."""
 
 NEAR_HOPS: Final = 8  # from profile to profile, one by one; people hang together within three
 AROUND_VALUES: Final = 4  # read ahead with each profile of a longer chain, on average
@@ -52,6 +55,7 @@ class Component:
 
     evidence: Holders
     subjects: Collection[ProfileId]
+    hold: Hold
     judges_anew: bool = False
     has_ties: bool = False
     customer_of: dict[ProfileId, CustomerId] = field(default_factory=dict)
@@ -59,7 +63,7 @@ class Component:
     newly_blocked: dict[Identifier, Block] = field(default_factory=dict)
     unblocked: set[Identifier] = field(default_factory=set)
     values: set[Identifier] = field(default_factory=set)
-    """Everything that somebody here carries, blocked or not: what has to be locked."""
+    """Everything that somebody here carries and whose sharers were looked for, blocked or not."""
     decisions: dict[int, Decision] = field(default_factory=dict)
     pairs: dict[Identifier, Pair] = field(default_factory=dict)
     outgrown: set[ProfileId] = field(default_factory=set)
@@ -74,34 +78,39 @@ class Component:
     """Subjects that are new and that nothing ties to anybody."""
 
 
+async def hold_nothing(_values: Iterable[Identifier]) -> None:
+    """For whoever has one view of the data from start to end."""
+
+
 async def read_component(
     driver: Driver,
     subjects: Mapping[ProfileId, Evidence],
     fresh: Collection[ProfileId],
     rules: Rules,
+    hold: Hold = hold_nothing,
     *,
     judges_anew: bool = False,
 ) -> Component:
     """Everyone whom any evidence ties to the subjects, as far as the bounds of the rules allow.
 
-    `fresh` are those of the subjects that are not stored yet. `judges_anew` reads as if no value
-    had been blocked so far.
+    `fresh` are those of the subjects that are not stored yet. `hold` raises what it likes where it
+    cannot. `judges_anew` reads as if no value had been blocked so far.
     """
-    component = Component(dict(subjects), subjects.keys(), judges_anew)
+    component = Component(dict(subjects), subjects.keys(), hold, judges_anew)
     component.has_ties = await has_ties(driver)
     known = {one: evidence for one, evidence in subjects.items() if one not in fresh}
     await _complete(driver, component, known, rules, is_subject=True)
-    frontier = await _sharing(driver, component, component.evidence, rules, is_subject=True)
-    frontier.update(await _tied(driver, component, known, rules))
+    sharing = await _sharing(driver, component, component.evidence, rules, is_subject=True)
+    tied = await _tied(driver, component, known, rules)
     for hop in range(MAX_HOPS):
-        frontier = {i: one for i, one in frontier.items() if i not in component.evidence}
-        if not frontier:
-            frontier = await _left_behind(driver, component, rules)
-        elif hop >= NEAR_HOPS:
-            frontier |= await _around(driver, component, frontier, rules)
-        if not frontier:
+        sharing = {i: one for i, one in sharing.items() if i not in component.evidence}
+        if sharing and hop >= NEAR_HOPS:
+            tied |= await _around(driver, component, sharing, rules)
+        elif not (sharing or tied):
+            tied = await _left_behind(driver, component, rules)
+        if not (sharing or tied):
             break
-        frontier = await _hop(driver, component, frontier, rules)
+        sharing, tied = await _hop(driver, component, sharing, tied, rules)
     else:
         raise AssertionError(f"a component of more than {MAX_HOPS} hops")
     _drop_lapsed(component)
@@ -113,13 +122,23 @@ async def read_component(
     return component
 
 
-async def _hop(driver: Driver, component: Component, frontier: Holders, rules: Rules) -> Holders:
-    """Take the frontier in, and find who is tied to it."""
+async def _hop(
+    driver: Driver, component: Component, sharing: Holders, tied: Holders, rules: Rules
+) -> tuple[Holders, Holders]:
+    """Take in who was found, and find who shares a value with them or is tied otherwise.
+
+    `sharing` were read when a value of theirs was held, so that nobody else was about to write
+    them; `tied` otherwise, and are read again once their values are.
+    """
+    if tied:
+        await _complete(driver, component, tied, rules, is_subject=False)
+        await component.hold(_all_of(tied.values(), rules))
+        tied = await read_profiles(driver, tied, rules)
+    frontier = tied | sharing
     component.evidence.update(frontier)
     await _complete(driver, component, frontier, rules, is_subject=False)
     found = await _sharing(driver, component, frontier, rules, is_subject=False)
-    found.update(await _tied(driver, component, frontier, rules))
-    return found
+    return found, await _tied(driver, component, frontier, rules)
 
 
 async def _left_behind(driver: Driver, component: Component, rules: Rules) -> Holders:
@@ -180,6 +199,9 @@ async def _sharing(
     Of a subject's values it is counted again whether too many share them.
     """
     values = _values_of(component, profiles.values(), rules)
+    await component.hold(chain(values, _all_of(profiles.values(), rules)))
+    component.values |= values
+    values = rules.unblocked(values)
     if len(component.evidence) - len(component.subjects) > rules.most_profiles_per_component:
         values = _of_small_zones(component, values, rules)
     reads = _rereads(component, profiles, is_subject=is_subject)
@@ -205,11 +227,10 @@ async def _sharing(
 
 
 def _values_of(component: Component, profiles: Iterable[Evidence], rules: Rules) -> set[Identifier]:
-    """What to read for the given profiles, of what has not been read yet.
+    """Whose sharers to look for, of what the given profiles carry.
 
     A subject that has just come to carry too much ties nobody any more, which is to be seen once
-    for all that it ties so far. Every value is locked, also one that joins nobody: a person's
-    decision may yet tie those who carry it.
+    for all that it has tied so far.
     """
     values: set[Identifier] = set()
     for one in profiles:
@@ -218,11 +239,18 @@ def _values_of(component: Component, profiles: Iterable[Evidence], rules: Rules)
             values |= one.all
         else:
             values |= tying(one, rules)
+    return values - component.values
+
+
+def _all_of(profiles: Iterable[Evidence], rules: Rules) -> Iterator[Identifier]:
+    """What to hold so that nobody else writes the given profiles: also what joins nobody.
+
+    One that carries too much is held by a name of its own.
+    """
+    for one in profiles:
+        yield from tying(one, rules)
         if is_overgrown(one, rules):
-            component.values.add(overgrown_name(one))
-    values -= component.values
-    component.values |= values
-    return rules.unblocked(values)
+            yield overgrown_name(one)
 
 
 def _rereads(component: Component, profiles: Holders, *, is_subject: bool) -> tuple[str, ...]:

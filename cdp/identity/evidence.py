@@ -13,6 +13,13 @@ SIMILARITY: Final = "similarity"
 DECISION: Final = "decision"
 """How a scored pair and a decision are named where an identifier's kind would stand."""
 
+PRIOR: Final = "prior"
+RELATIVES: Final = "relatives"
+DECIDED: Final = "decided_pairs"
+"""The parts of a pair's weight that are no comparison, and have no level: how rare pairs of one
+person are among all pairs, how well a relative of the same household explains the pair, what
+decided pairs say of weights."""
+
 CONTACT: Final = "contact"
 """The stream of source profiles that are known only by an identifier."""
 

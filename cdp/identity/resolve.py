@@ -1,8 +1,9 @@
 """Online resolution: what new evidence does to the map from source profile to customer.
 
 The components that new evidence touches are read whole, clustered again, and compared with the map.
-Writers that touch the same values take turns, by advisory locks on stripes of values, taken in
-order; a component that reaches into further stripes starts again with all of them.
+Writers that touch the same values take turns, by advisory locks: on the values of the subjects in
+order, then on those that the component reaches, without waiting. Where one of these is taken, the
+resolution starts again with all of them in order.
 """
 
 import zlib
@@ -16,7 +17,7 @@ import asyncpg
 from cdp.database import by_index
 from cdp.identity.bounds import tying
 from cdp.identity.cluster import Join, Partition, Review, partition
-from cdp.identity.component import Block, Component, read_component
+from cdp.identity.component import Block, Component, hold_nothing, read_component
 from cdp.identity.evidence import Evidence, Identifier, Ties
 from cdp.identity.rules import Rules
 from cdp.identity.stored import read_profiles
@@ -24,9 +25,10 @@ from cdp.values import CustomerId, ProfileId
 
 Driver: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
-STRIPES: Final = 256  # locks at most; PostgreSQL's table of locks has room for some thousands
-STRIPE_LOCK: Final = 7_365_002  # the first key of the two-key advisory locks: any number
-MAX_ROUNDS: Final = 5  # starts with more stripes; after that all of them are taken
+VALUE_LOCK: Final = 7_365_002  # the first key of the two-key advisory locks: any number
+EVERY_VALUE: Final = -1  # the second key: shared by who locks some values, alone for all of them
+MOST_LOCKS: Final = 300  # of one writer: PostgreSQL's table of locks has room for 6,400 as it comes
+MAX_ROUNDS: Final = 5  # starts with more values; after that every value is locked
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,32 +75,29 @@ async def resolve(
 async def gather(
     driver: Driver,
     subjects: Mapping[ProfileId, Evidence],
-    fresh: Collection[ProfileId],
+    fresh: Collection[ProfileId] | None,
     rules: Rules,
 ) -> Component:
     """Everyone whom evidence ties to new and changed source profiles, locked and read.
 
-    `fresh` are those of the subjects that are not stored yet. Takes locks that are held until the
-    caller's transaction ends.
+    `fresh` are those of the subjects that are not stored yet; None: all are stored, and are read
+    again once they are locked. Takes locks that are held until the caller's transaction ends.
     """
     if not subjects:
-        return Component({}, set())
-    stripes = _stripes(value for one in subjects.values() for value in tying(one, rules))
+        return Component({}, (), hold_nothing)
+    tied = (value for one in subjects.values() for value in tying(one, rules))
+    wanted = _locks_of(tied)
     for round_number in range(MAX_ROUNDS + 1):
-        if round_number == MAX_ROUNDS:
-            stripes = set(range(STRIPES))
-        savepoint = driver.transaction()
-        await savepoint.start()
-        await _lock(driver, stripes)
-        async with by_index(driver):
-            component = await read_component(driver, subjects, fresh, rules)
-        wanted = _stripes(component.values)
-        if wanted <= stripes:
-            await savepoint.commit()
-            return component
-        await savepoint.rollback()
-        stripes |= wanted
-    raise AssertionError("with every stripe there is none to be wanted")
+        try:
+            async with driver.transaction():
+                locks = await _lock(driver, wanted, every=round_number == MAX_ROUNDS)
+                if fresh is None:
+                    subjects = await read_profiles(driver, subjects, rules)
+                async with by_index(driver):
+                    return await read_component(driver, subjects, fresh or (), rules, locks.hold)
+        except _Taken as taken:
+            wanted |= taken.locks
+    raise AssertionError("who has locked every value is not refused any")
 
 
 def conclude(component: Component, rules: Rules) -> Resolution:
@@ -117,7 +116,8 @@ async def resolve_stored(
 
     Takes the same locks as `resolve`.
     """
-    return await resolve(driver, await read_profiles(driver, profile_ids, rules), (), rules)
+    stored = await read_profiles(driver, profile_ids, rules)
+    return conclude(await gather(driver, stored, None, rules), rules)
 
 
 async def peek(driver: Driver, profile_ids: Collection[ProfileId], rules: Rules) -> Resolution:
@@ -131,21 +131,72 @@ async def peek(driver: Driver, profile_ids: Collection[ProfileId], rules: Rules)
     return conclude(component, rules)
 
 
-def _stripes(values: Iterable[Identifier]) -> set[int]:
-    stripes: set[int] = set()
-    for kind, value in values:
-        stripes.add(zlib.crc32(f"{kind} {value}".encode()) % STRIPES)
-        if len(stripes) == STRIPES:
-            break
-    return stripes
+class _Taken(Exception):
+    """Another writer has locked one of these values, or there are too many to be locked singly."""
+
+    def __init__(self, locks: set[int]) -> None:
+        super().__init__()
+        self.locks = locks
 
 
-async def _lock(driver: Driver, stripes: set[int]) -> None:
+@dataclass(slots=True)
+class _Locks:
+    """The values that one resolution has locked; `held` is None where it is every value."""
+
+    driver: Driver
+    held: set[int] | None
+
+    async def hold(self, values: Iterable[Identifier]) -> None:
+        """Lock more values. Waits for nobody, who may be waiting for us: raises _Taken."""
+        if self.held is None:
+            return
+        more = _locks_of(values, self.held)
+        if not more:
+            return
+        if len(self.held) + len(more) > MOST_LOCKS or not await self._try(more):
+            raise _Taken(more)
+        self.held |= more
+
+    async def _try(self, locks: Iterable[int]) -> bool:
+        return bool(
+            await self.driver.fetchval(
+                "SELECT bool_and(pg_try_advisory_xact_lock($1, key))"
+                " FROM unnest($2::int[]) AS k(key)",
+                VALUE_LOCK,
+                list(locks),
+            )
+        )
+
+
+async def _lock(driver: Driver, wanted: set[int], *, every: bool) -> _Locks:
+    """Wait for the locks of values, in order; many of them cost as much as every value does."""
+    if every or len(wanted) > MOST_LOCKS:
+        await driver.execute("SELECT pg_advisory_xact_lock($1, $2)", VALUE_LOCK, EVERY_VALUE)
+        return _Locks(driver, None)
     await driver.execute(
-        "SELECT pg_advisory_xact_lock($1, stripe) FROM unnest($2::int[]) AS s(stripe)",
-        STRIPE_LOCK,
-        sorted(stripes),
+        "SELECT pg_advisory_xact_lock_shared($1, $2) UNION ALL"
+        " SELECT pg_advisory_xact_lock($1, key) FROM unnest($3::int[]) AS k(key)",
+        VALUE_LOCK,
+        EVERY_VALUE,
+        sorted(wanted),
     )
+    return _Locks(driver, set(wanted))
+
+
+def _locks_of(values: Iterable[Identifier], held: Collection[int] = ()) -> set[int]:
+    """The locks of values, but for those held; too many to be locked singly are not all told."""
+    locks: set[int] = set()
+    for value in values:
+        lock = _lock_of(value)
+        if lock not in held:
+            locks.add(lock)
+            if len(locks) > MOST_LOCKS:
+                break
+    return locks
+
+
+def _lock_of(value: Identifier) -> int:
+    return zlib.crc32(f"{value.kind} {value.value}".encode()) >> 1  # a positive int of 32 bits
 
 
 def _compare(result: Partition, component: Component) -> Resolution:

@@ -98,13 +98,15 @@ async def read_sharers(
     # In the index's order, so that a page of it is looked up once for all values that it holds.
     wanted = sorted(values, key=lambda one: (one.value, one.kind))
     rows = await driver.fetch(
-        "WITH k AS (SELECT * FROM unnest($1::text[], $2::text[]) AS k(kind, value))"  # noqa: S608  # our own constant
-        f" SELECT i.kind, i.value, NULL AS reason, {_PROFILE} FROM k"
+        "WITH k AS (SELECT * FROM unnest($1::text[], $2::text[]) AS k(kind, value)),"  # noqa: S608  # our own constant
+        # Before anybody is read: whoever shares a blocked value is not, however many they are.
+        " unblocked AS MATERIALIZED (SELECT kind, value FROM k WHERE NOT EXISTS"
+        " (SELECT FROM blocked_value b WHERE b.kind = k.kind AND b.value = k.value"
+        " AND b.reason <> ALL($3::text[])))"
+        f" SELECT i.kind, i.value, NULL AS reason, {_PROFILE} FROM unblocked k"
         " CROSS JOIN LATERAL (SELECT * FROM identifier"
         " WHERE kind = k.kind AND value = k.value OFFSET 0) i"
         " JOIN source_profile p ON p.id = i.source_profile_id JOIN source s ON s.id = p.source_id"
-        " LEFT JOIN blocked_value b ON b.kind = i.kind AND b.value = i.value"
-        " WHERE b.reason IS NULL OR b.reason = ANY($3::text[])"
         " UNION ALL SELECT b.kind, b.value, b.reason,"
         " NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL FROM k JOIN blocked_value b"
         " USING (kind, value)",

@@ -27,7 +27,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from cdp.tables import customer, segment_change, segment_membership, source_profile
+from cdp.tables import scored_customer, segment_change, segment_membership, source_profile
 
 ENTERED: Final = "ENTERED"
 EXITED: Final = "EXITED"
@@ -72,10 +72,10 @@ def _statement(
     member, at = segment_membership, literal(as_of, DateTime(timezone=True))
     is_open = (member.c.segment_id == segment_id) & member.c.exited_at.is_(None)
     held_by = select(member.c.customer_id.label("id")).where(is_open)
-    holding_for = select(customer.c.id).where(condition)
+    holding_for = select(scored_customer.c.id).where(condition)
     if cause is None:
         held_by = held_by.where(member.c.customer_id.in_(select(touched_now.c.id)))
-        holding_for = holding_for.where(customer.c.id.in_(select(touched_now.c.id)))
+        holding_for = holding_for.where(scored_customer.c.id.in_(select(touched_now.c.id)))
     held, holding = held_by.cte("held"), holding_for.cte("holding")
     left = (
         update(member)

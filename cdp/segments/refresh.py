@@ -1,4 +1,4 @@
-"""Segments brought up to date: those that are due as a whole, the others for whom was touched."""
+"""Scores and segments brought up to date: what is due as a whole, the rest for who was touched."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,6 +12,7 @@ from sqlalchemy.schema import CreateTable, DropTable
 from cdp import tables
 from cdp.database import Database
 from cdp.query import present
+from cdp.scoring.rescore import rescore
 from cdp.segments.membership import Moves, evaluate, touched_now
 from cdp.segments.segment import Defined, Segment, define, list_segments
 from cdp.workspace import Workspace
@@ -96,12 +97,12 @@ async def refresh_step(
         moves = await evaluate(connection, gone.id, false(), as_of, gone.due_cause)
         await _settle(connection, gone, as_of, None)
         return Refreshed(1, 0, moves.entered, moves.exited)
-    await _give_up_on_backlog(connection, as_of)
+    await _give_up_on_backlog(connection, workspace, as_of)
     definitions = define(await list_segments(connection), scope, workspace)
     for one in definitions:
         if one.segment.due_at is not None and one.segment.due_at <= as_of:
             return await _evaluate_whole(connection, one, definitions, as_of, workspace)
-    return await _follow(connection, definitions, as_of)
+    return await _follow(connection, definitions, workspace, as_of)
 
 
 async def mark_due(connection: AsyncConnection, cause: str) -> None:
@@ -113,12 +114,15 @@ async def mark_due(connection: AsyncConnection, cause: str) -> None:
     )
 
 
-async def _give_up_on_backlog(connection: AsyncConnection, as_of: datetime) -> None:
+async def _give_up_on_backlog(
+    connection: AsyncConnection, workspace: Workspace, as_of: datetime
+) -> None:
     """Where the outbox tells of too many, as after a first import: look at everybody instead."""
     waiting = await connection.scalar(
         select(func.sum(func.cardinality(_OUTBOX.c.ids))).where(_OUTBOX.c.due_at <= as_of)
     )
     if (waiting or 0) > WHOLE_FROM:
+        await rescore(connection, workspace, as_of, None)
         await connection.execute(_OUTBOX.delete().where(_OUTBOX.c.due_at <= as_of))
         await connection.execute(
             update(_TABLE)
@@ -168,9 +172,15 @@ async def _settle(
 
 
 async def _follow(
-    connection: AsyncConnection, definitions: Sequence[Defined], as_of: datetime
+    connection: AsyncConnection,
+    definitions: Sequence[Defined],
+    workspace: Workspace,
+    as_of: datetime,
 ) -> Refreshed | None:
-    """Evaluate all segments for the next customers that the outbox tells of; None for nobody."""
+    """Score the next customers that the outbox tells of, then evaluate all segments for them.
+
+    None for nobody.
+    """
     await connection.execute(CreateTable(touched_now))
     told = await connection.exec_driver_sql(_TAKE, (as_of, TAKEN_ROWS))
     moves = []
@@ -178,6 +188,7 @@ async def _follow(
         if any(one.filter is not None and one.filter.asks_consent for one in definitions):
             await connection.exec_driver_sql(_TAKE_WHO_SHARES)
         await connection.exec_driver_sql("ANALYZE touched_now")
+        await rescore(connection, workspace, as_of, select(touched_now.c.id))
         moves = [
             await evaluate(connection, one.segment.id, one.filter.condition, as_of, None)
             for one in definitions

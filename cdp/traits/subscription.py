@@ -3,7 +3,7 @@
 from datetime import datetime
 from decimal import Decimal
 
-from sqlalchemy import ColumnElement
+from sqlalchemy import ColumnElement, case
 
 from cdp.traits.trait import Group, Scope, trait
 
@@ -38,9 +38,20 @@ def cancelled_at(s: Scope) -> ColumnElement[datetime]:
     return s.fact.c.cancelled_at
 
 
+@trait(unit="ratio")
+def churn_probability(s: Scope) -> ColumnElement[float]:
+    """The probability that all subscriptions that go on end within the horizon.
+
+    From how long subscriptions of the same plan have lasted (Kaplan and Meier, 1958), of plans with
+    few endings those of all. As of the last `cdp score`, or since, when the customer changed. Null
+    where no subscription goes on, or where none has ever ended.
+    """
+    return case((active(s) > 0, s.score("plan_end")))
+
+
 SUBSCRIPTION = Group(
     "subscription",
     "What the customer has subscribed to.",
-    (active, monthly_value, started_at, renews_at, cancelled_at),
+    (active, monthly_value, started_at, renews_at, cancelled_at, churn_probability),
     type_name="Subscriptions",
 )

@@ -15,8 +15,8 @@ TraitFunction: TypeAlias = "Callable[[Scope], ColumnElement[Any]]"
 class Scope:
     """What a trait may read: one customer, its facts, and the clock.
 
-    `customer` and `fact` are the same row for the present; for a past moment `fact` is folded anew.
-    `as_of` is that moment, with time zone.
+    `customer` and `fact` are the same row for the present (of `scored_customer`); for a past moment
+    `fact` is folded anew. `as_of` is that moment, with time zone.
     """
 
     customer: FromClause
@@ -28,6 +28,14 @@ class Scope:
     def today(self) -> ColumnElement[Any]:
         """The workspace's day at `as_of`."""
         return func.date(func.timezone(self.timezone, self.as_of), type_=types.Date)
+
+    def score(self, name: str) -> ColumnElement[Any]:
+        """A column of the customer's stored score; null without one. As of when it was computed."""
+        return self.customer.c[f"score_{name}"]
+
+    def basis(self, name: str) -> ColumnElement[Any]:
+        """A column of what the scores in force rest on, the same for all; null before the first."""
+        return self.customer.c[f"basis_{name}"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +76,8 @@ def trait(
 ) -> Callable[[TraitFunction], Trait]:
     """Make a trait of a function: name, type and documentation come from the function itself.
 
-    `unit` is one of: count, currency, days, hours, points, ratio, or null for a moment, a text or
-    an enum.
+    `unit` is one of: count, currency, days, hours, points, ratio, score, or null for a moment, a
+    text or an enum.
     """
 
     def make(function: TraitFunction) -> Trait:

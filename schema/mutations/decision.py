@@ -107,7 +107,7 @@ def _shown(change: stewardship.TraitChange, value: object) -> object:
 
 
 def _customers(payload: Row, _: Arguments) -> Branch:
-    customer = tables.customer.alias()
+    customer = tables.scored_customer.alias()
     concerned = customer.c.id == any_(payload.table.c.customer_ids)
     query = select().select_from(customer).where(concerned).order_by(customer.c.id)
     return Branch("Customer", row_of(customer, payload.scene), query)

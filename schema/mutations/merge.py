@@ -31,7 +31,7 @@ class MergeCustomersInput:
 
 
 def _survivor(payload: Row) -> Branch:
-    customer = tables.customer.alias()
+    customer = tables.scored_customer.alias()
     survives = customer.c.id == payload.table.c.customer_ids[1]
     query = select().select_from(customer).where(survives)
     return Branch("Customer", row_of(customer, payload.scene), query)

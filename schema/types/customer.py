@@ -176,7 +176,7 @@ def customers_among(
 ) -> Slice:
     """Those customers for whom the conditions of `among` hold, which may look at rows around."""
     viewer = scene.viewer
-    row = row_of(tables.customer.alias(), scene)
+    row = row_of(tables.scored_customer.alias(), scene)
     filter_, text = filter_json(arguments.now("filter")), arguments.now("search")
     where = [*among(row), *_conditions(row, filter_, text)]
     ordering = read_ordering(

@@ -78,7 +78,7 @@ def _refunded(order: Row) -> ColumnElement[Any]:
 
 def customer_of(row: Row) -> Branch:
     """The customer to whom a row's source profile belongs."""
-    customer, profile = tables.customer.alias(), tables.source_profile.alias()
+    customer, profile = tables.scored_customer.alias(), tables.source_profile.alias()
     whose = (
         select(profile.c.customer_id)
         .where(profile.c.id == row.table.c.source_profile_id)

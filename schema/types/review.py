@@ -26,7 +26,7 @@ from sqlalchemy.dialects.postgresql import ARRAY, array
 
 from cdp import tables
 from cdp.errors import Forbidden
-from cdp.identity.evidence import SIMILARITY, Verdict
+from cdp.identity.evidence import RELATIVES, SIMILARITY, Verdict
 from schema.declare import Declared
 from schema.edges import (
     Arguments,
@@ -77,7 +77,7 @@ def _side(name: str) -> One:
 
 
 def _customer(side: Row) -> Branch:
-    customer, profile = tables.customer.alias(), tables.source_profile.alias()
+    customer, profile = tables.scored_customer.alias(), tables.source_profile.alias()
     whose = (
         select(profile.c.customer_id)
         .where(profile.c.id == side.table.c.first_id)
@@ -135,8 +135,17 @@ def _comparisons(review: Row, _: Arguments) -> Branch:
 class MatchComparison:
     """An item of match_pair.parts."""
 
-    name: str = column("name", "What is compared, such as `first_name`.")
-    level: str = column("level", "How well it agrees, such as `exact` or `nickname`.")
+    name: str = column(
+        "name",
+        "What is compared, such as `given_name` or `email`. Or what is no comparison: `prior`, how"
+        " rare pairs of one person are; `relatives`, how well a relative of the same household"
+        " explains the pair; `decided_pairs`, what pairs decided before say of such weights.",
+    )
+    level: str = column(
+        "level",
+        "What the comparison found, such as `short form` or `another birth date`; empty where it is"
+        " none.",
+    )
     weight: float = column(
         "weight", "What it adds, in powers of two: above 0 it speaks for one person, below against."
     )
@@ -180,8 +189,14 @@ def _is_decided(review: Row) -> ColumnElement[bool]:
     )
 
 
+_RELATIVES: Final = "Relatives of one household would be alike too."
+
+
 def _against(review: Row) -> ColumnElement[Any]:
-    """Sentences, those of the sides first, then the comparisons that weigh against."""
+    """Sentences, those of the sides first, then what weighs against, the heaviest first.
+
+    How rare it is that two are one speaks of everybody, and against nobody.
+    """
     told = {
         "A person decided that they are not the same.": _is_decided(review),
         "The first names differ.": _differ(review, "given_key"),
@@ -190,9 +205,13 @@ def _against(review: Row) -> ColumnElement[Any]:
     }
     sentences = array([case((holds, literal(text, Text))) for text, holds in told.items()])
     parts = _parts(review)
+    said = case(
+        (parts.c.name == RELATIVES, _RELATIVES),
+        else_=func.concat("The comparison of ", parts.c.name, " says: ", parts.c.level, "."),
+    )
     weighed = (
-        select(func.concat("The comparison of ", parts.c.name, " says: ", parts.c.level, "."))
-        .where(parts.c.weight < 0)
+        select(said)
+        .where(parts.c.weight < 0, or_(parts.c.level != "", parts.c.name == RELATIVES))
         .order_by(parts.c.weight)
     )
     found = func.array_remove(sentences, null(), type_=ARRAY(Text))

@@ -65,7 +65,7 @@ SegmentChangeKind: Declared = enumeration(
 
 
 def _changed_customer(change: Row) -> Branch:
-    customer = tables.customer.alias()
+    customer = tables.scored_customer.alias()
     query = select().select_from(customer).where(customer.c.id == change.table.c.customer_id)
     return Branch("Customer", row_of(customer, change.scene), query)
 
@@ -259,7 +259,7 @@ def permitted(scene: Scene) -> None:
 
 def _preview(scene: Scene, arguments: Arguments) -> Branch:
     permitted(scene)
-    row = row_of(tables.customer.alias(), scene)
+    row = row_of(tables.scored_customer.alias(), scene)
     condition = predicate(
         filter_json(arguments.now("filter")),
         row.scope,
@@ -277,7 +277,7 @@ def _percentage(row: Row) -> ColumnElement[Any]:
 
 
 def _sample(row: Row, _: Arguments) -> Branch:
-    customer = tables.customer.alias()
+    customer = tables.scored_customer.alias()
     shown = customer.c.id == any_(row.table.c.sample)
     query = select().select_from(customer).where(shown).order_by(customer.c.id)
     return Branch("Customer", row_of(customer, row.scene), query)

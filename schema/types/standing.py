@@ -57,7 +57,7 @@ def _key(row: Row) -> ColumnElement[str]:
 
 
 def _customer(row: Row) -> Branch:
-    customer = tables.customer.alias()
+    customer = tables.scored_customer.alias()
     query = select().select_from(customer).where(customer.c.id == row.table.c.customer_id)
     return Branch("Customer", row_of(customer, row.scene), query)
 

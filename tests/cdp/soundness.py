@@ -51,7 +51,8 @@ async def require_folded(connection: AsyncConnection) -> None:
         await rebuild(connection, WORKSPACE)
         after = await _folds(connection)
         await savepoint.rollback()
-    assert before == after, "a customer's row is not what its records give"
+    for row, folded in zip(before, after, strict=True):
+        assert row == folded, "the row is not what its records give"
 
 
 async def _folds(connection: AsyncConnection) -> Sequence[Mapping[str, object]]:

@@ -22,7 +22,7 @@ ROOMS = (
     ("deadletters", "clock", "operators", "bearers", "fields", "related", "clauses", "filters",
      "keyset", "query", "keys", "segments", "audiences", "scoring"),
     ("refresh", "writers", "columns", "mart", "export", "publish", "stewardship", "rulechange",
-     "resolving"),
+     "resolving", "forecasting"),
 )  # fmt: skip
 """The rooms of cdp: a module imports from its own line and those above, never from one below."""
 

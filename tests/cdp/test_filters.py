@@ -37,7 +37,7 @@ async def found(
     """The first names of the customers for whom a filter holds."""
     scope = present(NOW, WORKSPACE)
     condition = predicate(given, scope, workspace=WORKSPACE, may_see_personal=may_see_personal)
-    rows = await connection.scalars(select(tables.customer.c.first_name).where(condition))
+    rows = await connection.scalars(select(tables.scored_customer.c.first_name).where(condition))
     return set(rows)
 
 

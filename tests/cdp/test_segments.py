@@ -612,6 +612,6 @@ async def test_definition_is_evaluated_as_the_reader_of_customers_would(
         scope = present(NOW, WORKSPACE)
         condition = definition_of(segment, scope, WORKSPACE).condition
         count = await connection.scalar(
-            select(func.count()).select_from(tables.customer).where(condition)
+            select(func.count()).select_from(tables.scored_customer).where(condition)
         )
     assert count == 2

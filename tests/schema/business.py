@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cdp import tables
 from cdp.delivery import Deleted
+from cdp.forecasting import score_as_of
 from cdp.identity.rules import DEFAULT_DOCUMENT
 from cdp.loyalty.application import apply_programme
 from cdp.segments.definition import update_segment
@@ -274,9 +275,12 @@ RULES: Final = {
 }
 
 PARTS: Final = [
+    {"name": "prior", "level": "", "weight": -12.0},
     {"name": "first_name", "level": "different", "weight": -3.5},
     {"name": "email", "level": "same but for a typo", "weight": 6.25},
     {"name": "city", "level": "different", "weight": -0.5},
+    {"name": "relatives", "level": "", "weight": -2.0},
+    {"name": "decided_pairs", "level": "", "weight": 14.0},
 ]
 
 
@@ -401,6 +405,7 @@ async def open_business(connection: AsyncConnection) -> None:
     await work_on_sources(connection)
     await decide_some(connection)
     await keep_segments(connection)
+    await score_as_of(connection, WORKSPACE, NOW, None)
 
 
 async def ingest_business(connection: AsyncConnection) -> None:

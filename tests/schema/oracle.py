@@ -77,7 +77,7 @@ class Oracle:
             table.name: (await connection.execute(select(table))).mappings().all()
             for table in tables.metadata.sorted_tables
         }
-        customer = tables.customer
+        customer = tables.scored_customer
         scope = Scope(customer, customer, literal(NOW, DateTime(timezone=True)), "Europe/Berlin")
         traits: dict[int, Node] = {}
         for row in rows["customer"]:
@@ -109,7 +109,24 @@ class Oracle:
             "nodes": lambda _, ids: [self._node(each) for each in ids],
             "matchReviews": lambda _, first=None: _page(self.who.queue(), first),
             "identityRules": lambda _: self.who.rules(),
+            "modelReport": lambda _, version=None: self._model_report(version),
             **self.segments.root(),
+        }
+
+    def _model_report(self, version: int | None) -> Node | None:
+        """The business is too small for a model: a report says what is missing."""
+        (row,) = self.rows["score_model"]
+        if version not in (None, row["version"]):
+            return None
+        assert row["report"] is None
+        shown = ("version", "computed_at", "as_of", "horizon_days", "discount_rate", "margin")
+        return {
+            **{camel_case(name): _as_json(row[name], type(row[name])) for name in shown},
+            "isInForce": True,
+            "currency": row["currency"],
+            **dict.fromkeys(("reasons", "backtests", "periods"), ()),
+            "shortfalls": row["shortfalls"],
+            "rfmCutPoints": {camel_case(name): cut for name, cut in row["cut_points"].items()},
         }
 
     # Customers ------------------------------------------------------------------------------

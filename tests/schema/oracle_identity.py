@@ -195,10 +195,12 @@ class WhoIsWho:
             )
             if here and there and not here & there:
                 told.append(sentence)
-        weighed = sorted((part for part in parts if part["weight"] < 0), key=itemgetter("weight"))
-        return told + [
-            f"The comparison of {part['name']} says: {part['level']}." for part in weighed
-        ]
+        for part in sorted(parts, key=itemgetter("weight")):
+            if part["weight"] < 0 and part["name"] == "relatives":
+                told.append("Relatives of one household would be alike too.")
+            elif part["weight"] < 0 and part["level"]:
+                told.append(f"The comparison of {part['name']} says: {part['level']}.")
+        return told
 
     # The rules ------------------------------------------------------------------------------
 

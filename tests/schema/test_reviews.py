@@ -81,7 +81,8 @@ async def test_review_tells_both_sides_the_waterfall_and_what_speaks_against(gra
     ]
     assert (first["probability"], first["weight"]) == (0.825, 2.25)
     assert sum(part["weight"] for part in first["comparisons"]) == 2.25
-    assert first["comparisons"][1] == {
+    assert first["comparisons"][0] == {"name": "prior", "level": "", "weight": -12.0}
+    assert first["comparisons"][2] == {
         "name": "email",
         "level": "same but for a typo",
         "weight": 6.25,
@@ -91,6 +92,7 @@ async def test_review_tells_both_sides_the_waterfall_and_what_speaks_against(gra
         "The first names differ.",
         "The last names differ.",
         "The comparison of first_name says: different.",
+        "Relatives of one household would be alike too.",
         "The comparison of city says: different.",
     ]
     assert (second["kind"], second["value"]) == ("similarity", None)

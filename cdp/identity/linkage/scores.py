@@ -7,6 +7,7 @@ import msgspec
 import numpy as np
 
 from cdp.errors import CdpError
+from cdp.identity.evidence import DECIDED, PRIOR, RELATIVES
 from cdp.identity.linkage import vectors
 from cdp.identity.linkage.chance import Floats
 from cdp.identity.linkage.comparisons import COMPARISONS
@@ -19,12 +20,6 @@ from cdp.identity.linkage.mixture import (
     log_shares,
 )
 from cdp.identity.linkage.model import Calibration, Frequencies, Levels, Model
-
-PRIOR: Final = "prior"
-RELATIVES: Final = "relatives"
-DECIDED: Final = "decided_pairs"
-"""The parts of a weight that are no comparison: how rare pairs of one person are among all pairs,
-how well a relative of the same household explains the pair, what decided pairs say of weights."""
 
 _LOG2: Final = float(np.log(2.0))
 

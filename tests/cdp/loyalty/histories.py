@@ -164,10 +164,11 @@ class History:
     async def run(self, events: list[Event]) -> None:
         """Everything that happens, in order."""
         for source in SOURCES:
-            for person in PEOPLE:
-                await self._tell(
-                    source, "customers", {"id": person, "updated_at": self._moment().isoformat()}
-                )
+            people = [
+                receive("customers", {"id": one, "updated_at": self._moment().isoformat()})
+                for one in PEOPLE
+            ]
+            await self._deliver(source, *people)
         for name, given in events:
             await getattr(self, f"_{name}")(**given)
             self.seen[name] += 1
@@ -184,9 +185,9 @@ class History:
         assert not isinstance(delivery, Refused), delivery
         await self._deliver(source, delivery)
 
-    async def _deliver(self, source: str, delivery: Delivery) -> None:
-        self.told.append((source, delivery))
-        batch = Batch(await a_source(self.connection, source), [delivery])
+    async def _deliver(self, source: str, *deliveries: Delivery) -> None:
+        self.told += [(source, delivery) for delivery in deliveries]
+        batch = Batch(await a_source(self.connection, source), deliveries)
         await apply(self.connection, batch, WORKSPACE)
 
     async def _order(self, *, source: str, days_ago: int, **row: object) -> None:

@@ -1,0 +1,55 @@
+"""Rows of scores made again, from a stored fit."""
+
+import asyncio
+from datetime import date, datetime
+
+import msgspec
+import pyarrow as pa
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from cdp.database import driver as driver_of
+from cdp.facts import day_of
+from cdp.scoring.basis import Basis
+from cdp.scoring.estimate import Estimate, score_with
+from cdp.scoring.histories import OrderDays, summarise
+from cdp.scoring.plans import Curve
+from cdp.scoring.reading import Subscriptions, Whom, read_order_days, read_subscriptions
+from cdp.scoring.storing import plan_ends, score_rows, write_rows
+from cdp.workspace import Workspace
+
+
+async def rows_again(
+    connection: AsyncConnection, workspace: Workspace, basis: Basis, as_of: datetime, whom: Whom
+) -> pa.Table:
+    """The rows of `score` of some customers, or of everybody, as of now or as they are pinned."""
+    moment = basis.pinned_at or as_of
+    order_days = await read_order_days(connection, workspace, basis.pinned_at, whom)
+    subscriptions = await read_subscriptions(connection, moment, whom)
+    today = day_of(moment, workspace)
+    # In a thread: a server goes on answering meanwhile.
+    rows = await asyncio.to_thread(_rows, basis, order_days, subscriptions, moment, today)
+    if whom is not None:  # a rank among some is none
+        place = rows.schema.get_field_index("rank")
+        rows = rows.set_column(place, "rank", pa.nulls(rows.num_rows))
+    return rows
+
+
+async def write_again(connection: AsyncConnection, rows: pa.Table) -> None:
+    """Store the rows."""
+    await write_rows(await driver_of(connection), rows)
+
+
+def _rows(
+    basis: Basis,
+    order_days: OrderDays,
+    subscriptions: Subscriptions,
+    moment: datetime,
+    today: date,
+) -> pa.Table:
+    scores = None
+    histories = summarise(order_days, today.toordinal())
+    if basis.estimate is not None and len(histories):
+        scores = score_with(msgspec.convert(basis.estimate, Estimate), histories)
+    curves = msgspec.convert(basis.plans, dict[str, Curve])
+    ends = plan_ends(subscriptions, curves, basis.horizon_days)
+    return score_rows(scores, ends, moment, today)

@@ -1,0 +1,117 @@
+"""The whole of it: from order days to scores and a report, or to what is missing for them."""
+
+from dataclasses import dataclass
+from datetime import date
+
+from cdp.scoring.backtest import Trial, backtest
+from cdp.scoring.forecast import Terms
+from cdp.scoring.gate import Shortfall, shortfalls
+from cdp.scoring.histories import OrderDays, summarise
+from cdp.scoring.intervals import NOMINAL
+from cdp.scoring.model import ModelName
+from cdp.scoring.report import (
+    Bounds,
+    Calibration,
+    FittedModel,
+    Total,
+    bounds,
+    calibration,
+    describe_fitted,
+    total_orders,
+)
+from cdp.scoring.tracking import Period, recent_excess, track
+from cdp.scoring.value import MODELS, Fitted, Scores, fit_value, forecast_value, scores
+from cdp.scoring.verdict import (
+    Reason,
+    Verdict,
+    choose,
+    overall,
+    reasons_of_backtest,
+    reasons_of_bounds,
+    reasons_of_fit,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """How the models were chosen and fitted, how they did, and whether to trust them.
+
+    Serialisable as JSON as it stands. `calibration` and `bounds` are null where the history is too
+    short for a backtest. `correlation` is that of spend per order day and frequency. `total_spend`
+    is under the terms.
+    """
+
+    as_of: date
+    terms: Terms
+    customer_count: int
+    repeater_count: int
+    history_days: int
+    model: ModelName
+    orders: FittedModel
+    spend: FittedModel
+    correlation: float | None
+    total_orders: Total
+    total_spend: float
+    trials: tuple[Trial, ...]
+    calibration: Calibration | None
+    bounds: Bounds | None
+    periods: tuple[Period, ...]
+    verdict: Verdict
+    reasons: tuple[Reason, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Appraisal:
+    """Scores and a report, or the shortfalls for want of which there are neither."""
+
+    shortfalls: tuple[Shortfall, ...]
+    fitted: Fitted | None
+    scores: Scores | None
+    report: Report | None
+
+
+def appraise(order_days: OrderDays, as_of: date, terms: Terms) -> Appraisal:
+    """Choose by backtests, fit on all, calibrate the bounds, score, and judge.
+
+    Days are those of `date.toordinal`; order days after `as_of` are not looked at.
+    """
+    moment = as_of.toordinal()
+    histories = summarise(order_days, moment)
+    missing = shortfalls(histories)
+    if missing:
+        return Appraisal(missing, None, None, None)
+    tried = backtest(order_days, moment, terms.horizon_days)
+    name = choose(tried, [model.name for model in MODELS])
+    model = next(model for model in MODELS if model.name == name)
+    fitted = fit_value(model, histories)
+    measured = bounds(tried, name) if tried.pasts else None
+    levels = measured.levels if measured else NOMINAL
+    forecast = forecast_value(fitted, histories, terms, (levels.lower, levels.upper))
+    told = scores(forecast, histories, terms, levels)
+    periods = track(model, fitted.orders, order_days, moment)
+    fits = describe_fitted(fitted)
+    reasons = (
+        *reasons_of_backtest(tried, name, terms.horizon_days),
+        *(reasons_of_bounds(measured) if measured else ()),
+        *reasons_of_fit(fits, fitted.spend.correlation, recent_excess(periods)),
+    )
+    report = Report(
+        as_of=as_of,
+        terms=terms,
+        customer_count=len(histories),
+        repeater_count=int((histories.repeats > 0).sum()),
+        history_days=int(histories.age.max()),
+        model=name,
+        orders=fits[0],
+        spend=fits[1],
+        correlation=fitted.spend.correlation,
+        total_orders=total_orders(fitted, histories, forecast, terms),
+        total_spend=float(told.predicted.sum()),
+        trials=tuple(tried.trials),
+        calibration=calibration(tried, name) if tried.pasts else None,
+        bounds=measured,
+        periods=periods,
+        verdict=overall(reasons),
+        reasons=reasons,
+    )
+    return Appraisal((), fitted, told, report)
