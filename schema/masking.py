@@ -106,6 +106,8 @@ OPEN: Mapping[str, frozenset[str]] = {
     ),
     "segment_standing": frozenset({"is_member", "entered_at", "exited_at"}),
     "segment_overlap": frozenset({"left", "right", "count"}),
+    "freshness": frozenset({"name", "computed_at", "is_stale"}),
+    "source_freshness": frozenset({"told_at", "is_seen"}),
     "audience": frozenset(tables.audience.c.keys()),
     "audience_group": frozenset(
         {"customers", "pending", "conversions", "rate", "revenue", "revenue_per_customer"}

@@ -20,7 +20,8 @@ ROOMS = (
       "consent_writing", "sources"),
     ("ingest", "traits", "remap"),
     ("deadletters", "clock", "operators", "bearers", "fields", "related", "clauses", "filters",
-     "keyset", "query", "keys", "segments", "audiences", "scoring"),
+     "keyset", "query", "keys", "freshness", "segments",
+     "audiences", "scoring"),
     ("refresh", "writers", "columns", "mart", "export", "publish", "stewardship", "rulechange",
      "resolving", "forecasting"),
 )  # fmt: skip
