@@ -8,6 +8,7 @@ import msgspec
 
 from benchmarks.command import BenchmarkFailed
 from benchmarks.demo import demo
+from benchmarks.export import export
 from benchmarks.figure import Figure
 from benchmarks.ground import Ground, open_ground
 from benchmarks.identity import public_sets, shoppers
@@ -32,6 +33,7 @@ BENCHMARKS: Final[Mapping[str, Benchmark]] = {
     "public_sets": public_sets,
     "shoppers": shoppers,
     "linkage": linkage,
+    "export": export,
     "online": online,
 }
 
