@@ -9,6 +9,7 @@ import msgspec
 from benchmarks.command import BenchmarkFailed
 from benchmarks.demo import demo
 from benchmarks.figure import Figure
+from benchmarks.figures import figures
 from benchmarks.ground import Ground, open_ground
 from benchmarks.identity import public_sets, shoppers
 from benchmarks.ingest import ingest
@@ -29,6 +30,7 @@ BENCHMARKS: Final[Mapping[str, Benchmark]] = {
     "reads": reads,
     "scoring": scoring,
     "segments": segments,
+    "figures": figures,
     "public_sets": public_sets,
     "shoppers": shoppers,
     "linkage": linkage,
