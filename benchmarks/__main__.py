@@ -8,6 +8,7 @@ import msgspec
 
 from benchmarks.command import BenchmarkFailed
 from benchmarks.demo import demo
+from benchmarks.export import export
 from benchmarks.figure import Figure
 from benchmarks.figures import figures
 from benchmarks.ground import Ground, open_ground
@@ -34,6 +35,7 @@ BENCHMARKS: Final[Mapping[str, Benchmark]] = {
     "public_sets": public_sets,
     "shoppers": shoppers,
     "linkage": linkage,
+    "export": export,
     "online": online,
 }
 

@@ -21,6 +21,7 @@ COMMANDS: Final = {
     "business": "cdp.cli.figures:business",
     "retention": "cdp.cli.figures:retention",
     "recommend": "cdp.cli.recommend:recommend",
+    "publish": "cdp.cli.publish:publish_command",
     "export": "cdp.cli.export:export",
     "loyalty": "cdp.cli.loyalty:loyalty",
     "deadletter": "cdp.cli.deadletter:deadletter",

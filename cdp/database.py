@@ -39,14 +39,18 @@ class Database:
     reader: "asyncpg.Pool[asyncpg.Record]"
 
     @asynccontextmanager
-    async def transaction(self) -> AsyncIterator[AsyncConnection]:
+    async def transaction(self, *, has_one_view: bool = False) -> AsyncIterator[AsyncConnection]:
         """One transaction: committed at the end, rolled back if anything is raised.
 
-        Raises DatabaseUnavailable where the server fails on the way, as by a full disk.
+        `has_one_view`: all its statements see the data as it was at the first of them. Raises
+        DatabaseUnavailable where the server fails on the way, as by a full disk.
         """
         with _told():
-            async with self.engine.begin() as connection:
-                yield connection
+            async with self.engine.connect() as connection:
+                if has_one_view:
+                    await connection.execution_options(isolation_level="REPEATABLE READ")
+                async with connection.begin():
+                    yield connection
 
     @asynccontextmanager
     async def read_only(self) -> AsyncIterator[AsyncConnection]:

@@ -3,28 +3,40 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from enum import Enum
+from decimal import Decimal
 from typing import Any, Final
 
-from sqlalchemy import BigInteger, ColumnElement, Float, Select, Text, cast, exists, select
+from sqlalchemy import ColumnElement, Select, exists, func, literal, select
+from sqlalchemy.dialects.postgresql import asyncpg
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.sql.compiler import SQLCompiler
 
-from cdp.attributes import ATTRIBUTES
+from cdp.audiences.assignment import audience_now
+from cdp.audiences.people import Aim
+from cdp.columns import customer_columns
+from cdp.database import driver as driver_of
 from cdp.errors import BadInput
 from cdp.filters import parse_filter, predicate
+from cdp.mart import SCHEMA, mart_tables, published
 from cdp.query import present
 from cdp.related import members_of
 from cdp.tables import source, source_profile
-from cdp.traits.catalog import CATALOG
 from cdp.traits.trait import Scope
 from cdp.workspace import Workspace
-from cdp.writers import OutputColumn, Writer
+from cdp.writers import DECIMAL_PLACES, CopyWriter, OutputColumn, Writer
 
 ROWS_AT_ONCE: Final = 10_000  # fetched, held and written together; bounds memory
+BYTES_AT_ONCE: Final = 4_000_000  # the same of what is copied: some six thousand customers
 
-_LATER: Final = ("audience", "mart")
 SEGMENT: Final = "segment:"
-_EXPORTS: Final = "Export identity, customers or segment:SLUG."
+AUDIENCE: Final = "audience:"
+MART: Final = "mart"
+_DIALECT: Final = asyncpg.dialect()  # type: ignore[no-untyped-call]
+_NOT_THERE: Final = ("3F000", "42P01")  # no schema, no table
+_EXPORTS: Final = "Export identity, customers, segment:SLUG, audience:SLUG or mart."
+_ADDRESSED: Final = ("name", "first_name", "last_name")
+"""Of personal data what an audience holds beside the contact point: how somebody is addressed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,21 +67,136 @@ def plan_export(
         return _customers(what, scope, condition, workspace, as_of)
     if filter_text is not None:
         raise BadInput(f"A filter chooses customers, not {what}.", todo="Export customers.")
+    if what == MART:
+        raise BadInput("The mart is a folder of Parquet files.", todo="Give --output FOLDER.")
     if what == "identity":
         return _identity()
-    if what.partition(":")[0] in _LATER:
-        raise BadInput(f"This release does not export {what!r} yet.", todo=_EXPORTS)
     raise BadInput(f"There is no export {what!r}.", todo=_EXPORTS)
+
+
+def plan_audience(aim: Aim, *, as_of: datetime, workspace: Workspace) -> Export:
+    """Those of `audience_now` who are written to: where, how they are addressed, every trait.
+
+    Whoever writes needs no other contact point, address or birth date, and gets none.
+    """
+    scope, now = present(as_of, workspace), audience_now.c
+    shown = [
+        each
+        for each in customer_columns(scope)
+        if not each.is_personal or each.column.name in _ADDRESSED
+    ]
+    extra = (
+        (
+            OutputColumn(
+                "contact_point",
+                str,
+                "Where to write to: what the consent speaks of; null where the channel has none.",
+            ),
+            now.contact_point,
+        ),
+        (OutputColumn("consented_at", datetime, "When the consent was given."), now.consented_at),
+    )
+    query = (
+        select(
+            shown[0].labelled,
+            *(expression.label(column.name) for column, expression in extra),
+            *(each.labelled for each in shown[1:]),
+        )
+        .select_from(scope.customer)
+        .join(audience_now, now.customer_id == scope.customer.c.id)
+        .where(now.is_held_out.is_(False))
+        .order_by(scope.customer.c.id)
+    )
+    columns = [column for column, _ in extra]
+    about = _about(f"{AUDIENCE}{aim.slug}", as_of, workspace)
+    return Export(
+        [shown[0].column, *columns, *(each.column for each in shown[1:])],
+        query,
+        {**about, "channel": aim.channel, "purpose": aim.purpose},
+    )
+
+
+async def plan_mart(
+    connection: AsyncConnection, as_of: datetime, workspace: Workspace
+) -> Mapping[str, Export]:
+    """Every table of the mart as it was published last, by name; the transaction's first act.
+
+    No publish can come in between: a snapshot older than its tables would find them empty. Raises
+    BadInput where there is no mart, or one that another release published.
+    """
+    mart = mart_tables(as_of, workspace)
+    names = ", ".join(f"{SCHEMA}.{table.name}" for table in mart)
+    try:
+        await connection.exec_driver_sql(f"LOCK TABLE {names} IN ACCESS SHARE MODE")
+    except DBAPIError as error:
+        if getattr(error.orig, "sqlstate", None) not in _NOT_THERE:
+            raise
+        raise BadInput("There is no mart to export.", todo="Run cdp publish first.") from error
+    about = {"export": MART, "currency": workspace.currency, "timezone": workspace.timezone}
+    found = {}
+    for table in mart:
+        columns = await connection.exec_driver_sql(
+            "SELECT column_name FROM information_schema.columns"
+            " WHERE table_schema = $1 AND table_name = $2",
+            (SCHEMA, table.name),
+        )
+        if {row[0] for row in columns} != {each.name for each in table.columns}:
+            raise BadInput(
+                f"{SCHEMA}.{table.name} is as another release made it.", todo="Run cdp publish."
+            )
+        found[table.name] = Export(table.columns, published(table), {**about, "table": table.name})
+    return found
 
 
 async def write_export(connection: AsyncConnection, export: Export, writer: Writer) -> int:
     """Stream the rows; returns how many. Memory stays flat, whatever their number."""
+    if isinstance(writer, CopyWriter):
+        return await _copy(connection, export, writer)
     count = 0
     rows = await connection.stream(export.query, execution_options={"yield_per": ROWS_AT_ONCE})
     async for part in rows.partitions():
         writer.write(part)
         count += len(part)
     return count
+
+
+async def _copy(connection: AsyncConnection, export: Export, writer: CopyWriter) -> int:
+    """As PostgreSQL copies them out: no value ever becomes an object of ours."""
+    places = literal(DECIMAL_PLACES)
+    query = export.query.with_only_columns(
+        *(
+            func.round(given, places).label(column.name) if column.type is Decimal else given
+            for given, column in zip(export.query.selected_columns, export.columns, strict=True)
+        )
+    )
+    sql, values = _bound(query)
+    copied = await driver_of(connection)
+    await copied.execute("SET LOCAL TimeZone = 'UTC'; SET LOCAL DateStyle = 'ISO'")
+    waiting, count = bytearray(), 0
+
+    async def take(rows: bytes) -> None:
+        """PostgreSQL sends a message per row: what is here is made of whole rows."""
+        nonlocal count
+        waiting.extend(rows)
+        if len(waiting) >= BYTES_AT_ONCE:
+            count += writer.write_copied(bytes(waiting))
+            waiting.clear()
+
+    await copied.copy_from_query(sql, *values, output=take, format="csv")
+    return count + (writer.write_copied(bytes(waiting)) if waiting else 0)
+
+
+def _bound(query: Select[Any]) -> tuple[str, Sequence[object]]:
+    """The text of a query and its values, as the driver takes them."""
+    compiled = query.compile(dialect=_DIALECT, compile_kwargs={"render_postcompile": True})
+    assert isinstance(compiled, SQLCompiler)
+    values = []
+    for name in compiled.positiontup or ():
+        process = compiled._bind_processors.get(name)  # noqa: SLF001  they have no public name
+        assert not isinstance(process, Sequence), "only tuples have several"
+        value = compiled.params[name]
+        values.append(value if process is None else process(value))
+    return str(compiled), values
 
 
 def _identity() -> Export:
@@ -93,50 +220,18 @@ def _identity() -> Export:
 def _customers(
     what: str, scope: Scope, condition: ColumnElement[bool], workspace: Workspace, as_of: datetime
 ) -> Export:
-    """One row per customer: own columns, then every trait under `group_trait`."""
-    c = scope.customer.c
-    said: list[tuple[OutputColumn, ColumnElement[Any]]] = [
-        (OutputColumn("id", int, "The customer."), c.id),
-        *((OutputColumn(each.name, each.type, each.doc), c[each.name]) for each in ATTRIBUTES),
-        (
-            OutputColumn("attributes", str, "What sources said beyond these, as JSON."),
-            cast(c.attributes, Text),
-        ),
-        (OutputColumn("created_at", datetime, "When any source first knew them."), c.created_at),
-        (OutputColumn("updated_at", datetime, "When this row was last folded."), c.updated_at),
-        *(
-            (
-                OutputColumn(
-                    f"{group.name}_{trait.name}", _plain(trait.type), trait.doc, trait.unit
-                ),
-                _converted(trait(scope), trait.type),
-            )
-            for group in CATALOG
-            for trait in group.traits
-        ),
-    ]
+    """One row per customer, with every column there is."""
+    columns = customer_columns(scope)
     query = (
-        select(*(expression.label(column.name) for column, expression in said))
-        .where(condition)
-        .order_by(c.id)
+        select(*(each.labelled for each in columns)).where(condition).order_by(scope.customer.c.id)
     )
-    about = {
+    return Export([each.column for each in columns], query, _about(what, as_of, workspace))
+
+
+def _about(what: str, as_of: datetime, workspace: Workspace) -> Mapping[str, str]:
+    return {
         "export": what,
         "as_of": as_of.isoformat(),
         "currency": workspace.currency,
         "timezone": workspace.timezone,
     }
-    return Export([column for column, _ in said], query, about)
-
-
-def _plain(type_: type) -> type:
-    return str if issubclass(type_, Enum) else type_
-
-
-def _converted(expression: ColumnElement[Any], type_: type) -> ColumnElement[Any]:
-    """As its column's type: PostgreSQL computes days and ratios in types of its own."""
-    if issubclass(type_, Enum):
-        return cast(expression, Text)
-    if type_ is int:
-        return cast(expression, BigInteger)
-    return cast(expression, Float(53)) if type_ is float else expression

@@ -20,10 +20,11 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
 from pathlib import Path
-from typing import BinaryIO, Final, Protocol
+from typing import BinaryIO, Final, Protocol, runtime_checkable
 
 import msgspec
 import pyarrow as pa
+from pyarrow import csv as arrow_csv
 from pyarrow import parquet
 
 from cdp.errors import BadInput
@@ -61,6 +62,17 @@ class Writer(Protocol):
 
     def close(self) -> None:
         """Finish; the stream below stays open."""
+
+
+@runtime_checkable
+class CopyWriter(Writer, Protocol):
+    """A writer that also takes rows as PostgreSQL copies them out, which is far quicker."""
+
+    def write_copied(self, text: bytes) -> int:
+        """Append whole rows of CSV, moments in UTC; an unquoted nothing is null. Returns how many.
+
+        Decimals have at most DECIMAL_PLACES.
+        """
 
 
 @contextmanager
@@ -181,6 +193,23 @@ class _Parquet:
             for values, field in zip(columns, self._schema, strict=True)
         ]
         self._file.write_batch(pa.record_batch(arrays, schema=self._schema))
+
+    def write_copied(self, text: bytes) -> int:
+        table = arrow_csv.read_csv(
+            io.BytesIO(text),
+            read_options=arrow_csv.ReadOptions(
+                column_names=self._schema.names, block_size=len(text) + 1
+            ),
+            parse_options=arrow_csv.ParseOptions(newlines_in_values=True),
+            convert_options=arrow_csv.ConvertOptions(
+                column_types=self._schema,
+                null_values=[""],
+                strings_can_be_null=True,
+                quoted_strings_can_be_null=False,
+            ),
+        )
+        self._file.write_table(table.cast(self._schema))
+        return int(table.num_rows)
 
     def close(self) -> None:
         self._file.close()

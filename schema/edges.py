@@ -124,6 +124,13 @@ class One:
 
 
 @dataclass(frozen=True, slots=True)
+class OneBy:
+    """As One, by the arguments of the field."""
+
+    branch: Callable[[Row, Arguments], Branch]
+
+
+@dataclass(frozen=True, slots=True)
 class Many:
     """A list of other rows, in the order of the branch; at most MAX_CHILDREN."""
 
@@ -192,7 +199,7 @@ class Carried:
     """A field of an object that a loader gave: its attribute of the same Python name."""
 
 
-Edge = Leaf | Embedded | One | Many | Page | Part | Root | Roots | Loaded | Carried
+Edge = Leaf | Embedded | One | OneBy | Many | Page | Part | Root | Roots | Loaded | Carried
 
 
 class PlannedField(StrawberryField):

@@ -145,6 +145,13 @@ OPEN: Mapping[str, frozenset[str]] = {
     "retention_cell": frozenset(
         {"index", "starts_on", "is_complete", "customers", "rate", "revenue"}
     ),
+    "freshness": frozenset({"name", "computed_at", "is_stale"}),
+    "source_freshness": frozenset({"told_at", "is_seen"}),
+    "audience": frozenset(tables.audience.c.keys()),
+    "audience_group": frozenset(
+        {"customers", "pending", "conversions", "rate", "revenue", "revenue_per_customer"}
+    ),
+    "audience_effect": frozenset({"difference", "difference_low", "difference_high", "lift"}),
     "score_model": frozenset(tables.score_model.c.keys()),
     "score_basis": frozenset(tables.score_basis.c.keys()),
 }
@@ -193,6 +200,7 @@ PERSONAL: Mapping[str, frozenset[str]] = {
     "segment": frozenset({"filter", "error"}),
     "segment_membership": frozenset(),
     "segment_change": frozenset(),
+    "audience": frozenset(),
     "score_model": frozenset(),
     "score_basis": frozenset(),
 }

@@ -45,6 +45,7 @@ from schema.edges import (
     Loaded,
     Many,
     One,
+    OneBy,
     Page,
     Root,
     Roots,
@@ -307,6 +308,8 @@ class _Planner:
             case One(branch, finding):
                 found, price = self._one(branch(row), nodes)
                 return found, finding + price
+            case OneBy(branch):
+                return self._one(branch(row, arguments), nodes)
             case Many(branch):
                 return self._many(branch(row, arguments), nodes)
             case Page(slice_):

@@ -40,6 +40,7 @@ from schema.mutations.split import SPLIT, SplitCustomerPayload
 from schema.mutations.undo import UNDO, UndoMergePayload
 from schema.nodes import NUMBER, RECORD, Nodes, NodeType, number_parts, record_parts, shape
 from schema.scalars import SCALARS
+from schema.types.audience import AUDIENCES, Audience
 from schema.types.business import (
     BUSINESS,
     BUSINESS_ARGUMENTS,
@@ -219,6 +220,7 @@ class Query:
         {"segmentSlug": is_given, "customerId": is_given},
     )
     segment_overlap: list[SegmentOverlap] = SEGMENT_OVERLAP
+    audiences: list[Audience] = AUDIENCES
     sources: list[Source] = planned(
         Roots(sources), "The sources that are connected. Not for the role frontend."
     )

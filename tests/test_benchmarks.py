@@ -49,6 +49,7 @@ EXPECTED = {
                  "shoppers_rival_shared_identifiers_f1", "shoppers_rival_stock_splink_f1",
                  "shoppers_rival_tuned_splink_f1"},
     "linkage": {"linkage_train", "linkage_cluster", "linkage_with_a_model", "linkage_rate"},
+    "export": {"export_parquet", "export_parquet_peak_memory", "export_csv", "publish"},
     "online": {"online_rate", "online_batch_p50", "online_batch_p99", "online_customers",
                "online_moves_to_offline", "undo_merge_p99", "undo_automatic_merge_p99"},
     "reads": {"statements_per_read", "read_customer_rate", "read_customers_share_of_sql"},

@@ -6,7 +6,7 @@ from typing import Any, Final
 from sqlalchemy import ColumnElement, Float, Integer, case, cast, func, literal
 
 from cdp.tables import ChurnRisk, churn_risk
-from cdp.traits import rfm
+from cdp.traits import rfm, value
 from cdp.traits.trait import Group, Scope, trait
 
 RISK_CUTS: Final = (1 / 3, 2 / 3)
@@ -68,4 +68,6 @@ CHURN = Group(
     "churn",
     "Whether the customer is leaving: by the model's forecast, and by their own rhythm.",
     (probability, risk, silence_limit_days, overdue_days),
+    streams=("orders", "refunds"),
+    computed_at=value.computed_at,
 )

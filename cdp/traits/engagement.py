@@ -133,4 +133,5 @@ ENGAGEMENT = Group(
         social_points,
         level,
     ),
+    streams=("messages", "interactions"),
 )

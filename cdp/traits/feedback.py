@@ -65,4 +65,5 @@ FEEDBACK = Group(
     "feedback",
     "What the customer said when asked.",
     (nps, nps_category, csat, ces, review_count, average_rating),
+    streams=("feedback",),
 )

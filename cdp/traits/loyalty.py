@@ -108,4 +108,5 @@ LOYALTY = Group(
         tier_since,
         tier_until,
     ),
+    streams=("orders", "refunds", "loyalty_entries", "subscriptions"),
 )

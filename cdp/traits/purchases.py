@@ -87,4 +87,5 @@ PURCHASES = Group(
         favourite_category,
         favourite_channel,
     ),
+    streams=("orders", "order_lines", "refunds"),
 )

@@ -155,4 +155,5 @@ RFM = Group(
         group,
         shopify_group,
     ),
+    streams=("orders", "refunds"),
 )

@@ -54,4 +54,5 @@ SUBSCRIPTION = Group(
     "What the customer has subscribed to.",
     (active, monthly_value, started_at, renews_at, cancelled_at, churn_probability),
     type_name="Subscriptions",
+    streams=("subscriptions",),
 )

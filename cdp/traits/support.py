@@ -39,4 +39,5 @@ SERVICE = Group(
     "service",
     "What the customer needed from the support queue.",
     (ticket_count, open_tickets, median_first_response_hours, median_resolution_hours),
+    streams=("tickets",),
 )

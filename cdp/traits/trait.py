@@ -2,7 +2,7 @@
 
 import typing
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from datetime import datetime
 from typing import Any, TypeAlias
 
@@ -98,10 +98,16 @@ def trait(
 class Group:
     """Traits that are shown together, as one object of the customer.
 
-    `type_name` is that of the object's type, where the group's own name will not do.
+    `type_name` is that of the object's type, where the group's own name will not do. `streams`:
+    whose records it is made of. `computed_at`: the moment of what was computed from them, null
+    before; None where the traits rest on facts, which are folded in the transaction that stores the
+    records, so that they have always seen them all.
     """
 
     name: str
     doc: str
     traits: tuple[Trait, ...]
     type_name: str | None = None
+    _: KW_ONLY
+    streams: tuple[str, ...]
+    computed_at: Callable[[Scope], ColumnElement[Any]] | None = None

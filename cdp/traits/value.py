@@ -135,4 +135,6 @@ CLTV = Group(
         model,
         reason,
     ),
+    streams=("orders", "refunds"),
+    computed_at=computed_at,
 )

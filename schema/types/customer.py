@@ -36,6 +36,7 @@ from schema.types.attributes import Address, attribute
 from schema.types.connection import FORWARD, LATE, connection
 from schema.types.consent import CONSENTS, Consent
 from schema.types.decision import DECISIONS, IdentityDecision
+from schema.types.freshness import FRESHNESS, Freshness
 from schema.types.identity import (
     CLAIMS,
     IDENTIFIERS,
@@ -128,6 +129,7 @@ class _Customer(Node):
         "The open questions whether somebody else is the same person; at most 250. Not for the role"
         " frontend.",
     )
+    freshness: list[Freshness] = FRESHNESS
     segments: list[SegmentMembership] = planned(
         Many(memberships), "The segments that the customer is in, by slug; at most 250."
     )

@@ -20,8 +20,9 @@ ROOMS = (
       "consent_writing", "sources"),
     ("ingest", "traits", "remap"),
     ("deadletters", "clock", "operators", "bearers", "fields", "related", "clauses", "filters",
-     "keyset", "query", "keys", "segments", "scoring", "business", "recommendations"),
-    ("refresh", "writers", "export", "publish", "stewardship", "rulechange",
+     "keyset", "query", "keys", "freshness", "segments", "audiences", "scoring", "business",
+     "recommendations"),
+    ("refresh", "writers", "columns", "mart", "export", "publish", "stewardship", "rulechange",
      "resolving", "forecasting"),
 )  # fmt: skip
 """The rooms of cdp: a module imports from its own line and those above, never from one below."""

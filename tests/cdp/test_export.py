@@ -239,6 +239,36 @@ async def test_customers_have_every_attribute_and_trait(
     assert row["purchases_last_order_at"] == days_ago(3).astimezone(UTC)
 
 
+async def test_parquet_is_copied_to_the_letter(connection: AsyncConnection, tmp_path: Path) -> None:
+    """What PostgreSQL copies out is what it answers: quotes, breaks, nothing and null."""
+    said = ("", 'a "b"\n, \\c', "\\N", "NaN", " ", "$1", "Zoë 🛒")
+    for place, text in enumerate(said):
+        await a_customer(
+            connection,
+            first_name=text,
+            birth_date=date(1900 + place, 1, 31),
+            created_at=days_ago(place + 1 / 7),
+            gross_spend=Decimal(10) / 3 if place else Decimal("12345678901234567.89"),
+            order_count=place,
+        )
+    await connection.exec_driver_sql("SET LOCAL TimeZone = 'Asia/Kolkata'")
+    await connection.exec_driver_sql("SET LOCAL DateStyle = 'German'")
+    nothing = '{"not": {"firstName": {"eq": "$2 \'x\' :y"}}}'
+    export = plan_export("customers", as_of=NOW, workspace=WORKSPACE, filter_text=nothing)
+    rows = await rows_of(connection, export)
+    path = tmp_path / "a.parquet"
+    with open_output(path, "parquet", export.columns, export.about) as writer:
+        assert await write_export(connection, export, writer) == len(said)
+    smallest = Decimal("0.000000001")
+    assert parquet.read_table(path).to_pylist() == [
+        {
+            name: value.quantize(smallest) if isinstance(value, Decimal) else value
+            for name, value in row.items()
+        }
+        for row in rows
+    ]
+
+
 async def test_a_filter_chooses_customers(connection: AsyncConnection) -> None:
     await a_customer(connection, first_name="Ann", gross_spend=Decimal("10.01"))
     await a_customer(connection, first_name="Bob", gross_spend=10)
@@ -256,6 +286,7 @@ async def test_a_filter_chooses_customers(connection: AsyncConnection) -> None:
     [
         ("audience:vip", None),
         ("mart", None),
+        ("mart", "{}"),
         ("shoes", None),
         ("identity", "{}"),
         ("customers", "{"),

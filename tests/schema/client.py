@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeAlias, cast
 
@@ -73,9 +74,12 @@ class Graph:
 
 @asynccontextmanager
 async def serving(
-    database: Database, keys: Mapping[str, str], client: tuple[str, int] = ("127.0.0.1", 5)
+    database: Database,
+    keys: Mapping[str, str],
+    client: tuple[str, int] = ("127.0.0.1", 5),
+    now: datetime = NOW,
 ) -> AsyncIterator[Graph]:
-    """The application over a database, at the moment NOW."""
+    """The application over a database, at the moment NOW or at the given one."""
     reader = CountingReader(database.reader)
     counted = Database(database.url, database.engine, cast("asyncpg.Pool[asyncpg.Record]", reader))
 
@@ -83,7 +87,7 @@ async def serving(
     async def opened() -> AsyncIterator[Database]:
         yield counted
 
-    app = create_app(SETTINGS, opened, why_not_ready=why_not_ready, now=lambda: NOW)
+    app = create_app(SETTINGS, opened, why_not_ready=why_not_ready, now=lambda: now)
     transport = httpx.ASGITransport(app, client=client)
     async with (
         app.router.lifespan_context(app),
