@@ -11,7 +11,9 @@ from benchmarks.demo import demo
 from benchmarks.export import export
 from benchmarks.figure import Figure
 from benchmarks.ground import Ground, open_ground
+from benchmarks.identity import public_sets, shoppers
 from benchmarks.ingest import ingest
+from benchmarks.linkage import linkage
 from benchmarks.memory import memory
 from benchmarks.online import online
 from benchmarks.reads import reads
@@ -29,6 +31,9 @@ BENCHMARKS: Final[Mapping[str, Benchmark]] = {
     "scoring": scoring,
     "segments": segments,
     "export": export,
+    "public_sets": public_sets,
+    "shoppers": shoppers,
+    "linkage": linkage,
     "online": online,
 }
 

@@ -260,19 +260,12 @@ def has_ended(as_of: Clock) -> ColumnElement[bool]:
 def _subscriptions(customers: FromClause, workspace: Workspace, as_of: Clock) -> Select[Any]:
     s = subscription.c
     goes_on = is_running(as_of)
-    per_month = case(
-        *(
-            (s.interval == interval, literal(months, Numeric))
-            for interval, months in MONTHS_PER.items()
-        ),
-        else_=literal(1, Numeric),
-    )
-    rate = exchange_rate_on(s.currency, day_in(s.started_at, workspace), workspace)
     values: Facts = {
         "active_subscriptions": func.count().filter(goes_on),
         "monthly_value": func.round(
             func.coalesce(
-                func.sum(s.amount * per_month * rate).filter(goes_on, s.status.in_(PAYING)), 0
+                func.sum(a_month_of(subscription, workspace)).filter(goes_on, s.status.in_(PAYING)),
+                0,
             ),
             2,
         ),
@@ -287,3 +280,23 @@ def _subscriptions(customers: FromClause, workspace: Workspace, as_of: Clock) ->
         ),
     }
     return _aggregate(customers, subscription, values)
+
+
+def a_month_of(contract: FromClause, workspace: Workspace) -> ColumnElement[Any]:
+    """What a `subscription` brings a month while it is paid for, in the workspace's currency.
+
+    At the rate of the day it began; null without one.
+    """
+    s = contract.c
+    per_month = case(
+        *(
+            (s.interval == interval, literal(months, Numeric))
+            for interval, months in MONTHS_PER.items()
+        ),
+        else_=literal(1, Numeric),
+    )
+    return (
+        s.amount
+        * per_month
+        * exchange_rate_on(s.currency, day_in(s.started_at, workspace), workspace)
+    )

@@ -304,7 +304,7 @@ def purchase_days(days: FromClause, workspace: Workspace, as_of: Clock) -> Selec
     Sums of orders, of categories and of channels are stacked and grouped, not joined: there is no
     join for the planner to get wrong.
     """
-    orders = priced_orders(days, workspace, as_of).cte("orders")
+    orders = priced_orders(days, workspace, as_of).cte()  # nameless: there may be two of them
     sums = select(
         orders.c.source_profile_id,
         orders.c.on,

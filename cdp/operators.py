@@ -314,6 +314,10 @@ def _read_decimal(_: Operation, operand: object, path: str) -> Decimal:
 
 
 def _read_date(_: Operation, operand: object, path: str) -> date:
+    return _day(operand, path)
+
+
+def _day(operand: object, path: str) -> date:
     try:
         return msgspec.convert(operand, date)
     except msgspec.ValidationError:
@@ -321,9 +325,13 @@ def _read_date(_: Operation, operand: object, path: str) -> date:
 
 
 def _read_instant(operation: Operation, operand: object, path: str) -> datetime:
+    return read_instant(operand, path, operation.workspace)
+
+
+def read_instant(operand: object, path: str, workspace: Workspace) -> datetime:
+    """A moment with its time zone; a date alone is the start of that day. Raises BadInput."""
     if isinstance(operand, str) and len(operand) == len("2026-01-31"):
-        day = _read_date(operation, operand, path)
-        return datetime.combine(day, time(), ZoneInfo(operation.workspace.timezone))
+        return datetime.combine(_day(operand, path), time(), ZoneInfo(workspace.timezone))
     try:
         moment: datetime = msgspec.convert(operand, _AWARE)
     except msgspec.ValidationError:

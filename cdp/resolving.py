@@ -15,6 +15,7 @@ from cdp.identity.ledger import Cause
 from cdp.identity.linkage.linking import Linkage, score, train
 from cdp.identity.linkage.model import Model
 from cdp.identity.linkage.reading import Everybody, read_answers, read_everybody
+from cdp.identity.linkage.vectors import Engine, compare_here
 from cdp.identity.linkage.writing import load_model, store_everything, store_model, store_new
 from cdp.identity.rules import LinkageDocument, read_document, rules_of
 from cdp.remap import moment_of, remap_all
@@ -53,12 +54,14 @@ class Resolved:
     seconds: float
 
 
-async def resolve_batch(database: Database, workspace: Workspace, *, full: bool) -> Resolved:
+async def resolve_batch(
+    database: Database, workspace: Workspace, *, full: bool, engine: Engine = compare_here
+) -> Resolved:
     """Link the profiles that linkage has not compared yet; all of them with `full`.
 
     Trains where there is no model, where there are twice as many profiles as it was trained on, or
     where somebody new is alike in a way that it has not seen. Raises CdpError UNTRAINED where there
-    is too little to learn from.
+    is too little to learn from, and whatever the engine raises.
     """
     started = time.monotonic()
     async with database.read_only() as connection:
@@ -73,10 +76,10 @@ async def resolve_batch(database: Database, workspace: Workspace, *, full: bool)
     linked_at = time.monotonic()
     linkage = None
     if model is not None and not full:
-        linkage = await _scored(profiles, model, everybody.new)
+        linkage = await _scored(profiles, model, everybody.new, engine)
     if linkage is None:
         full = True
-        linkage = await asyncio.to_thread(train, profiles, answers)
+        linkage = await asyncio.to_thread(train, profiles, answers, engine)
     link_seconds = time.monotonic() - linked_at
     write = _apply if full else _add
     change = await write(database, workspace, linkage, everybody)
@@ -100,10 +103,12 @@ async def resolve_batch(database: Database, workspace: Workspace, *, full: bool)
     )
 
 
-async def _scored(profiles: pa.Table, model: Model, new: frozenset[int]) -> Linkage | None:
+async def _scored(
+    profiles: pa.Table, model: Model, new: frozenset[int], engine: Engine
+) -> Linkage | None:
     """The pairs of who is new; None where the model cannot judge one of them."""
     try:
-        return await asyncio.to_thread(score, profiles, model, new)
+        return await asyncio.to_thread(score, profiles, model, new, engine)
     except CdpError as error:
         if error.code != "UNTRAINED":
             raise

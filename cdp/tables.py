@@ -980,6 +980,35 @@ audience_member = Table(
     comment="Who was written to and who was held out; never changed.",
 )
 
+# Recommendations ------------------------------------------------------------------------------
+
+article = Table(
+    "article",
+    metadata,
+    Column("code", Text, primary_key=True, comment="sku:SKU, else product:SOURCE:KEY."),
+    Column("sku", Text),
+    Column("title", Text),
+    Column("category", Text),
+    Column("price", Numeric),
+    Column("currency", Text),
+    Column("customers", Integer, nullable=False, comment="Who bought it."),
+    comment="What is sold, across sources: the articles of the pairs, counted with them.",
+)
+
+article_pair = Table(
+    "article_pair",
+    metadata,
+    Column("code", Text, nullable=False),
+    Column("rank", Integer, nullable=False, comment="The best of its pairs is 1."),
+    Column("other_code", Text, nullable=False),
+    Column("customers", Integer, nullable=False, comment="Who bought both."),
+    Column("lift", Double, nullable=False, comment="So many, per as many as by chance."),
+    Column("score", Double, nullable=False, comment="The lift less one standard deviation."),
+    Column("computed_at", Instant, nullable=False, server_default=func.now()),
+    PrimaryKeyConstraint("code", "rank"),
+    comment="Articles that the same customers buy; of each the best few. Counted as a whole.",
+)
+
 # Loyalty --------------------------------------------------------------------------------------
 
 loyalty_programme = Table(
@@ -1256,8 +1285,8 @@ scored_customer = (
         *(column.label(f"basis_{column.name}") for column in score_basis.c if column.name != "id"),
     )
     .select_from(
-        customer.outerjoin(score, score.c.customer_id == customer.c.id).outerjoin(
-            score_basis, score_basis.c.id == _BASIS_ID
+        customer.outerjoin(score_basis, score_basis.c.id == _BASIS_ID).outerjoin(
+            score, score.c.customer_id == customer.c.id
         )
     )
     .subquery("scored_customer")
@@ -1265,5 +1294,6 @@ scored_customer = (
 """The row that traits read: the customer with what was scored, null where nothing was.
 
 Whoever reads nothing of a score pays nothing: PostgreSQL leaves out a left join by a unique key of
-which nothing is asked.
+which nothing is asked. (The basis, whose condition names no customer, has to be joined first: else
+it would hold on to the score.)
 """

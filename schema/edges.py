@@ -30,12 +30,16 @@ MAX_CHILDREN: Final = 250
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """What holds for a whole operation: the clock, the workspace, who looks, whom we believe."""
+    """What holds for a whole operation: the clock, the workspace, who looks, whom we believe.
+
+    `is_past`: of fields below one that was asked as of an earlier moment; `as_of` is that moment.
+    """
 
     as_of: ColumnElement[Any]
     workspace: Workspace
     viewer: Viewer
     survivorship: Survivorship
+    is_past: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,9 +114,13 @@ class Branch:
 
 @dataclass(frozen=True, slots=True)
 class One:
-    """An object of another row: the first of the branch, null where there is none."""
+    """An object of another row: the first of the branch, null where there is none.
+
+    `price`: of finding the row, where it takes more than a look by a key.
+    """
 
     branch: Callable[[Row], Branch]
+    price: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +128,7 @@ class OneBy:
     """As One, by the arguments of the field."""
 
     branch: Callable[[Row, Arguments], Branch]
+    price: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,9 +171,13 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Root:
-    """An object found by the arguments of a root field; null where there is none."""
+    """An object found by the arguments of a root field; null where there is none.
+
+    `price`: of finding it, where it takes more than a look by a key.
+    """
 
     branch: Callable[[Scene, Arguments], Branch]
+    price: int = 0
 
 
 @dataclass(frozen=True, slots=True)

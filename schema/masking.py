@@ -113,6 +113,45 @@ OPEN: Mapping[str, frozenset[str]] = {
         {"customers", "pending", "conversions", "rate", "revenue", "revenue_per_customer"}
     ),
     "audience_effect": frozenset({"difference", "difference_low", "difference_high", "lift"}),
+    "article": frozenset(tables.article.c.keys()),
+    "recommendation": frozenset(
+        {"other_code", "score", "code", "bought_at", "customers", "lift", "computed_at"}
+    ),
+    "business": frozenset({"as_of"}),
+    "business_purchases": frozenset(
+        {"buyers", "repeat_buyers", "repeat_purchase_rate", "orders", "orders_per_customer"}
+        | {"gross_spend", "refunded", "net_revenue", "average_order_value", "unpriced_count"}
+    ),
+    "business_retention": frozenset(
+        {"window_days", "active_before", "retained", "active", "retention_rate", "churn_rate"}
+    ),
+    "money_distribution": frozenset(
+        {"customers", "total", "mean", "p10", "p25", "median", "p75", "p90", "highest"}
+        | {"top_tenth_share"}
+    ),
+    "net_promoter_score": frozenset(
+        {"window_days", "answers", "promoters", "passives", "detractors", "score", "low", "high"}
+    ),
+    "customer_satisfaction": frozenset(
+        {"window_days", "answers", "satisfied", "rate", "low", "high", "mean"}
+    ),
+    "business_loyalty": frozenset(
+        {"members", "participants", "participation_rate", "points_issued", "points_redeemed"}
+        | {"points_expired", "redemption_rate", "breakage_rate"}
+    ),
+    "business_subscriptions": frozenset(
+        {"subscribers", "mrr", "subscribers_before", "mrr_before", "churned", "mrr_lost"}
+        | {"churn_rate", "annual_churn_rate", "mrr_churn_rate"}
+    ),
+    "campaign_effect": frozenset(
+        {"key", "name", "channel", "started_at", "messages", "customers", "orders", "revenue"}
+        | {"cost", "roi"}
+    ),
+    "retention_grid": frozenset({"period", "as_of", "earlier_customers", "cohorts"}),
+    "retention_cohort": frozenset({"starts_on", "size", "cells"}),
+    "retention_cell": frozenset(
+        {"index", "starts_on", "is_complete", "customers", "rate", "revenue"}
+    ),
     "score_model": frozenset(tables.score_model.c.keys()),
     "score_basis": frozenset(tables.score_basis.c.keys()),
 }
@@ -147,6 +186,7 @@ PERSONAL: Mapping[str, frozenset[str]] = {
     "points_lot": frozenset({"key"}),
     "tier_period": frozenset(),
     "loyalty_award": frozenset(),
+    "article": frozenset(),
     "points_transaction": frozenset({"key", "digest", "actor", "reason"}),
     "subscription": _PERSONAL_OWNED,
     "consent": _PERSONAL_OWNED

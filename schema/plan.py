@@ -248,8 +248,9 @@ class _Planner:
         arguments = FieldArguments(self, graphql_field, nodes[0])
         edge = edge_of(graphql_field)
         match edge:
-            case Root(branch):
-                return *self._one(branch(self.scene, arguments), nodes), None
+            case Root(branch, finding):
+                value, price = self._one(branch(self.scene, arguments), nodes)
+                return value, finding + price, None
             case Roots(branch):
                 return *self._many(branch(self.scene, arguments), nodes), None
             case Nodes():
@@ -304,10 +305,12 @@ class _Planner:
             case Embedded():
                 columns, price = self.columns(get_named_type(graphql_field.type).name, row, nodes)
                 return row_object(columns), price
-            case One(branch):
-                return self._one(branch(row), nodes)
-            case OneBy(branch):
-                return self._one(branch(row, arguments), nodes)
+            case One(branch, finding):
+                found, price = self._one(branch(row), nodes)
+                return found, finding + price
+            case OneBy(branch, finding):
+                found, price = self._one(branch(row, arguments), nodes)
+                return found, finding + price
             case Many(branch):
                 return self._many(branch(row, arguments), nodes)
             case Page(slice_):

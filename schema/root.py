@@ -24,6 +24,7 @@ from schema.edges import (
     row_of,
 )
 from schema.ids import row_id
+from schema.mutations.consent import RECORD_CONSENT, RecordConsentPayload
 from schema.mutations.decide import DECIDE, DecideMatchPayload
 from schema.mutations.merge import MERGE, MergeCustomersPayload
 from schema.mutations.points import ADJUST, EARN, REDEEM, PointsPayload
@@ -40,6 +41,12 @@ from schema.mutations.undo import UNDO, UndoMergePayload
 from schema.nodes import NUMBER, RECORD, Nodes, NodeType, number_parts, record_parts, shape
 from schema.scalars import SCALARS
 from schema.types.audience import AUDIENCES, Audience
+from schema.types.business import (
+    BUSINESS,
+    BUSINESS_ARGUMENTS,
+    BUSINESS_LATE,
+    BusinessMetrics,
+)
 from schema.types.connection import FORWARD, LATE
 from schema.types.customer import (
     CUSTOMERS_ARGUMENTS,
@@ -54,6 +61,12 @@ from schema.types.model_report import MODEL_REPORT, ModelReport
 from schema.types.node import Node
 from schema.types.order import Order, find_order
 from schema.types.overlap import SEGMENT_OVERLAP, SegmentOverlap
+from schema.types.retention import (
+    RETENTION,
+    RETENTION_ARGUMENTS,
+    RETENTION_LATE,
+    RetentionGrid,
+)
 from schema.types.review import (
     REVIEWS,
     REVIEWS_ARGUMENTS,
@@ -218,6 +231,20 @@ class Query:
         REVIEWS_ARGUMENTS,
         REVIEWS_LATE,
     )
+    retention: RetentionGrid = planned(
+        RETENTION,
+        "Who came back: customers by the period of their first order, and what became of them in"
+        " each period since. Not for the role frontend.",
+        RETENTION_ARGUMENTS,
+        RETENTION_LATE,
+    )
+    business: BusinessMetrics = planned(
+        BUSINESS,
+        "How the whole business does: rates, money, satisfaction, campaigns. Not for the role"
+        " frontend.",
+        BUSINESS_ARGUMENTS,
+        BUSINESS_LATE,
+    )
     identity_rules: IdentityRules = planned(
         RULES, "The rules by which source profiles become customers. Not for the role frontend."
     )
@@ -241,6 +268,7 @@ class Mutation:
     create_segment: CreateSegmentPayload = CREATE_SEGMENT
     update_segment: UpdateSegmentPayload = UPDATE_SEGMENT
     delete_segment: DeleteSegmentPayload = DELETE_SEGMENT
+    record_consent: RecordConsentPayload = RECORD_CONSENT
     earn_points: PointsPayload = EARN
     redeem_points: PointsPayload = REDEEM
     adjust_points: PointsPayload = ADJUST

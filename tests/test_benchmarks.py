@@ -42,6 +42,13 @@ EXPECTED = {
     "demo": {"demo_first", "demo_again", "demo_precision", "demo_recall"},
     "segments": {"segments_first", "segments_refresh", "preview_traits_p99", "preview_orders_p99"},
     "export": {"export_parquet", "export_parquet_peak_memory", "export_csv", "publish"},
+    "public_sets": set(),
+    "shoppers": {"shoppers_precision", "shoppers_f1", "shoppers_b_cubed_f1", "shoppers_exact_f1",
+                 "shoppers_mixed", "shoppers_largest", "shoppers_ceiling_f1",
+                 "shoppers_resolve_rate", "shoppers_resolve_peak_memory",
+                 "shoppers_rival_shared_identifiers_f1", "shoppers_rival_stock_splink_f1",
+                 "shoppers_rival_tuned_splink_f1"},
+    "linkage": {"linkage_train", "linkage_cluster", "linkage_with_a_model", "linkage_rate"},
     "online": {"online_rate", "online_batch_p50", "online_batch_p99", "online_customers",
                "online_moves_to_offline", "undo_merge_p99", "undo_automatic_merge_p99"},
     "reads": {"statements_per_read", "read_customer_rate", "read_customers_share_of_sql"},
@@ -50,9 +57,13 @@ EXPECTED = {
                 "scoring_stored_order_days", "scoring_stored_wall", "scoring_stored_processor",
                 "scoring_stored_postgres_processor", "scoring_stored_peak_memory"},
 }  # fmt: skip
+LONG = ("shoppers",)  # Splink trains twice in it, for the rivals
 
 
-@pytest.mark.parametrize("name", BENCHMARKS)
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=[pytest.mark.prove] if name in LONG else []) for name in BENCHMARKS],
+)
 def test_benchmark_tells_its_figures(server_url: str, name: str) -> None:
     told = figures(server_url, name)
     assert told.keys() >= EXPECTED[name]

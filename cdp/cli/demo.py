@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, TaskID, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bars
 
+from cdp import recommendations
 from cdp.cli.demo_server import serve_demo
 from cdp.cli.demo_summary import summarise
 from cdp.cli.serve import listen
@@ -20,6 +21,7 @@ from cdp.cli.session import Session, runs
 from cdp.database import Database
 from cdp.errors import BadInput, CdpError
 from cdp.refresh import follow
+from cdp.scoring.basis import read_basis
 from cdp.sources import SourceRow, add_source, find_source, list_sources, remove_source
 from cdp.workspace import Workspace
 from connectors.base import Source
@@ -73,6 +75,9 @@ async def demo(session: Session, customers: int, seed: int, port: int, *, no_ser
         rows = await _configure(database, await _start(stack, business), folder)
         await _read_all(session.console, database, rows, workspace)
         await follow(database, workspace)
+        await _score_once(database, workspace)
+        async with database.transaction() as connection:
+            await recommendations.refresh(connection, workspace)
         summary = await summarise(database, business.truth, rows, started)
         session.show(summary.described(), summary.text())
         if listener is not None:
@@ -96,6 +101,18 @@ async def _require_same_business(database: Database, folder: Path) -> None:
             "This database holds the demo of another --seed or number of --customers.",
             todo="Run it with the same as before, or in another CDP_HOME or database.",
         )
+
+
+async def _score_once(database: Database, workspace: Workspace) -> None:
+    """The first time; afterwards whoever changes is scored again by the same model."""
+    async with database.read_only() as connection:
+        if await read_basis(connection) is not None:
+            return
+    # Imported here: a second demo does not wait for the libraries that it takes.
+    from cdp.forecasting import score_everybody
+
+    await score_everybody(database, workspace)
+    await follow(database, workspace)
 
 
 def _is_account(row: SourceRow, account: Account) -> bool:

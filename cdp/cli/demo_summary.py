@@ -3,7 +3,7 @@
 import time
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Final
 
 from sqlalchemy import func, select, true
@@ -34,12 +34,22 @@ class Told:
 
 
 @dataclass(frozen=True, slots=True)
+class Forecast:
+    """How many customers have one, by which model, and its verdict; null for too few customers."""
+
+    customers: int
+    model: str | None
+    verdict: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class Summary:
     """What the main job made of the business."""
 
     sources: tuple[Told, ...]
     customers: int
     judgement: Judgement
+    forecast: Forecast
     seconds: float
 
     @property
@@ -72,6 +82,7 @@ class Summary:
                 "recall": round(self.judgement.recall, 4),
                 "f1": round(self.judgement.f1, 4),
             },
+            "forecast": asdict(self.forecast),
             "seconds": round(self.seconds, 2),
         }
 
@@ -89,9 +100,17 @@ class Summary:
             f"{self.customers:,} customers; {self.merges:,} merges: profiles of somebody known.",
             "Against the truth, in pairs of source profiles:",
             f"precision {shares.precision:.4f}, recall {shares.recall:.4f}, F1 {shares.f1:.4f}.",
+            "",
+            self._forecast_text(),
             f"{self.seconds:.1f} seconds.",
         ]
         return "\n".join(lines)
+
+    def _forecast_text(self) -> str:
+        told = self.forecast
+        if told.model is None:
+            return "Too few customers, or too short a history, for a forecast of their value."
+        return f"{told.customers:,} forecasts of value by {told.model}: {told.verdict}."
 
 
 async def summarise(
@@ -104,13 +123,26 @@ async def summarise(
     async with database.read_only() as connection:
         records = await _records(connection)
         customers = await _customers(connection, rows)
+        forecast = await _forecast(connection)
     profiles = Counter(source for source, _, _ in customers)
     told = tuple(
         Told(row.name, CONNECTORS[row.connector].kind, records[row.id], profiles[row.name])
         for row in rows
     )
     count = len(set(customers.values()))
-    return Summary(told, count, judge(truth, customers), time.monotonic() - started)
+    judgement = judge(truth, customers)
+    return Summary(told, count, judgement, forecast, time.monotonic() - started)
+
+
+async def _forecast(connection: AsyncConnection) -> Forecast:
+    """Of the scoring in force."""
+    model, basis, score = tables.score_model.c, tables.score_basis.c, tables.score.c
+    count = await connection.scalar(select(func.count(score.predicted)))
+    rows = await connection.execute(
+        select(model.kind, model.verdict).where(model.version == basis.version)
+    )
+    kind, verdict = rows.one()
+    return Forecast(count or 0, kind, verdict)
 
 
 async def _records(connection: AsyncConnection) -> Counter[SourceId]:

@@ -5,6 +5,8 @@ from dataclasses import asdict
 import click
 
 from cdp.cli.session import Session, runs
+from cdp.identity.linkage.spark import compare_on_spark
+from cdp.identity.linkage.vectors import compare_here
 from cdp.refresh import follow
 from cdp.resolving import Resolved, resolve_batch
 
@@ -15,10 +17,10 @@ from cdp.resolving import Resolved, resolve_batch
 )
 @click.option(
     "--engine",
-    type=click.Choice(["duckdb"]),
+    type=click.Choice(["duckdb", "spark"]),
     default="duckdb",
     show_default=True,
-    help="Where the comparing is done.",
+    help="Where pairs are compared: in this process, or on the cluster of Spark's own settings.",
 )
 @runs
 async def resolve(session: Session, *, full: bool, engine: str) -> None:
@@ -27,10 +29,10 @@ async def resolve(session: Session, *, full: bool, engine: str) -> None:
     What to join and what to ask is learned from the data themselves; cdp identity rules shows the
     cuts. The first run trains a model, later ones compare whoever is new with everybody.
     """
-    del engine  # there is one
+    compare = compare_on_spark if engine == "spark" else compare_here
     async with session.database() as database:
         workspace = await session.workspace(database)
-        resolved = await resolve_batch(database, workspace, full=full)
+        resolved = await resolve_batch(database, workspace, full=full, engine=compare)
         await follow(database, workspace)
     session.show(asdict(resolved), _text(resolved))
 

@@ -7,6 +7,7 @@ from zoneinfo import ZoneInfo
 
 import click
 
+from cdp import recommendations
 from cdp.cli.session import Session, runs
 from cdp.errors import BadInput
 from cdp.refresh import follow
@@ -34,6 +35,7 @@ async def score(
     """Find RFM cut points; choose, fit and judge the models of value; score everybody.
 
     The model is the one that did best in rolling backtests. Prints how far to trust it, and why.
+    What customers buy together is counted anew as well.
     """
     # Imported here: no other command waits for the libraries that it takes.
     from cdp.cli.score_text import report_text
@@ -47,6 +49,8 @@ async def score(
         moment = None if as_of is None else read_moment(as_of, workspace.timezone)
         await follow(database, workspace)
         scored = await score_everybody(database, workspace, as_of=moment)
+        async with database.transaction() as connection:
+            await recommendations.refresh(connection, workspace)
         await follow(database, workspace)
     if html is not None:
         from cdp.cli.score_html import report_html

@@ -9,6 +9,8 @@ from math import prod
 from typing import TypeAlias
 from zoneinfo import ZoneInfo
 
+import msgspec
+
 from cdp.delivery import Unacceptable
 from connectors.generic.map_file import Aimed, Condition, FileMap, Value
 from connectors.generic.targets import Target
@@ -99,16 +101,32 @@ def _steps(value: Value, target: Target, habits: Habits) -> list[Step]:
         steps.append(lambda found: value.replace.get(_text(found), found))
     if value.prefix:
         steps.append(lambda found: f"{value.prefix}{_text(found)}")
+    return [*steps, *_last_steps(value, target, zone)]
+
+
+def _last_steps(value: Value, target: Target, zone: ZoneInfo) -> list[Step]:
+    """What makes of a value that which its canonical column takes."""
     match target:
         case Target.TEXT:
-            steps.append(_text)
+            return [_text]
         case Target.MOMENT:
-            steps.append(partial(_moment, value.format, zone))
+            return [partial(_moment, value.format, zone)]
         case Target.DATE:
-            steps.append(partial(_day, value.format))
-        case _:
-            pass
-    return steps
+            return [partial(_day, value.format)]
+        case Target.STRUCTURE:
+            return [_structure]
+        case Target.NUMBER:
+            return []
+
+
+def _structure(found: object) -> object:
+    """A list or an object; where a cell can only hold text, it is JSON."""
+    if not isinstance(found, str):
+        return found
+    try:
+        return msgspec.json.decode(found)
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise Unacceptable(f"The cell is not JSON: {error}.") from None
 
 
 def _number(found: object) -> Decimal:

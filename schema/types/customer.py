@@ -57,6 +57,11 @@ from schema.types.loyalty import (
 from schema.types.membership import SegmentMembership, memberships
 from schema.types.node import Node
 from schema.types.order import OrderConnection, customer_orders
+from schema.types.recommendation import (
+    RECOMMENDATIONS,
+    RECOMMENDATIONS_ARGUMENTS,
+    Recommendation,
+)
 from schema.types.review import CUSTOMER_REVIEWS, MatchReview
 from schema.types.timeline import TIMELINE_ARGUMENTS, TimelineConnection, timeline
 
@@ -139,6 +144,13 @@ class _Customer(Node):
     )
     tier_history: list[TierPeriod] = planned(
         Many(tier_periods), "Which tier was held when, latest first; at most 250."
+    )
+    recommendations: list[Recommendation] = planned(
+        RECOMMENDATIONS,
+        "What the customer may want next, the best first: products not bought yet that go with what"
+        " was, because other customers buy both. Empty where nothing was bought, or nothing goes"
+        " with it; at most 250.",
+        RECOMMENDATIONS_ARGUMENTS,
     )
     badges: list[LoyaltyBadge] = planned(Many(badges), "What was won, latest first; at most 250.")
 

@@ -82,6 +82,7 @@ async def test_summary_is_one_object_and_a_second_demo_prints_the_same(demo: Dem
         "customers",
         "merges",
         "identity",
+        "forecast",
     ]
     sources, identity = first["sources"], first["identity"]
     assert isinstance(sources, dict)
@@ -100,13 +101,16 @@ async def test_summary_is_one_object_and_a_second_demo_prints_the_same(demo: Dem
     assert identity["precision"] >= 0.98
     assert identity["recall"] >= 0.6
 
-    tables = ("record_version", "merge_event", "dead_letter")
+    assert first["forecast"] == {"customers": 0, "model": None, "verdict": None}, "so few people"
+
+    tables = ("score_model", "record_version", "merge_event", "dead_letter")
     before = await counted(demo.database_url, *tables)
     second = demo.summary()
     second.pop("seconds")
     assert second == first
     assert await counted(demo.database_url, *tables) == before
-    assert before[2] == 0
+    assert before[0] == 1
+    assert before[3] == 0
 
     other = demo.run("--no-serve", "--seed", "2")
     assert other.returncode != 0

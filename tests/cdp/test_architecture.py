@@ -20,8 +20,8 @@ ROOMS = (
       "consent_writing", "sources"),
     ("ingest", "traits", "remap"),
     ("deadletters", "clock", "operators", "bearers", "fields", "related", "clauses", "filters",
-     "keyset", "query", "keys", "freshness", "segments",
-     "audiences", "scoring"),
+     "keyset", "query", "keys", "freshness", "segments", "audiences", "scoring", "business",
+     "recommendations"),
     ("refresh", "writers", "columns", "mart", "export", "publish", "stewardship", "rulechange",
      "resolving", "forecasting"),
 )  # fmt: skip

@@ -1,5 +1,7 @@
 """Stored scores: those of the models, in force at once, and made again for whoever changes."""
 
+import json
+import re
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any, Final
@@ -7,10 +9,13 @@ from typing import Any, Final
 import numpy as np
 import pytest
 from sqlalchemy import Table, func, insert, select
+from sqlalchemy.dialects import postgresql
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cdp import outbox, tables
+from cdp.filters import predicate
 from cdp.forecasting import Scored, score_as_of
+from cdp.query import count_customers, present
 from cdp.scoring.reading import read_order_days
 from cdp.segments.refresh import refresh_step
 from cdp.workspace import Workspace
@@ -253,3 +258,26 @@ async def test_subscribers_are_told_how_likely_all_their_plans_end(
     assert 0 < single < 1
     assert told[two]["churn_probability"] == pytest.approx(single**2, abs=1e-6)
     assert told[gone]["churn_probability"] is None
+
+
+@pytest.mark.parametrize(
+    ("filter_", "read"),
+    [
+        ({"purchases": {"netSpend": {"gte": "10"}}}, set()),
+        ({"rfm": {"group": {"eq": "CHAMPIONS"}}}, {"score_basis"}),
+        ({"cltv": {"predicted": {"gte": "10"}}}, {"score"}),
+        ({"cltv": {"model": {"eq": "MBG_NBD 1"}}}, {"score", "score_basis"}),
+    ],
+)
+async def test_who_asks_nothing_of_a_score_does_not_read_it(
+    connection: AsyncConnection, filter_: dict[str, Any], read: set[str]
+) -> None:
+    scope = present(NOW, WORKSPACE)
+    condition = predicate(filter_, scope, workspace=WORKSPACE, may_see_personal=True)
+    query = count_customers(scope, where=[condition]).compile(
+        dialect=postgresql.dialect(),  # type: ignore[no-untyped-call]
+        compile_kwargs={"literal_binds": True},
+    )
+    plan = await connection.exec_driver_sql(f"EXPLAIN (FORMAT JSON) {query}")
+    told = re.findall(r'"Relation Name": "(\w+)"', json.dumps(plan.scalar_one()))
+    assert set(told) == {"customer"} | read

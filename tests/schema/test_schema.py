@@ -22,7 +22,7 @@ SCHEMA = build_schema()._schema  # noqa: SLF001  Strawberry has no public name f
 
 CONTRACT = {
     "Query": "node nodes customer customers segment segments segmentPreview segmentMembership"
-    " segmentOverlap sources matchReviews identityRules",
+    " segmentOverlap sources matchReviews identityRules retention business",
     "Mutation": "mergeCustomers splitCustomer undoMerge decideMatch createSegment updateSegment"
     " deleteSegment",
     "MergeCustomersPayload": "customer customers mergeEvents changes traitChanges notes errors",
@@ -49,6 +49,16 @@ CONTRACT = {
     "SegmentChange": "segment kind at cause customerId customer otherCustomerId",
     "SegmentPreview": "count percentage sample",
     "SegmentStanding": "segment customer isMember enteredAt exitedAt why",
+    "RetentionGrid": "period asOf currency cohorts earlierCustomers",
+    "RetentionCohort": "startsOn size cells",
+    "RetentionCell": "index startsOn isComplete customers rate revenue",
+    "BusinessMetrics": "asOf currency purchases retention cltv nps csat loyalty subscriptions"
+    " campaigns",
+    "BusinessPurchases": "buyers repeatPurchaseRate orders ordersPerCustomer netRevenue"
+    " averageOrderValue",
+    "BusinessRetention": "retentionRate churnRate",
+    "BusinessCltv": "historic predicted",
+    "CampaignEffect": "key messages customers attributedOrders revenue cost roi",
     "CustomerConnection": "edges nodes pageInfo totalCount",
     "Rfm": "recencyDays frequency monetary",
     "Lifecycle": "stage",

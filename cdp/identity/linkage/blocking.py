@@ -112,13 +112,13 @@ DELETE FROM candidate WHERE join_key_l NOT IN (SELECT profile_id FROM fresh)
 """
 
 
-def make_candidates(
+def make_blocks(
     connection: duckdb.DuckDBPyConnection, among: Collection[int] | None = None
-) -> int:
-    """Make the table `candidate` of the table `person`; returns how many there are.
+) -> None:
+    """Make the table `block` of the table `person`: who has which key.
 
-    One row per pair: `join_key_l` is the smaller profile id, `join_key_r` the other, `match_key`
-    the blocks that they share, a bit each. `among`: of each pair one at least is one of these.
+    One row per person and key `k` that others have too: `profile_id`, and of its block the
+    `number`. `among`: only the keys that one of these has, who then are the table `fresh`.
     """
     connection.execute(
         "CREATE OR REPLACE TEMP TABLE key (k ubigint, profile_id bigint, number utinyint)"
@@ -136,7 +136,17 @@ def make_candidates(
         fresh = pa.table({"profile_id": pa.array(sorted(among), pa.int64())})
         connection.register("fresh", fresh)
         connection.execute(_OF_NEW)
+
+
+def make_candidates(
+    connection: duckdb.DuckDBPyConnection, among: Collection[int] | None = None
+) -> None:
+    """Make the table `candidate` of the table `person`.
+
+    One row per pair: `join_key_l` is the smaller profile id, `join_key_r` the other, `match_key`
+    the blocks that they share, a bit each. `among`: of each pair one at least is one of these.
+    """
+    make_blocks(connection, among)
     connection.execute(_CANDIDATES)
     if among is not None:
         connection.execute(_WITH_NEW)
-    return int(connection.execute("SELECT count(*) FROM candidate").fetchall()[0][0])

@@ -23,11 +23,11 @@ SURE: Final = 8.0  # weights beyond that hardly need a judge: there the share de
 SHARED: Final = 0.02  # of pairs of two people who both show an identifier: couples share a card
 STEPS: Final = 50  # of Newton; it settles within ten
 SETTLED: Final = 1e-9
-BELIEF: Final = 50.0  # decided pairs that the trained weights weigh as many as
+BELIEF: Final = 1_000.0  # decided pairs that the trained weights weigh as many as
 LEAST_SLOPE, MOST_SLOPE = 0.25, 2.0  # decided pairs may bend the weights so far
 GREATEST: Final = 60.0  # weights beyond it are all the same: certain
 
-MOST_WRONG: Final = 1 / 160
+MOST_WRONG: Final = 1 / 120
 """Of what is joined without a person: at most so many pairs may be wrong, by their probability."""
 
 LEAST_JOINED: Final = 0.5  # probability; less likely than not joins nobody

@@ -168,18 +168,20 @@ _FAMILY_AND_PLACE: Final = Comparison(
 
 _EMAIL: Final = Comparison(
     "email",
-    ("emails", "shared_emails", "mailbox", "mailbox_tells"),
+    ("emails", "lone_emails", "shared_emails", "mailbox", "mailbox_tells"),
     # What somebody makes of a name says no more than the name.
     "mailbox_l IS NULL OR mailbox_r IS NULL OR (mailbox_l = mailbox_r"
     " AND NOT (mailbox_tells_l AND mailbox_tells_r) AND NOT list_has_any(emails_l, emails_r))",
     (
         (
-            "same address",
+            "same address, which nobody of another name has",
             (
-                "list_has_any(emails_l, emails_r) AND NOT list_has_any(shared_emails_l, emails_r)"
+                "list_has_any(emails_l, emails_r) AND NOT list_has_any(lone_emails_l, emails_r)"
+                " AND NOT list_has_any(shared_emails_l, emails_r)"
                 " AND NOT list_has_any(emails_l, shared_emails_r)"
             ),
         ),
+        ("same address, of these two alone", "list_has_any(lone_emails_l, emails_r)"),
         ("same address, of several people", "list_has_any(emails_l, emails_r)"),
         (
             "address with a typo",
@@ -194,16 +196,18 @@ _EMAIL: Final = Comparison(
 )
 _PHONE: Final = Comparison(
     "phone",
-    ("phones", "shared_phones"),
+    ("phones", "lone_phones", "shared_phones"),
     "len(phones_l) = 0 OR len(phones_r) = 0",
     (
         (
-            "same number",
+            "same number, which nobody of another name has",
             (
-                "list_has_any(phones_l, phones_r) AND NOT list_has_any(shared_phones_l, phones_r)"
+                "list_has_any(phones_l, phones_r) AND NOT list_has_any(lone_phones_l, phones_r)"
+                " AND NOT list_has_any(shared_phones_l, phones_r)"
                 " AND NOT list_has_any(phones_l, shared_phones_r)"
             ),
         ),
+        ("same number, of these two alone", "list_has_any(lone_phones_l, phones_r)"),
         ("same number, of several people", "list_has_any(phones_l, phones_r)"),
         (
             "number with a typo",
@@ -283,7 +287,8 @@ _FULL_NAME_RARITY: Final = _rarity(
     "name_rarity",
     "name_rarity",
     ("first_name", "formals", "family"),
-    f"family_l = family_r AND {_NAMES_AGREE}",
+    f"family_l = family_r AND {_NAMES_AGREE}"
+    " OR (family_l <> family_r AND first_name_l = family_r AND family_l = first_name_r)",
     (-8, -6.5, -5, -3.5, -2, -0.5, 1, 2.5, 4),
 )
 _GIVEN_RARITY: Final = _rarity(

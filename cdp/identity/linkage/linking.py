@@ -1,12 +1,9 @@
 """Linkage as one run: train a model on profiles, or score profiles with a model that is there."""
 
-import tempfile
-from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-import duckdb
 import msgspec
 import numpy as np
 import pyarrow as pa
@@ -18,11 +15,12 @@ from cdp.identity.linkage.blocking import SHARED_BLOCKS, STRONG_BLOCK, make_cand
 from cdp.identity.linkage.calibration import Decided, Flags, calibrate, cuts
 from cdp.identity.linkage.chance import Floats, chances
 from cdp.identity.linkage.comparisons import COMPARISONS
+from cdp.identity.linkage.memory import open_memory
 from cdp.identity.linkage.mixture import learn
 from cdp.identity.linkage.model import Model
 from cdp.identity.linkage.prepare import count_names, make_people, prepare
 from cdp.identity.linkage.scores import calibrated, model_of, parts_of, raw_weights
-from cdp.identity.linkage.vectors import Integers, Vectors, compare
+from cdp.identity.linkage.vectors import Engine, Integers, Vectors, compare_here
 
 FEWEST_CANDIDATES: Final = 50
 """Pairs that share a block; with fewer there is nothing to learn from."""
@@ -56,16 +54,20 @@ class Linkage:
     pairs: pa.Table
 
 
-def train(profiles: pa.Table, answers: Sequence[Answer] = ()) -> Linkage:
+def train(
+    profiles: pa.Table, answers: Sequence[Answer] = (), engine: Engine = compare_here
+) -> Linkage:
     """Learn a model from the profiles, without truth, and score their pairs.
 
     Raises CdpError UNTRAINED where there is too little to learn from.
     """
-    with _database() as connection:
+    with open_memory() as connection:
         prepare(connection, profiles)
         frequencies = count_names(connection)
         make_people(connection, frequencies)
-        candidates = make_candidates(connection)
+        drawn = chances(connection)
+        vectors = engine(connection, None)
+        candidates = len(vectors.left)
         if candidates < FEWEST_CANDIDATES:
             raise CdpError(
                 "UNTRAINED",
@@ -73,8 +75,6 @@ def train(profiles: pa.Table, answers: Sequence[Answer] = ()) -> Linkage:
                 " learn from.",
                 todo="Import more; until then shared identifiers alone join.",
             )
-        drawn = chances(connection)
-        vectors = compare(connection)
         mixture = learn(vectors.levels, vectors.times, drawn, profiles.num_rows)
         if mixture.counts[0] < FEWEST_SAME:
             raise CdpError(
@@ -86,27 +86,20 @@ def train(profiles: pa.Table, answers: Sequence[Answer] = ()) -> Linkage:
         return _linkage(_calibrated(learned, vectors, answers), vectors, profiles.num_rows)
 
 
-def score(profiles: pa.Table, model: Model, among: Collection[int] | None = None) -> Linkage:
+def score(
+    profiles: pa.Table,
+    model: Model,
+    among: Collection[int] | None = None,
+    engine: Engine = compare_here,
+) -> Linkage:
     """Score the pairs of the profiles with a model; `among`: pairs of which one end is new.
 
     Raises CdpError UNTRAINED where two profiles are alike in a way that training never saw.
     """
-    with _database() as connection:
+    with open_memory() as connection:
         prepare(connection, profiles)
         make_people(connection, model.frequencies)
-        make_candidates(connection, among)
-        return _linkage(model, compare(connection), profiles.num_rows)
-
-
-@contextmanager
-def _database() -> Iterator[duckdb.DuckDBPyConnection]:
-    """An empty database in memory; what does not fit there goes to a folder that is removed."""
-    with tempfile.TemporaryDirectory(prefix="cdp-linkage-") as folder:
-        connection = duckdb.connect(":memory:", config={"temp_directory": folder})
-        try:
-            yield connection
-        finally:
-            connection.close()
+        return _linkage(model, engine(connection, among), profiles.num_rows)
 
 
 _STRONG: Final = next(i for i, one in enumerate(COMPARISONS) if one.name == "strong_identifier")
@@ -200,3 +193,13 @@ def _hanging_together(vectors: Vectors, joining: Flags) -> Flags:
     _, component = connected_components(graph, directed=False)
     together: Flags = component[left] == component[right]
     return together
+
+
+def candidate_pairs(profiles: pa.Table) -> tuple[Integers, Integers]:
+    """The pairs that a run compares, the smaller profile id on the left: what no scorer exceeds."""
+    with open_memory() as connection:
+        prepare(connection, profiles)
+        make_people(connection, count_names(connection))
+        make_candidates(connection)
+        found = connection.execute("SELECT join_key_l, join_key_r FROM candidate").fetchnumpy()
+    return found["join_key_l"], found["join_key_r"]

@@ -27,6 +27,9 @@ BELIEF: Final = 100.0
 NAMESAKES: Final = 0.01
 """Of the pairs of relatives, so many bear one given name: sons are named for their fathers."""
 
+NAMES_OF_RELATIVES: Final = ("given_name", "name_rarity", "given_rarity")
+GIVEN_NAMES_AGREE: Final = 3  # the strongest levels: the same names, the first one, a short form
+
 LEAST_RELATIVES: Final = 0.005
 """Pairs of relatives for each pair of one person, at least: where few are told apart from each
 other, brothers would be taken for one person who once wrote another name."""
@@ -37,8 +40,8 @@ LEFT_AT_LEAST: Final = 0.05  # of what was drawn: sampling may leave less than n
 _STARTS: Final[Mapping[str, Sequence[float]]] = {
     # Levels from the weakest to the strongest, as one person's records are wont to agree.
     "given_name": (0.02, 0.01, 0.05, 0.03, 0.02, 0.12, 0.06, 0.70),
-    "email": (0.25, 0.03, 0.04, 0.15, 0.70),
-    "phone": (0.15, 0.03, 0.25, 0.70),
+    "email": (0.25, 0.03, 0.04, 0.10, 0.25, 0.35),
+    "phone": (0.15, 0.03, 0.15, 0.30, 0.40),
     "birth_date": (0.03, 0.04, 0.03, 0.10, 0.80),
     "gender": (0.02, 0.98),
     "strong_identifier": (0.05, 0.02, 0.93),
@@ -48,8 +51,8 @@ _FAMILY_START: Final = (0.04, 0.05, 0.01, 0.90)  # another, typo, part, same
 _PLACE_START: Final = (0.10, 0.06, 0.03, 0.06, 0.10, 0.65)  # another place ... same street
 
 _HOUSEHOLD_STARTS: Final[Mapping[str, Sequence[float]]] = {
-    "email": (0.60, 0.02, 0.01, 0.30, 0.10),
-    "phone": (0.50, 0.01, 0.40, 0.10),
+    "email": (0.60, 0.02, 0.01, 0.25, 0.15, 0.02),
+    "phone": (0.50, 0.01, 0.30, 0.20, 0.02),
     "strong_identifier": (0.96, 0.02, 0.02),
     "name_in_address": (0.70, 0.30),
 }
@@ -167,7 +170,8 @@ class _Fit:
         starts = {**stranger, **{n: _normal(s) for n, s in _HOUSEHOLD_STARTS.items()}}
         starts["family_and_place"] = _together(_FAMILY_OF_HOUSEHOLD, _PLACE_OF_HOUSEHOLD)
         starts["family_rarity"] = self._same()["family_rarity"]
-        starts["given_name"] = _with_namesakes(stranger["given_name"])
+        for name in NAMES_OF_RELATIVES:
+            starts[name] = self._with_namesakes(name, stranger[name])
         return starts
 
     def run(self) -> Mixture:
@@ -202,8 +206,8 @@ class _Fit:
             self._chances[STRANGER][name] = stranger
             if name in SHARED_IN_A_HOUSEHOLD:
                 stranger = self._learned(HOUSEHOLD, name, seen[HOUSEHOLD])
-            elif name == "given_name":
-                stranger = _with_namesakes(stranger)
+            elif name in NAMES_OF_RELATIVES:
+                stranger = self._with_namesakes(name, stranger)
             self._chances[HOUSEHOLD][name] = stranger
 
     def _learned(self, which: int, name: str, seen: Floats) -> Floats:
@@ -232,6 +236,20 @@ class _Fit:
             return self._starts[STRANGER][name]
         return self._left(name)
 
+    def _with_namesakes(self, name: str, by_chance: Floats) -> Floats:
+        """Given names as relatives bear them: by chance, but for those named for each other.
+
+        A name that was passed on is as rare as any; one that two bear by chance is common.
+        """
+        if name == "given_name":
+            named = (1 - NAMESAKES) * by_chance
+            named[-1] += NAMESAKES
+            return named
+        agreeing = float(self._chance["given_name"].shares[-GIVEN_NAMES_AGREE:].sum())
+        passed_on = NAMESAKES / (NAMESAKES + agreeing)
+        rarity: Floats = passed_on * self._chance[name].borne + (1 - passed_on) * by_chance
+        return rarity
+
     def _left(self, name: str, axis: int | None = None) -> Floats:
         """The shares of pairs drawn at random, without those who are one person or household."""
         drawn = self._chance[name].shares
@@ -250,13 +268,6 @@ class _Fit:
             )
             others += self._counts[which] / self._all * theirs
         return others
-
-
-def _with_namesakes(given: Floats) -> Floats:
-    """Given names as relatives bear them: by chance, but for the few who are named for another."""
-    named = (1 - NAMESAKES) * given
-    named[-1] += NAMESAKES
-    return named
 
 
 def _by_level(levels: Levels, pairs: Floats, size: int) -> Floats:

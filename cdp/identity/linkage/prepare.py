@@ -18,7 +18,7 @@ MOST_HOLDERS_PER_VALUE: Final = 1_000  # profiles, whoever they are
 ALIKE: Final = 0.75  # by Jaro and Winkler; below that nobody writes one name for the other
 MOST_CLASH_HOLDERS: Final = 100  # of a value, to be compared by name, each with each
 OFTEN: Final = 8  # times the usual: the first of January is written where only a year is known
-DIGITS_THAT_TELL: Final = 3  # in a mailbox: ann1987 is rarely two people's, ann.smith often is
+DIGITS_THAT_TELL: Final = 5  # in a mailbox: ann.smith and ann1987 are often two people's
 
 _NICKNAMES: Final = pa.table(
     {
@@ -96,7 +96,9 @@ CREATE OR REPLACE TEMP TABLE person AS
 WITH kept AS (
     SELECT profile_id,
         coalesce(list(value ORDER BY value) FILTER (kind = 'email'), []) AS emails,
-        coalesce(list(value ORDER BY value) FILTER (kind = 'phone'), []) AS phones
+        coalesce(list(value ORDER BY value) FILTER (kind = 'phone'), []) AS phones,
+        coalesce(list(value) FILTER (kind = 'email' AND holders = 2), []) AS lone_emails,
+        coalesce(list(value) FILTER (kind = 'phone' AND holders = 2), []) AS lone_phones
     FROM value GROUP BY profile_id
 ), dated AS (
     SELECT birth_date, count(*) > $often * avg(count(*)) OVER () AS is_common
@@ -114,11 +116,12 @@ SELECT n.profile_id, n.given, n.first_name,
     coalesce(d.is_common, false) AS birth_date_is_common, left(lower(trim(n.gender)), 1) AS gender,
     n.street, n.city, n.postal_code,
     coalesce(v.emails, []) AS emails, coalesce(v.phones, []) AS phones,
+    coalesce(v.lone_emails, []) AS lone_emails, coalesce(v.lone_phones, []) AS lone_phones,
     coalesce(s.shared_emails, []) AS shared_emails, coalesce(s.shared_phones, []) AS shared_phones,
     split_part(v.emails[1], '@', 1) AS mailbox,
-    length(regexp_replace(split_part(v.emails[1], '@', 1), '[^0-9]', '', 'g')) >= $digits
-        OR NOT (coalesce(contains(v.emails[1], n.first_name), false)
-            OR coalesce(contains(v.emails[1], n.family), false)) AS mailbox_tells,
+    length(regexp_replace(mailbox, '[^0-9]', '', 'g')) >= $digits
+        OR NOT (coalesce(contains(mailbox, n.first_name), false)
+            OR coalesce(contains(mailbox, n.family), false)) AS mailbox_tells,
     n.strong, list_sort(list_distinct([regexp_extract(one, '^(.*):', 1)
         FOR one IN n.strong])) AS strong_kinds,
     CASE WHEN n.first_name IS NOT NULL THEN log2($people * coalesce(f.share, $rare_given)) END

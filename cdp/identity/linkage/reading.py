@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Final, TypeAlias
 
 import asyncpg
-import duckdb
 import pyarrow as pa
 
 from cdp.identity.evidence import Verdict
 from cdp.identity.linkage.linking import Answer
+from cdp.identity.linkage.memory import open_memory
 from cdp.identity.linkage.profiles import PROFILES
 from cdp.identity.rules import Rules, Strength
 
@@ -76,7 +76,7 @@ async def read_everybody(driver: Driver, rules: Rules) -> Everybody:
     with tempfile.TemporaryDirectory(prefix="cdp-linkage-") as folder:
         path = Path(folder) / "profiles.csv"
         await driver.copy_from_query(_QUERY, unique, output=path, format="csv", header=True)
-        with duckdb.connect() as connection:
+        with open_memory() as connection:
             found = connection.sql(_READ, params={"path": str(path)}).to_arrow_table()
     new = [
         int(one)

@@ -9,7 +9,7 @@ import numpy as np
 from cdp.errors import CdpError
 from cdp.identity.evidence import DECIDED, PRIOR, RELATIVES
 from cdp.identity.linkage import vectors
-from cdp.identity.linkage.chance import Floats
+from cdp.identity.linkage.chance import RARITIES, Floats
 from cdp.identity.linkage.comparisons import COMPARISONS
 from cdp.identity.linkage.mixture import (
     HOUSEHOLD,
@@ -133,6 +133,8 @@ def _refuse_untrained(model: Model, levels: vectors.Levels) -> None:
                 f"The linkage model does not know the comparison {one.name}.",
                 todo="Train it anew: cdp resolve --full.",
             )
+        if one.name in RARITIES:
+            continue  # a scale, which the frequencies of names fill, not the candidates alone
         shown = np.unique(levels[:, column])
         for level in shown[shown >= 0].tolist():
             if learned.seen[level] == 0:

@@ -1,14 +1,16 @@
 """Comparison vectors: Splink compares the candidates; of each comparison the level is kept."""
 
 import logging
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
-from typing import Final, TypeAlias
+from typing import Any, Final, TypeAlias
 
 import duckdb
 import numpy as np
 from numpy.typing import NDArray
 from splink import DuckDBAPI, Linker
 
+from cdp.identity.linkage.blocking import make_candidates
 from cdp.identity.linkage.chance import Floats
 from cdp.identity.linkage.comparisons import COMPARISONS, Comparison
 
@@ -19,9 +21,9 @@ Bits: TypeAlias = NDArray[np.uint64]
 UNIT: Final = 2.0**-50
 """A chance so small that a level's number fits above it: more levels than any comparison has."""
 
-_LOGGER = logging.getLogger("splink")
-_LOGGER.addHandler(logging.NullHandler())
-_LOGGER.propagate = False  # it tells every statement; what a run did is in its summary
+for _name, _level in (("splink", logging.CRITICAL), ("sqlglot", logging.WARNING)):
+    # They tell every statement, and of every array that it is counted from one.
+    logging.getLogger(_name).setLevel(_level)
 
 
 def settings() -> dict[str, object]:
@@ -80,34 +82,56 @@ class Vectors:
     which: Integers
 
 
+Engine: TypeAlias = Callable[[duckdb.DuckDBPyConnection, Collection[int] | None], Vectors]
+"""Makes the candidates of the table `person` and compares them; with some ids, those of whom one
+is one of these. Every engine finds the same."""
+
+
+def compare_here(
+    connection: duckdb.DuckDBPyConnection, among: Collection[int] | None = None
+) -> Vectors:
+    """On this machine: an Engine."""
+    make_candidates(connection, among)
+    return compare(connection)
+
+
 def compare(connection: duckdb.DuckDBPyConnection) -> Vectors:
     """Compare the rows of the table `candidate`, each a pair of rows of the table `person`."""
     api = DuckDBAPI(connection)
-    linker = Linker(api.register("person"), settings(), log_level=None)
+    linker = Linker(api.register("person"), settings(), log_level=None, validate_settings=False)
     linker.table_management.register_blocked_pairs_for_predict(api.register("candidate"))
     compared = linker.inference.predict(warning_mode="never")
+    code = code_of(lambda one: f"mw_{one.name}::bigint")
     found = connection.execute(
         "SELECT profile_id_l AS left_id, profile_id_r AS right_id, match_key AS blocks,"  # noqa: S608  # our own constants
-        f" {_code()} AS code FROM {compared.physical_name} ORDER BY left_id, right_id"
+        f" {code} AS code FROM {compared.physical_name} ORDER BY left_id, right_id"
     ).fetchnumpy()
     compared.drop_table_from_database_and_remove_from_cache()
+    return vectors_of(found)
+
+
+def code_of(number: Callable[[Comparison], str]) -> str:
+    """All levels of a pair as one number, so that equal vectors are found by sorting numbers.
+
+    `number`: of a comparison, the SQL of its level's number plus one; 0 where it is not known.
+    """
+    code = "0::bigint"
+    for one in COMPARISONS:
+        code = f"({code}) * {len(one.levels) + 1} + {number(one)}"
+    return code
+
+
+def vectors_of(found: Mapping[str, NDArray[Any]]) -> Vectors:
+    """The candidates by `left_id`, `right_id`, `blocks` and the `code` of their levels."""
     codes, which, times = np.unique(found["code"], return_inverse=True, return_counts=True)
     return Vectors(
         levels=_levels(codes),
         times=times.astype(np.float64),
         left=found["left_id"],
         right=found["right_id"],
-        blocks=found["blocks"],
+        blocks=found["blocks"].astype(np.uint64),
         which=which.astype(np.int64),
     )
-
-
-def _code() -> str:
-    """All levels of a pair as one number, so that equal vectors are found by sorting numbers."""
-    code = "0::bigint"
-    for one in COMPARISONS:
-        code = f"({code}) * {len(one.levels) + 1} + mw_{one.name}::bigint"
-    return code
 
 
 def _levels(codes: Integers) -> Levels:

@@ -139,6 +139,20 @@ def test_time_of_another_format_is_refused_with_column_and_line() -> None:
     assert "31.02.1980" in refused.reason
 
 
+@pytest.mark.parametrize("cell", ['{"crm": "7"}', {"crm": "7"}])
+def test_object_may_be_json_inside_a_cell(cell: object) -> None:
+    text = a_map('id = "i"\nexternal_ids = "e"')
+    assert record(text, {"i": "1", "e": cell})["external_ids"] == {"crm": "7"}
+    assert "external_ids" not in record(text, {"i": "1", "e": ""})
+
+
+def test_cell_that_should_be_json_and_is_not_is_refused_with_its_column() -> None:
+    (refused,) = deliveries(a_map('id = "i"\nexternal_ids = "e"'), {"i": "1", "e": "{7"})
+    assert isinstance(refused, Refused)
+    assert (refused.key, refused.path) == ("1", "external_ids")
+    assert "not JSON" in refused.reason
+
+
 def test_attributes_are_named_apart() -> None:
     text = a_map('id = "i"') + '\n[record.attributes]\nshoe_size = "s"'
     assert record(text, {"i": "1", "s": 43})["attributes"] == {"shoe_size": "43"}

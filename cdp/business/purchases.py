@@ -1,0 +1,146 @@
+"""What all customers together have bought, who came back, and how spend is spread among them."""
+
+from typing import Any, Final
+
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    FromClause,
+    Integer,
+    Numeric,
+    Select,
+    cast,
+    func,
+    literal,
+    select,
+)
+
+from cdp.business.moment import Moment, days_at, facts_at
+from cdp.business.shares import share
+from cdp.tables import score
+from cdp.traits.purchases import average_order_value
+from cdp.traits.trait import Scope
+
+CHURN_WINDOW_DAYS: Final = 90  # a quarter: longer than most shops' gaps between orders
+
+COUNTED: Final = ("order_count", "priced_order_count", "unpriced_count")
+SUMMED: Final = ("gross_spend", "refunded", "qualifying_spend")
+"""The facts that are added up over all customers."""
+
+
+def purchases_query(moment: Moment) -> Select[Any]:
+    """One row: buyers, orders and money of all time up to the moment.
+
+    The repeat purchase rate is the share of buyers with a second qualifying order, whenever that
+    was; an average order value is the customer's own, of all together.
+    """
+    f = facts_at(moment).subquery("facts").c
+    sums = select(
+        func.count().filter(f.order_count >= 1).label("buyers"),
+        func.count().filter(f.order_count > 1).label("repeat_buyers"),
+        *(cast(_sum(f[name]), BigInteger).label(name) for name in COUNTED),
+        *(_sum(f[name]).label(name) for name in SUMMED),
+    ).subquery("sums")
+    s = sums.c
+    whole = Scope(sums, sums, moment.at, moment.workspace.timezone)
+    return select(
+        s.buyers,
+        s.repeat_buyers,
+        share(s.repeat_buyers, s.buyers).label("repeat_purchase_rate"),
+        s.order_count.label("orders"),
+        share(s.order_count, s.buyers).label("orders_per_customer"),
+        s.gross_spend,
+        s.refunded,
+        (s.gross_spend - s.refunded).label("net_revenue"),
+        average_order_value(whole).label("average_order_value"),
+        s.unpriced_count,
+    )
+
+
+def _sum(fact: ColumnElement[Any]) -> ColumnElement[Any]:
+    """Over all customers; 0 where there are none."""
+    return func.coalesce(func.sum(fact), 0)
+
+
+def churn_query(moment: Moment) -> Select[Any]:
+    """One row: of who bought in the window before the last, how many bought in the last one.
+
+    A window is CHURN_WINDOW_DAYS days, the last one ends with the moment's day. Nobody tells a shop
+    that they leave: this is churn as it is seen. Rates are null where nobody bought in the former.
+    """
+    last = moment.today - literal(CHURN_WINDOW_DAYS, Integer)
+    d = days_at(moment).subquery("days").c
+    people = (
+        select(
+            func.bool_or(d.on <= last).label("before"),
+            func.bool_or(d.on > last).label("since"),
+        )
+        .where(d.order_count > 0, d.on > last - CHURN_WINDOW_DAYS, d.on <= moment.today)
+        .group_by(d.customer_id)
+        .subquery("people")
+    )
+    p = people.c
+    counted = select(
+        func.count().filter(p.before).label("before"),
+        func.count().filter(p.before, p.since).label("retained"),
+        func.count().filter(p.since).label("active"),
+    ).subquery("counted")
+    c = counted.c
+    return select(
+        literal(CHURN_WINDOW_DAYS, Integer).label("window_days"),
+        c.before.label("active_before"),
+        c.retained,
+        c.active,
+        share(c.retained, c.before).label("retention_rate"),
+        share(c.before - c.retained, c.before).label("churn_rate"),
+    )
+
+
+def historic_value(moment: Moment) -> Select[Any]:
+    """One row per customer with a qualifying order: `value`, the net spend up to the moment."""
+    f = facts_at(moment).subquery("facts").c
+    return select(f.net_spend.label("value")).where(f.order_count > 0)
+
+
+def predicted_value(moment: Moment) -> Select[Any]:
+    """One row per customer whom the model in force has scored by the moment: `value`, predicted.
+
+    Scores of the past are not kept: nobody, for a moment before the latest scoring.
+    """
+    s = score.c
+    return select(s.predicted.label("value")).where(
+        s.predicted.is_not(None), s.computed_at <= moment.at
+    )
+
+
+def distribution_query(values: FromClause) -> Select[Any]:
+    """One row: how an amount of money (`value`, a row per customer) is spread.
+
+    Percentiles are amounts of customers, the least that so many reach; all null without anybody.
+    `top_tenth_share` is the share of the total that the best tenth of them, rounded up, holds; null
+    where the total is not above zero.
+    """
+    ranked = select(
+        values.c.value,
+        func.row_number().over(order_by=values.c.value.desc()).label("place"),
+        func.count().over().label("customers"),
+    ).subquery("ranked")
+    value = ranked.c.value
+    total = func.sum(value)
+    is_top = (ranked.c.place - 1) * 10 < ranked.c.customers
+
+    def percentile(fraction: float) -> ColumnElement[Any]:
+        return func.percentile_disc(fraction).within_group(value)
+
+    return select(
+        func.count().label("customers"),
+        func.coalesce(total, 0).label("total"),
+        func.round(func.avg(value), 2, type_=Numeric).label("mean"),
+        percentile(0.1).label("p10"),
+        percentile(0.25).label("p25"),
+        percentile(0.5).label("median"),
+        percentile(0.75).label("p75"),
+        percentile(0.9).label("p90"),
+        func.max(value).label("highest"),
+        share(func.sum(value).filter(is_top), func.greatest(total, 0)).label("top_tenth_share"),
+    )

@@ -1,0 +1,56 @@
+"""All figures of the business at once, for the command line and for whoever compares them."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final, TypeAlias
+
+from sqlalchemy import Select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from cdp.business.campaigns import campaigns_query
+from cdp.business.feedback import csat_query, nps_query
+from cdp.business.moment import Moment
+from cdp.business.programme import programme_query
+from cdp.business.purchases import (
+    churn_query,
+    distribution_query,
+    historic_value,
+    predicted_value,
+    purchases_query,
+)
+from cdp.business.subscriptions import subscriptions_query
+
+Figures: TypeAlias = Mapping[str, Any]
+"""Numbers by name: whole, Decimal for money, float for shares; None where there is nothing."""
+
+
+def _historic(moment: Moment) -> Select[Any]:
+    return distribution_query(historic_value(moment).subquery("values"))
+
+
+def _predicted(moment: Moment) -> Select[Any]:
+    return distribution_query(predicted_value(moment).subquery("values"))
+
+
+GROUPS: Final[Mapping[str, Callable[[Moment], Select[Any]]]] = {
+    "purchases": purchases_query,
+    "retention": churn_query,
+    "historic_value": _historic,
+    "predicted_value": _predicted,
+    "nps": nps_query,
+    "csat": csat_query,
+    "loyalty": programme_query,
+    "subscriptions": subscriptions_query,
+}
+"""What is told of the business: a query of one row each."""
+
+
+async def read_figures(connection: AsyncConnection, group: str, moment: Moment) -> Figures:
+    """One group of figures."""
+    rows = await connection.execute(GROUPS[group](moment))
+    return dict(rows.mappings().one())
+
+
+async def read_campaigns(connection: AsyncConnection, moment: Moment, count: int) -> list[Figures]:
+    """The latest campaigns, with what each brought."""
+    rows = await connection.execute(campaigns_query(moment, count))
+    return [dict(row) for row in rows.mappings()]

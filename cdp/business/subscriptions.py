@@ -1,0 +1,89 @@
+"""Contractual churn and recurring revenue: who paid for a subscription then, and who does now."""
+
+from datetime import datetime
+from typing import Any, Final
+
+from sqlalchemy import ColumnElement, Numeric, Select, and_, case, func, or_, select
+
+from cdp.activity import RUNNING, a_month_of
+from cdp.business.moment import Moment
+from cdp.business.shares import share
+from cdp.tables import source_profile, subscription
+
+MONTH_DAYS: Final = 30.4375  # a twelfth of 365.25 days
+MONTHS_PER_YEAR: Final = 12
+TRIAL: Final = "trialing"  # is not paid for
+
+
+def subscriptions_query(moment: Moment) -> Select[Any]:
+    """One row: subscribers and monthly recurring revenue (MRR) now and a month before, and churn.
+
+    Of the customers who paid for a subscription a month ago, churn counts those who pay for none
+    any more; who joined since counts in neither. Lost revenue is what those who paid then pay less
+    now, cancelled or contracted. Rates are null where nobody paid then; a year's is
+    1 - (1 - m)^12. A source tells what a subscription is now, not what it was: amounts are today's,
+    and one that is on trial today is left out.
+    """
+    r = _running(moment).subquery("runs").c
+    people = (
+        select(
+            func.count().filter(r.then).label("then"),
+            func.count().filter(r.now).label("now"),
+            _money(r.month, r.then).label("paid_then"),
+            _money(r.month, r.now).label("pays_now"),
+        )
+        .group_by(r.customer_id)
+        .subquery("people")
+    )
+    p = people.c
+    counted = select(
+        func.count().filter(p.now > 0).label("subscribers"),
+        func.coalesce(func.sum(p.pays_now), 0).label("mrr"),
+        func.count().filter(p.then > 0).label("subscribers_before"),
+        func.coalesce(func.sum(p.paid_then), 0).label("mrr_before"),
+        func.count().filter(p.then > 0, p.now == 0).label("churned"),
+        func.coalesce(func.sum(func.greatest(p.paid_then - p.pays_now, 0)), 0).label("mrr_lost"),
+    ).subquery("counted")
+    c = counted.c
+    monthly = share(c.churned, c.subscribers_before)
+    return select(
+        *c,
+        monthly.label("churn_rate"),
+        (1 - func.power(1 - monthly, MONTHS_PER_YEAR)).label("annual_churn_rate"),
+        share(c.mrr_lost, c.mrr_before).label("mrr_churn_rate"),
+    )
+
+
+def _money(amount: ColumnElement[Any], which: ColumnElement[bool]) -> ColumnElement[Any]:
+    """To the cent for each customer, as `subscription.monthlyValue` has it."""
+    return func.round(func.coalesce(func.sum(amount).filter(which), 0), 2, type_=Numeric)
+
+
+def _running(moment: Moment) -> Select[Any]:
+    """One row per subscription: whose it is, what it brings a month, if it ran `then` and `now`."""
+    s = subscription.c
+
+    def runs(at: ColumnElement[datetime]) -> ColumnElement[bool]:
+        return and_(s.started_at <= at, or_(_ended_at().is_(None), _ended_at() > at))
+
+    return (
+        select(
+            source_profile.c.customer_id,
+            a_month_of(subscription, moment.workspace).label("month"),
+            runs(moment.before(MONTH_DAYS)).label("then"),
+            runs(moment.at).label("now"),
+        )
+        .join(source_profile, source_profile.c.id == s.source_profile_id)
+        .where(s.deleted_at.is_(None), s.started_at <= moment.at, s.status != TRIAL)
+    )
+
+
+def _ended_at() -> ColumnElement[Any]:
+    """When it ended; null while it goes on.
+
+    One that does not go on and tells no end ended when it was cancelled, else when it was changed
+    last; at the latest when we learned that it does not go on.
+    """
+    s = subscription.c
+    told = func.coalesce(s.ended_at, s.cancelled_at, s.updated_at, s.started_at)
+    return case((s.status.in_(RUNNING), s.ended_at), else_=func.least(told, s.learned_at))

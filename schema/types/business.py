@@ -1,0 +1,350 @@
+"""How the whole business does, as of a moment: groups of figures, each found when it is asked."""
+
+from collections.abc import Callable
+from typing import Any, Final
+
+import strawberry
+from sqlalchemy import Select, literal_column, select
+
+from cdp.business.campaigns import ATTRIBUTION_DAYS, MAX_CAMPAIGNS, campaigns_query
+from cdp.business.feedback import FEEDBACK_WINDOW_DAYS, csat_query, nps_query
+from cdp.business.moment import Moment
+from cdp.business.programme import programme_query
+from cdp.business.purchases import (
+    CHURN_WINDOW_DAYS,
+    churn_query,
+    distribution_query,
+    historic_value,
+    predicted_value,
+    purchases_query,
+)
+from cdp.business.subscriptions import subscriptions_query
+from schema.edges import (
+    Arguments,
+    Branch,
+    Embedded,
+    Leaf,
+    Many,
+    One,
+    Root,
+    Row,
+    Scene,
+    argument,
+    column,
+    planned,
+)
+from schema.moments import AS_OF, AS_OF_LATE, currency_of, moment_in, scene_at
+from schema.scalars import DateTime, Decimal
+from schema.types.records import money, source_name
+
+GROUP_PRICE: Final = 25  # each group reads the customers, the answers or the points whole
+
+_MONEY: Final = "in the workspace's currency, each order at the rate of its day"
+
+
+def _group(type_name: str, name: str, query: Callable[[Moment], Select[Any]]) -> One:
+    """The one row of a query over everything."""
+
+    def branch(business: Row) -> Branch:
+        # The fence keeps PostgreSQL from counting anew wherever a figure is mentioned.
+        found = query(moment_in(business.scene)).offset(literal_column("0")).subquery()
+        row = Row(found, name, business.scene)
+        return Branch(type_name, row, select().select_from(found))
+
+    return One(branch, GROUP_PRICE)
+
+
+@strawberry.type(
+    description="What all customers together have bought, from the first order to `asOf`. Only"
+    " qualifying orders are counted: not void, and something is left of them after refunds."
+)
+class BusinessPurchases:
+    """The row of `purchases_query`."""
+
+    buyers: int = column("buyers", "Customers with a qualifying order.")
+    repeat_buyers: int = column("repeat_buyers", "Customers with two or more.")
+    repeat_purchase_rate: float | None = column(
+        "repeat_purchase_rate",
+        "Repeat buyers per buyer, 0 to 1, however long it took; null without a buyer.",
+    )
+    orders: int = column("orders", "Qualifying orders.")
+    orders_per_customer: float | None = column(
+        "orders_per_customer", "Orders per buyer; null without a buyer."
+    )
+    gross_spend: Decimal = planned(
+        money("gross_spend"), f"Totals of the orders that stand, before refunds, {_MONEY}."
+    )
+    refunded: Decimal = planned(
+        money("refunded"),
+        "What was given back on them by `asOf`, at the rates of the orders' days.",
+    )
+    net_revenue: Decimal = planned(money("net_revenue"), "Gross spend less refunds.")
+    average_order_value: Decimal | None = planned(
+        money("average_order_value"),
+        "Net revenue of qualifying orders per such order that has a price in the workspace's"
+        " currency; null without one.",
+    )
+    unpriced_count: int = column(
+        "unpriced_count",
+        "Orders and refunds without an exchange rate: counted, and left out of all money.",
+    )
+
+
+@strawberry.type(
+    description="How customers are kept, where nobody tells a shop that they leave: of those"
+    " who bought in the window before the last one, how many bought in the last one. A window is"
+    f" {CHURN_WINDOW_DAYS} days; the last one ends with the day of `asOf`."
+)
+class BusinessRetention:
+    """The row of `churn_query`."""
+
+    window_days: int = column("window_days", "How long each of the two windows is.")
+    active_before: int = column("active_before", "Customers who bought in the former window.")
+    retained: int = column("retained", "Those of them who bought in the last one too.")
+    active: int = column("active", "All who bought in the last window, new ones included.")
+    retention_rate: float | None = column(
+        "retention_rate", "Retained per active before, 0 to 1; null where nobody was."
+    )
+    churn_rate: float | None = column(
+        "churn_rate", "1 less the retention rate: the customer churn rate; null with it."
+    )
+
+
+@strawberry.type(
+    description="How an amount of money is spread among customers. A percentile is the amount of a"
+    " customer: so many of them have at most that. Amounts are null where there is nobody."
+)
+class MoneyDistribution:
+    """The row of `distribution_query`."""
+
+    customers: int = column("customers", "How many customers are counted.")
+    total: Decimal = planned(money("total"), "The sum of all of them.")
+    mean: Decimal | None = planned(money("mean"), "Per customer, to two places.")
+    p10: Decimal | None = planned(money("p10"), "A tenth of the customers have at most that.")
+    p25: Decimal | None = planned(money("p25"), "A quarter have at most that.")
+    median: Decimal | None = planned(money("median"), "Half have at most that.")
+    p75: Decimal | None = planned(money("p75"), "Three quarters have at most that.")
+    p90: Decimal | None = planned(money("p90"), "Nine tenths have at most that.")
+    highest: Decimal | None = planned(money("highest"), "The most that a customer has.")
+    top_tenth_share: float | None = column(
+        "top_tenth_share",
+        "The share of the total, 0 to 1, that the best tenth of customers holds; null where the"
+        " total is not above zero.",
+    )
+
+
+def _historic(moment: Moment) -> Select[Any]:
+    return distribution_query(historic_value(moment).subquery())
+
+
+def _predicted(moment: Moment) -> Select[Any]:
+    return distribution_query(predicted_value(moment).subquery())
+
+
+@strawberry.type(description="How customer lifetime value is spread among customers.")
+class BusinessCltv:
+    """Of the row of the business."""
+
+    historic: MoneyDistribution = planned(
+        _group("MoneyDistribution", "money_distribution", _historic),
+        f"Net spend of each customer with a qualifying order up to `asOf`, {_MONEY}.",
+    )
+    predicted: MoneyDistribution = planned(
+        _group("MoneyDistribution", "money_distribution", _predicted),
+        "What the model expects of each scored customer over its horizon, as `Cltv.predicted`. Only"
+        " the latest scoring is kept: nobody before it, or where the model has no answer.",
+    )
+
+
+@strawberry.type(
+    description="The net promoter score of the latest answer of each respondent in the"
+    f" {FEEDBACK_WINDOW_DAYS} days before `asOf`; of who is not known, each answer."
+)
+class NetPromoterScore:
+    """The row of `nps_query`."""
+
+    window_days: int = column("window_days", "How far back answers count.")
+    answers: int = column("answers", "How many respondents there are.")
+    promoters: int = column("promoters", "Those who gave 9 or 10.")
+    passives: int = column("passives", "Those who gave 7 or 8.")
+    detractors: int = column("detractors", "Those who gave 0 to 6.")
+    score: float | None = column(
+        "score",
+        "The percentage of promoters less that of detractors, -100 to 100; null without an answer.",
+    )
+    low: float | None = column(
+        "low",
+        "The lower end of the 95 % interval (adjusted Wald, Rocks 2016); null without an answer.",
+    )
+    high: float | None = column("high", "The upper end; null without an answer.")
+
+
+@strawberry.type(
+    description="Customer satisfaction: every answer to a CSAT question in the"
+    f" {FEEDBACK_WINDOW_DAYS} days before `asOf`, on a scale up to 5, whatever scale it was asked"
+    " on."
+)
+class CustomerSatisfaction:
+    """The row of `csat_query`."""
+
+    window_days: int = column("window_days", "How far back answers count.")
+    answers: int = column("answers", "How many answers there are.")
+    satisfied: int = column("satisfied", "Those of 4 or 5.")
+    rate: float | None = column(
+        "rate", "Satisfied per answer, 0 to 1: the CSAT score; null without an answer."
+    )
+    low: float | None = column(
+        "low", "The lower end of the rate's 95 % interval (Wilson 1927); null without an answer."
+    )
+    high: float | None = column("high", "The upper end; null without an answer.")
+    mean: float | None = column("mean", "The mean answer, 1 to 5; null without any.")
+
+
+@strawberry.type(
+    description="The loyalty programme as a whole, ours and those of sources together: who takes"
+    " part, and what became of the points that were given by `asOf`."
+)
+class BusinessLoyalty:
+    """The row of `programme_query`."""
+
+    members: int = column("members", "Customers who have ever been given points.")
+    participants: int = column("participants", "Those of them who also have a qualifying order.")
+    participation_rate: float | None = column(
+        "participation_rate", "Participants per buyer, 0 to 1; null without a buyer."
+    )
+    points_issued: int = column("points_issued", "Points given, less what refunds took back.")
+    points_redeemed: int = column("points_redeemed", "Points spent.")
+    points_expired: int = column("points_expired", "Points that expired unspent.")
+    redemption_rate: float | None = column(
+        "redemption_rate", "Points redeemed per point issued; null where none were issued."
+    )
+    breakage_rate: float | None = column(
+        "breakage_rate", "Points expired per point issued; null where none were issued."
+    )
+
+
+@strawberry.type(
+    description="Subscriptions that are paid for (trials are not), at `asOf` and a month before it"
+    " (30.4375 days). A source tells what a subscription is now, not what it was: amounts of the"
+    " past are today's."
+)
+class BusinessSubscriptions:
+    """The row of `subscriptions_query`."""
+
+    subscribers: int = column("subscribers", "Customers who pay for a subscription.")
+    mrr: Decimal = planned(
+        money("mrr"),
+        "Monthly recurring revenue: what they pay a month, in the workspace's currency.",
+    )
+    subscribers_before: int = column("subscribers_before", "Customers who paid a month before.")
+    mrr_before: Decimal = planned(money("mrr_before"), "What they paid a month.")
+    churned: int = column("churned", "Those of them who pay for none any more.")
+    mrr_lost: Decimal = planned(
+        money("mrr_lost"), "What those who paid then pay less now, cancelled or contracted."
+    )
+    churn_rate: float | None = column(
+        "churn_rate",
+        "Churned per subscriber before, 0 to 1: contractual churn of the month. Who joined since"
+        " counts in neither. Null where nobody paid then.",
+    )
+    annual_churn_rate: float | None = column(
+        "annual_churn_rate", "What a year of such months comes to: 1 - (1 - rate)^12; null with it."
+    )
+    mrr_churn_rate: float | None = column(
+        "mrr_churn_rate", "MRR lost per MRR before; null where there was none."
+    )
+
+
+@strawberry.type(
+    description="What a campaign brought, by last touch: a qualifying order is credited, whole, to"
+    " the campaign of the latest message that reached its customer in the"
+    f" {ATTRIBUTION_DAYS} days before it (sent and not bounced, delivered, opened, clicked or"
+    " answered). No order is credited twice; that it would not have come without the message is not"
+    " said."
+)
+class CampaignEffect:
+    """A row of `campaigns_query`."""
+
+    source: str = planned(Leaf(source_name), "The name of the source that tells of it.")
+    key: str = column("key", "The campaign's id in its source.")
+    name: str | None = column("name", "As the source names it.")
+    channel: str | None = column("channel", "Such as `email` or `sms`.")
+    started_at: DateTime | None = column("started_at", "When it began, if the source tells.")
+    messages: int = column("messages", "Messages of it, bounced ones included.")
+    customers: int = column("customers", "Customers whom one of them reached.")
+    attributed_orders: int = column("orders", "Orders that are credited to it.")
+    revenue: Decimal = planned(money("revenue"), f"Those orders net of refunds, {_MONEY}.")
+    cost: Decimal | None = planned(
+        money("cost"),
+        "In the workspace's currency at the rate of the day when it began; null where the source"
+        " tells none, or there is no rate.",
+    )
+    roi: float | None = column(
+        "roi",
+        "Return on investment: (revenue - cost) / cost. On revenue, not on margin. Null without a"
+        " cost.",
+    )
+
+
+def _campaigns(business: Row, arguments: Arguments) -> Branch:
+    count = min(arguments.page_size(), MAX_CAMPAIGNS)
+    found = campaigns_query(moment_in(business.scene), count).subquery()
+    order = (found.c.started_at.desc().nulls_last(), found.c.source_id, found.c.key)
+    row = Row(found, "campaign_effect", business.scene)
+    return Branch("CampaignEffect", row, select().select_from(found).order_by(*order))
+
+
+@strawberry.type(
+    description="How the whole business does. Each group is found only where it is asked for, and"
+    " knows nothing that happened after `asOf`. Rates are fractions, 0 to 1."
+)
+class BusinessMetrics:
+    """A row of the moment alone; each group brings its own."""
+
+    as_of: DateTime = column("as_of", "Nothing that happened later counts.")
+    currency: str = planned(Leaf(currency_of), "ISO 4217, of all money: the workspace's.")
+    purchases: BusinessPurchases = planned(
+        _group("BusinessPurchases", "business_purchases", purchases_query),
+        "Buyers, orders, money, and the repeat purchase rate.",
+    )
+    retention: BusinessRetention = planned(
+        _group("BusinessRetention", "business_retention", churn_query),
+        "Retention and churn of customers who have no contract.",
+    )
+    cltv: BusinessCltv = planned(Embedded(), "How customer lifetime value is spread.")
+    nps: NetPromoterScore = planned(
+        _group("NetPromoterScore", "net_promoter_score", nps_query),
+        "The net promoter score, with its interval.",
+    )
+    csat: CustomerSatisfaction = planned(
+        _group("CustomerSatisfaction", "customer_satisfaction", csat_query),
+        "Customer satisfaction, with its interval.",
+    )
+    loyalty: BusinessLoyalty = planned(
+        _group("BusinessLoyalty", "business_loyalty", programme_query),
+        "Participation, redemption and breakage of the loyalty programme.",
+    )
+    subscriptions: BusinessSubscriptions = planned(
+        _group("BusinessSubscriptions", "business_subscriptions", subscriptions_query),
+        "Contractual churn and monthly recurring revenue.",
+    )
+    campaigns: list[CampaignEffect] = planned(
+        Many(_campaigns),
+        "What each campaign brought, the latest begun first.",
+        [
+            argument(
+                "first", int | None, f"How many at most: 25 unless told, {MAX_CAMPAIGNS} at most."
+            )
+        ],
+    )
+
+
+def _business(scene: Scene, arguments: Arguments) -> Branch:
+    shown = scene_at(scene, arguments)
+    found = select(shown.as_of.label("as_of")).subquery()
+    return Branch("BusinessMetrics", Row(found, "business", shown), select().select_from(found))
+
+
+BUSINESS: Final = Root(_business)
+BUSINESS_LATE: Final = AS_OF_LATE
+BUSINESS_ARGUMENTS: Final = (AS_OF,)

@@ -1,0 +1,53 @@
+"""Batch resolution goes on with whoever is new, and a pair lapses with what it compared."""
+
+import msgspec
+import pytest
+from sqlalchemy import select
+
+from benchmarks.shoppers import tell
+from cdp import tables
+from cdp.database import Database
+from cdp.resolving import resolve_batch
+from tests.cdp.ingesting import WORKSPACE, partition, take
+
+pytestmark = pytest.mark.anyio
+
+SEED, COUNT = 43, 1_500
+HOME = {"street": "17 Unusual Row", "city": "Springton", "postal_code": "10001"}
+
+
+async def test_a_double_is_joined_until_it_says_something_else(database: Database) -> None:
+    async with database.transaction() as connection:
+        rows = [msgspec.to_builtins(one.record) for one in tell(SEED, COUNT)]
+        await take(connection, "customers", rows)
+    first = await resolve_batch(database, WORKSPACE, full=False)
+    assert (first.is_full, first.compared) == (True, COUNT)
+
+    await _add(database)
+    later = await resolve_batch(database, WORKSPACE, full=False)
+    assert later.is_full or later.compared == 3
+    async with database.read_only() as connection:
+        groups = await partition(connection)
+        versions = await connection.scalars(select(tables.match_pair.c.model_version).distinct())
+        assert versions.all() == [later.model_version]
+    assert {"shop/customers/x1", "desk/customers/x2"} in groups
+    assert {"desk/customers/x3"} in groups
+
+    async with database.transaction() as connection:  # what was compared is not what it says now
+        changed = {"id": "x2", "first_name": "Bartholomew", "last_name": "Quux"}
+        await take(connection, "customers", [changed], source="desk")
+    async with database.read_only() as connection:
+        assert {"desk/customers/x2"} in await partition(connection)
+
+
+async def _add(database: Database) -> None:
+    """One person told twice without anything in common but likeness, and a relative."""
+    born = {"birth_date": "1971-05-23"}
+    async with database.transaction() as connection:
+        first = {"id": "x1", "first_name": "Philippa", "last_name": "Zabrinski", **HOME, **born}
+        await take(connection, "customers", [first])
+        others = [
+            {"id": "x2", "first_name": "Pippa", "last_name": "Zabrinsky", **HOME, **born},
+            {"id": "x3", "first_name": "Gregory", "last_name": "Zabrinski", **HOME},
+        ]
+        await take(connection, "customers", others, source="desk")
