@@ -30,10 +30,10 @@ BENCHMARKS: Final[Mapping[str, Benchmark]] = {
     "reads": reads,
     "scoring": scoring,
     "segments": segments,
-    "export": export,
     "public_sets": public_sets,
     "shoppers": shoppers,
     "linkage": linkage,
+    "export": export,
     "online": online,
 }
 

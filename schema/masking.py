@@ -106,13 +106,6 @@ OPEN: Mapping[str, frozenset[str]] = {
     ),
     "segment_standing": frozenset({"is_member", "entered_at", "exited_at"}),
     "segment_overlap": frozenset({"left", "right", "count"}),
-    "freshness": frozenset({"name", "computed_at", "is_stale"}),
-    "source_freshness": frozenset({"told_at", "is_seen"}),
-    "audience": frozenset(tables.audience.c.keys()),
-    "audience_group": frozenset(
-        {"customers", "pending", "conversions", "rate", "revenue", "revenue_per_customer"}
-    ),
-    "audience_effect": frozenset({"difference", "difference_low", "difference_high", "lift"}),
     "article": frozenset(tables.article.c.keys()),
     "recommendation": frozenset(
         {"other_code", "score", "code", "bought_at", "customers", "lift", "computed_at"}
@@ -152,6 +145,13 @@ OPEN: Mapping[str, frozenset[str]] = {
     "retention_cell": frozenset(
         {"index", "starts_on", "is_complete", "customers", "rate", "revenue"}
     ),
+    "freshness": frozenset({"name", "computed_at", "is_stale"}),
+    "source_freshness": frozenset({"told_at", "is_seen"}),
+    "audience": frozenset(tables.audience.c.keys()),
+    "audience_group": frozenset(
+        {"customers", "pending", "conversions", "rate", "revenue", "revenue_per_customer"}
+    ),
+    "audience_effect": frozenset({"difference", "difference_low", "difference_high", "lift"}),
     "score_model": frozenset(tables.score_model.c.keys()),
     "score_basis": frozenset(tables.score_basis.c.keys()),
 }

@@ -28,8 +28,8 @@ IDS: Final = [
 ]
 UNKNOWN_TO_THE_ORACLE: Final = {
     *("cursor", "startCursor", "endCursor", "provenance", "why"),
-    *("retention", "business", "recommendations"),  # recomputed in tests of their own
-    *("audiences", "freshness"),  # likewise
+    # Recomputed in tests of their own.
+    *("retention", "business", "recommendations", "audiences", "freshness"),
 }
 SEGMENT_ARGUMENTS: Final = (
     {"filter"},
