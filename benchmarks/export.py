@@ -11,11 +11,11 @@ from benchmarks.shop import open_shop
 
 CUSTOMERS: Final = 1_000_000
 MEGABYTE: Final = 1e6
-FORMATS: Final = ("parquet", "csv", "jsonl")
+FORMATS: Final = ("parquet", "csv")
 
 
 def export(ground: Ground, scale: float) -> Iterator[Figure]:
-    """Fill a shop, write its customers in every format, publish the mart."""
+    """Fill a shop, write its customers to files, publish the mart."""
     customers = max(200, round(CUSTOMERS * scale))
     with ground.database() as url:
         open_shop(url, customers)

@@ -128,6 +128,7 @@ class OneBy:
     """As One, by the arguments of the field."""
 
     branch: Callable[[Row, Arguments], Branch]
+    price: int = 0
 
 
 @dataclass(frozen=True, slots=True)

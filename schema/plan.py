@@ -308,8 +308,9 @@ class _Planner:
             case One(branch, finding):
                 found, price = self._one(branch(row), nodes)
                 return found, finding + price
-            case OneBy(branch):
-                return self._one(branch(row, arguments), nodes)
+            case OneBy(branch, finding):
+                found, price = self._one(branch(row, arguments), nodes)
+                return found, finding + price
             case Many(branch):
                 return self._many(branch(row, arguments), nodes)
             case Page(slice_):

@@ -129,7 +129,7 @@ class Audience:
     created_at: DateTime = column("created_at", "When it was exported for the first time.")
     exported_at: DateTime = column("exported_at", "When it was exported last.")
     effect: AudienceEffect = planned(
-        OneBy(_effect),
+        OneBy(_effect, EFFECT_PRICE),
         "What came of it within some days.",
         [argument("days", int, f"Days after each customer's assignment, 1 to {MAX_DAYS}.")],
     )

@@ -29,7 +29,7 @@ IDS: Final = [
 UNKNOWN_TO_THE_ORACLE: Final = {
     *("cursor", "startCursor", "endCursor", "provenance", "why"),
     # Recomputed in tests of their own.
-    *("retention", "business", "recommendations", "audiences"),
+    *("retention", "business", "recommendations", "audiences", "freshness"),
 }
 SEGMENT_ARGUMENTS: Final = (
     {"filter"},
