@@ -10,6 +10,7 @@ from benchmarks.command import BenchmarkFailed
 from benchmarks.demo import demo
 from benchmarks.export import export
 from benchmarks.figure import Figure
+from benchmarks.figures import figures
 from benchmarks.ground import Ground, open_ground
 from benchmarks.identity import public_sets, shoppers
 from benchmarks.ingest import ingest
@@ -30,6 +31,7 @@ BENCHMARKS: Final[Mapping[str, Benchmark]] = {
     "reads": reads,
     "scoring": scoring,
     "segments": segments,
+    "figures": figures,
     "public_sets": public_sets,
     "shoppers": shoppers,
     "linkage": linkage,

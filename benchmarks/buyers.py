@@ -41,19 +41,22 @@ FROM told GROUP BY customer
 """
 
 
-def open_buyers(url: str, order_days: OrderDays, customers: int) -> None:
-    """Fill an empty database; customers are numbered from 0 in the order days."""
-    asyncio.run(_fill(url, order_days, customers))
+def open_buyers(url: str, order_days: OrderDays, customers: int, later: int) -> None:
+    """Fill an empty database, with all days so many days later.
+
+    Customers are numbered from 0 in the order days.
+    """
+    asyncio.run(_fill(url, order_days, customers, later))
 
 
-async def _fill(url: str, order_days: OrderDays, customers: int) -> None:
+async def _fill(url: str, order_days: OrderDays, customers: int, later: int) -> None:
     async with open_database(url) as database:
         async with database.transaction() as connection:
             await upgrade(connection)
         async with database.transaction() as connection:
             await connection.exec_driver_sql(_TOLD)
             await (await driver(connection)).copy_to_table(
-                "told", source=_pieces(order_days), format="csv"
+                "told", source=_pieces(order_days, later), format="csv"
             )
             await connection.exec_driver_sql(
                 "INSERT INTO source (name, connector) VALUES ('shop', 'file')"
@@ -63,8 +66,8 @@ async def _fill(url: str, order_days: OrderDays, customers: int) -> None:
             await connection.exec_driver_sql(_CUSTOMERS)
 
 
-async def _pieces(order_days: OrderDays) -> AsyncIterator[bytes]:
-    day = pa.array((order_days.day - _UNIX).astype(np.int32)).cast(pa.date32())
+async def _pieces(order_days: OrderDays, later: int) -> AsyncIterator[bytes]:
+    day = pa.array((order_days.day + later - _UNIX).astype(np.int32)).cast(pa.date32())
     columns = [pa.array(order_days.customer + 1), day, pa.array(np.round(order_days.spend, 2))]
     rows = pa.table(columns, names=["customer", "on_day", "spend"])
     for start in range(0, len(order_days.day), PIECE):

@@ -60,7 +60,10 @@ async def score(
 
 
 def read_moment(text: str, timezone: str) -> datetime:
-    """A moment that has been; a day alone is its end, in the workspace's time zone."""
+    """A moment that has been; a day alone is its end, in the workspace's time zone.
+
+    Raises BadInput. Today's end is yet to come, and taken all the same.
+    """
     try:
         if len(text) == len("2026-01-31"):
             on = date.fromisoformat(text)
@@ -71,4 +74,6 @@ def read_moment(text: str, timezone: str) -> datetime:
         raise BadInput(f"{text!r} is not a moment.", todo="Write 2026-01-31.") from None
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=ZoneInfo(timezone))
+    if moment.astimezone(ZoneInfo(timezone)).date() > datetime.now(ZoneInfo(timezone)).date():
+        raise BadInput(f"{text} is yet to come.", todo="Leave --as-of out to score as of now.")
     return moment.astimezone(UTC)

@@ -76,3 +76,4 @@ def test_settings_of_forecasts_are_checked_and_say_what_to_run(cdp: Run) -> None
         assert refused.exit_code == 1
         assert f"'{value}' is not {key}" in refused.stderr
     assert "is not a moment" in cdp("score", "--as-of", "yesterday").stderr
+    assert "is yet to come" in cdp("score", "--as-of", "2999-01-01").stderr

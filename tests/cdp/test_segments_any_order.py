@@ -217,7 +217,9 @@ async def _whole(connection: AsyncConnection, at: datetime) -> dict[str, set[int
     found = {}
     for one in define(await list_segments(connection), scope, WORKSPACE):
         assert one.filter is not None
-        rows = await connection.scalars(select(tables.customer.c.id).where(one.filter.condition))
+        rows = await connection.scalars(
+            select(tables.scored_customer.c.id).where(one.filter.condition)
+        )
         found[one.segment.slug] = set(rows)
     return found
 
