@@ -68,6 +68,7 @@ def row_of(alias: FromClause, scene: Scene) -> Row:
     if alias.element is scored_customer:
         return Row(alias, customer.name, scene)
     assert isinstance(alias.element, Table)
+    assert alias.element is not customer, "its traits would miss the score"
     return Row(alias, alias.element.name, scene)
 
 

@@ -31,7 +31,7 @@ from sqlalchemy.dialects.postgresql import JSONB, aggregate_order_by
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cdp.business.moment import Moment, days_at
-from cdp.tables import customer
+from cdp.tables import scored_customer
 
 MAX_COHORTS: Final = 60  # five years of months; with as many cells in a row, 3,600 in all
 
@@ -96,9 +96,9 @@ async def read_retention(
     moment: Moment,
     condition: ColumnElement[bool] | None = None,
 ) -> RetentionGrid:
-    """The grid of all customers, or of those for whom the condition on `customer` holds."""
+    """The grid of all customers, or of those for whom the condition on `scored_customer` holds."""
     holds = true() if condition is None else condition
-    rows = await connection.execute(retention_query(period, moment, customer, holds))
+    rows = await connection.execute(retention_query(period, moment, scored_customer, holds))
     return msgspec.convert(dict(rows.mappings().one()), RetentionGrid)
 
 
@@ -110,7 +110,7 @@ def retention_query(
 ) -> Select[Any]:
     """One row: `as_of`, `earlier_customers`, and `cohorts`, a JSON list, earliest first.
 
-    Of the customers `people` (rows of `customer`) for whom the condition holds. A cohort is who
+    Of the customers `people` (of `scored_customer`) for whom the condition holds. A cohort is who
     placed the first qualifying order in one period; its cell `index` tells who of them bought in
     the period that comes so many later (0: that of the first order), as `customers`, as `rate` of
     the cohort's `size`, and their net spend as `revenue`. The cohorts have no gaps and reach to the

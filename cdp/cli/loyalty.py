@@ -126,8 +126,8 @@ async def _standing(
     connection: AsyncConnection, customer: int, workspace: Workspace
 ) -> dict[str, object]:
     """The loyalty traits of a customer; a merged id leads to its survivor. Raises NotFound."""
-    profile, row = tables.source_profile.c, tables.customer.c
     scope = present(datetime.now(UTC), workspace)
+    profile, row = tables.source_profile.c, scope.customer.c
     survivor = select(profile.customer_id).where(profile.id == customer).scalar_subquery()
     traits = (trait(scope).label(trait.name) for trait in LOYALTY.traits)
     query = select(row.id.label("customer"), *traits).where(row.id == survivor)

@@ -62,7 +62,7 @@ def _consent(payload: Row) -> Branch:
 
 
 def _customer(payload: Row) -> Branch:
-    customer = tables.customer.alias()
+    customer = tables.scored_customer.alias()
     theirs = customer.c.id == payload.table.c.customer_id
     return Branch(
         "Customer", row_of(customer, payload.scene), select().select_from(customer).where(theirs)

@@ -137,7 +137,8 @@ class RetentionGrid:
 def _retention(scene: Scene, arguments: Arguments) -> Branch:
     shown = scene_at(scene, arguments)
     period = RetentionPeriod[arguments.now("period").value]
-    people = row_of(tables.customer.alias(), scene)  # the filter reads customers as they are now
+    # The filter reads customers as they are now.
+    people = row_of(tables.scored_customer.alias(), scene)
     condition = predicate(
         filter_json(arguments.now("filter")),
         people.scope,

@@ -51,6 +51,9 @@ async def test_retention_takes_a_filter_of_customers(graph: Graph) -> None:
     grid = (await graph.read(GRID, filter={"country": {"eq": "DK"}}))["retention"]
     assert [one["size"] for one in grid["cohorts"]] == [1, 0]
     assert cells(grid["cohorts"][1])[0] == "2026-01-01 0 None 0 .."
+    everybody = (await graph.read(GRID))["retention"]
+    scored = {"rfm": {"group": {"ne": "PROSPECT"}}, "cltv": {"reason": {"eq": "TOO_FEW_CUSTOMERS"}}}
+    assert (await graph.read(GRID, filter=scored))["retention"] == everybody
     code, _ = await graph.refusal(GRID, "analyst", filter={"name": {"eq": "Ann"}})
     assert code == "FORBIDDEN"
 

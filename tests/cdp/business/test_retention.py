@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cdp.business.retention import MAX_COHORTS, RetentionPeriod, read_retention
-from cdp.tables import customer
+from cdp.tables import scored_customer
 from tests.cdp.business.shop import NOW, ZONE, Order, a_shop, at, by_shopper, net, open_shop
 
 pytestmark = pytest.mark.anyio
@@ -107,7 +107,7 @@ async def test_grid_is_bounded_and_tells_who_came_before_it(connection: AsyncCon
 async def test_condition_chooses_the_customers(connection: AsyncConnection) -> None:
     orders = a_shop(seed=6, shoppers=20, orders=80, days=300)
     await open_shop(connection, orders)
-    condition = customer.c.email == "s1@example.com"
+    condition = scored_customer.c.email == "s1@example.com"
     grid = await read_retention(connection, RetentionPeriod.MONTH, at(NOW), condition)
     mine = by_shopper(orders)[1]
     told = sum(
