@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import BigInteger, DateTime, func, literal, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -21,6 +21,7 @@ from cdp.stewardship import Author, split_customer
 from cdp.values import CustomerId, ProfileId
 from tests.cdp.builders import a_profile, a_record, a_source, an_identifier
 from tests.cdp.consent_model import Model, Said, Use, load
+from tests.cdp.histories import all_histories, slice_of_histories
 from tests.cdp.ingesting import WORKSPACE, drop, take
 
 pytestmark = pytest.mark.anyio
@@ -440,13 +441,7 @@ def _is_kept(denial: Said, model: Model, holding: Mapping[int, Mapping[Use, str]
         assert holding[customer_id][denial.use] in ("denied", "withdrawn")
 
 
-@settings(
-    max_examples=80,
-    deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
-)
-@given(profiles=PROFILES, said=SAID, changes=CHANGES)
-async def test_no_merge_split_or_delete_loses_a_denial_or_makes_it_silence(
+async def _lose_no_denial(
     connection: AsyncConnection,
     profiles: list[Mapping[str, Any]],
     said: list[Mapping[str, Any]],
@@ -465,6 +460,29 @@ async def test_no_merge_split_or_delete_loses_a_denial_or_makes_it_silence(
                         assert after[customer_id][use] != "granted"
         before = after
     await savepoint.rollback()
+
+
+@slice_of_histories
+@given(profiles=PROFILES, said=SAID, changes=CHANGES)
+async def test_no_merge_split_or_delete_loses_a_denial_or_makes_it_silence(
+    connection: AsyncConnection,
+    profiles: list[Mapping[str, Any]],
+    said: list[Mapping[str, Any]],
+    changes: list[tuple[str, int, int]],
+) -> None:
+    await _lose_no_denial(connection, profiles, said, changes)
+
+
+@all_histories
+@given(profiles=PROFILES, said=SAID, changes=CHANGES)
+async def test_ten_thousand_histories_lose_no_denial(
+    connection: AsyncConnection,
+    profiles: list[Mapping[str, Any]],
+    said: list[Mapping[str, Any]],
+    changes: list[tuple[str, int, int]],
+    part: int,
+) -> None:
+    await _lose_no_denial(connection, profiles, said, changes)
 
 
 # The platform's own statements ----------------------------------------------------------------
