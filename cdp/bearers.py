@@ -24,13 +24,7 @@ def identified_by(kind: str, value: str | None, *, workspace: Workspace) -> Sele
 
     `value` may have any spelling; None asks for any value. Raises BadInput for an unknown kind.
     """
-    family, _, name = read_text(kind, "kind").partition(":")
-    if family not in IDENTIFIER_FAMILIES or (name != "") != (family in _NAMED_FAMILIES):
-        raise BadInput(
-            f"There is no kind of identifier {kind!r}.",
-            todo=f"There are: {', '.join(IDENTIFIER_KINDS)}.",
-            path="kind",
-        )
+    _check_kind(kind)
     identifier, profile = tables.identifier.alias(), tables.source_profile.alias()
     found = (
         select(profile.c.customer_id)
@@ -46,9 +40,21 @@ def spellings(kind: str, value: str, *, workspace: Workspace) -> Sequence[str]:
     """What an identifier of the kind, as anybody may spell it, can be stored as; maybe nothing.
 
     A source's own key of a person is evidence just as the source wrote it, whatever it looks like.
+    Raises BadInput for an unknown kind.
     """
+    _check_kind(kind)
     text = read_text(value, "value")
     if kind.startswith(f"{_OWN_KEY}:"):
         return sorted({text, text.strip()})
     normal = normalise(kind, text, workspace.region)
     return [] if normal is None else [normal]
+
+
+def _check_kind(kind: str) -> None:
+    family, _, name = read_text(kind, "kind").partition(":")
+    if family not in IDENTIFIER_FAMILIES or (name != "") != (family in _NAMED_FAMILIES):
+        raise BadInput(
+            f"There is no kind of identifier {kind!r}.",
+            todo=f"There are: {', '.join(IDENTIFIER_KINDS)}.",
+            path="kind",
+        )

@@ -16,6 +16,7 @@ CONNECT_TIMEOUT_SECONDS: Final = 5
 READ_TIMEOUT_MILLISECONDS: Final = 8_000  # one statement of a reader; a longer one is refused
 WRITER_WORK_MEM: Final = "64MB"  # a batch is sorted and grouped in memory, not on disk
 READ_POOL_SIZE: Final = 16
+REFUSED: Final = "CD404"  # the state by which functions of ours refuse what is asked
 SERVER_AT_FAULT: Final = ("08", "53", "57P", "58")
 """Classes of SQLSTATE: the connection, resources such as the disk, an operator, the system."""
 
@@ -157,6 +158,9 @@ def _told() -> Iterator[None]:
     except BrokenPipeError:
         raise  # whoever reads our output has left: no fault of the server
     except (SQLAlchemyError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+        refusal = refusal_in(error)
+        if refusal is not None:
+            raise refusal from None
         reason = _reason(error)
         if reason is None:
             raise
@@ -165,6 +169,16 @@ def _told() -> Iterator[None]:
             todo="Is its disk full? What was committed before is kept; once the server is well, the"
             " same command goes on there.",
         ) from error
+
+
+def refusal_in(error: BaseException | None) -> BadInput | None:
+    """What a statement of ours refuses by itself, in words of our own; None for other errors."""
+    while error is not None:
+        if getattr(error, "sqlstate", None) == REFUSED:
+            message = getattr(error, "message", None)
+            return BadInput(str(message or error), todo="See cdp segment list.")
+        error = error.__cause__ or getattr(error, "orig", None)
+    return None
 
 
 def _reason(error: BaseException) -> str | None:

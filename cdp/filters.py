@@ -45,7 +45,7 @@ from cdp.fields import (
     Relation,
 )
 from cdp.operators import FieldType, Operation, duration_seconds, read_list, read_text
-from cdp.related import members_of, records_of
+from cdp.related import members_of, records_of, segments_exist
 from cdp.traits.trait import Scope
 from cdp.workspace import Workspace
 
@@ -80,9 +80,13 @@ def read_filter(
 def predicate(
     given: object, scope: Scope, *, workspace: Workspace, may_see_personal: bool
 ) -> ColumnElement[bool]:
-    """The filter as a condition on `scope.customer`; put it into WHERE. Raises as `read_filter`."""
+    """The filter as a condition on `scope.customer`; put it into WHERE. Raises as `read_filter`.
+
+    The statement itself fails where the filter names a segment that there is not: a slug with a
+    typing error would leave out nobody. `cdp.database` and the graph tell it as BadInput.
+    """
     read = read_filter(given, scope, workspace=workspace, may_see_personal=may_see_personal)
-    return read.condition
+    return and_(*segments_exist(read.segments), read.condition)
 
 
 def parse_filter(text: str | None) -> object:

@@ -13,9 +13,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cdp.database import Database
 from cdp.database import driver as driver_of
+from cdp.errors import BadInput
 from cdp.facts import day_of
 from cdp.scoring.appraise import Appraisal, Report, appraise
-from cdp.scoring.basis import BASIS_ID
+from cdp.scoring.basis import BASIS_ID, read_basis
 from cdp.scoring.churn import shop_gap_days
 from cdp.scoring.cuts import CutPoints, read_cut_points
 from cdp.scoring.estimate import estimate_of
@@ -74,6 +75,8 @@ async def score_as_of(
     order_days = await read_order_days(connection, workspace, pinned_at)
     subscriptions = await read_subscriptions(connection, moment)
     appraisal = await asyncio.to_thread(appraise, order_days, today, terms)
+    if pinned_at is not None and appraisal.report is None:
+        await _keep_forecasts(connection, pinned_at)
     curves = survival_by_plan(subscriptions.plan, subscriptions.days, subscriptions.has_ended)
     ends = plan_ends(subscriptions, curves, terms.horizon_days)
     rows = await asyncio.to_thread(score_rows, appraisal.scores, ends, moment, today)
@@ -85,6 +88,17 @@ async def score_as_of(
     await connection.exec_driver_sql("ANALYZE score")
     await mark_due(connection, CAUSE)
     return Scored(version, now, moment, rows.num_rows, cuts, appraisal.report, appraisal.shortfalls)
+
+
+async def _keep_forecasts(connection: AsyncConnection, pinned_at: datetime) -> None:
+    """A look at a past of which too little is known takes no forecast away."""
+    basis = await read_basis(connection)
+    if basis is not None and basis.estimate is not None:
+        raise BadInput(
+            f"Too little had been bought by {pinned_at.isoformat()} for a forecast, and version"
+            f" {basis.version}, which is in force, has one.",
+            todo="Choose a later moment, or leave --as-of out.",
+        )
 
 
 async def _store_model(

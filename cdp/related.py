@@ -1,9 +1,21 @@
 """What belongs to a customer in other tables: the records of a relation, and memberships."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
-from sqlalchemy import FromClause, Select, select, true
+from sqlalchemy import (
+    ARRAY,
+    Boolean,
+    ColumnElement,
+    FromClause,
+    Select,
+    Text,
+    func,
+    literal,
+    select,
+    true,
+)
+from sqlalchemy.dialects.postgresql import aggregate_order_by
 
 from cdp import tables
 from cdp.fields import Relation
@@ -32,6 +44,31 @@ def records_of(
     if relation.occurred is not None:
         found = found.where(rows.c[relation.occurred] <= scope.as_of)
     return rows, found.where(rows.c.deleted_at.is_(None))
+
+
+def segments_exist(slugs: Collection[str]) -> Sequence[ColumnElement[bool]]:
+    """A condition that holds once for a statement, or fails it, where any are named."""
+    if not slugs:
+        return ()
+    named = func.require_segments(literal(sorted(slugs), ARRAY(Text)), type_=Boolean)
+    return (select(named).scalar_subquery(),)
+
+
+def segments_of(scope: Scope) -> ColumnElement[Any]:
+    """The slugs of the segments that the customer is in, in order; null for none."""
+    membership, segment = tables.segment_membership.alias(), tables.segment.alias()
+    slugs = func.array_agg(aggregate_order_by(segment.c.slug, segment.c.slug), type_=ARRAY(Text))
+    return (
+        select(slugs)
+        .select_from(membership.join(segment, segment.c.id == membership.c.segment_id))
+        .where(
+            membership.c.customer_id == scope.customer.c.id,
+            membership.c.exited_at.is_(None),
+            segment.c.archived_at.is_(None),
+        )
+        .correlate(scope.customer)
+        .scalar_subquery()
+    )
 
 
 def members_of(slugs: Sequence[str], scope: Scope) -> Select[Any]:

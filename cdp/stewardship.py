@@ -23,7 +23,9 @@ from cdp.identity.rules import read_rules
 from cdp.identity.ties import retract_decision, write_decision
 from cdp.operators import read_text
 from cdp.query import present
+from cdp.related import segments_of
 from cdp.remap import Remap, fold, moment_of, write_map
+from cdp.segments.refresh import settle_now
 from cdp.tables import identity_decision, merge_event
 from cdp.traits.catalog import CATALOG
 from cdp.values import CustomerId, ProfileId
@@ -32,6 +34,8 @@ from cdp.workspace import Workspace, take_turn
 MAX_REASON: Final = 500  # characters
 MAX_CUSTOMERS: Final = 100  # that are merged at once; nobody has looked at more
 MAX_PROFILES: Final = 10_000  # that one decision speaks of; more are no person
+
+SEGMENTS: Final = "segments"  # the path in GraphQL
 
 NO_REASON: Final = "No reason was given."
 """The reason of those decisions that explain themselves: an undo, an answer to a review."""
@@ -73,7 +77,7 @@ class Change:
 class TraitChange:
     """An attribute or trait of a customer that becomes another; None where it is not known.
 
-    `name` is the path in GraphQL, such as `purchases.netSpend`.
+    `name` is the path in GraphQL, such as `purchases.netSpend`; `segments` is the list of slugs.
     """
 
     customer_id: CustomerId
@@ -354,6 +358,10 @@ class _Act:
             concerned = {remap.resolution.customer_of[one] for one in profile_ids}
             before = await self._values(remap.customer_ids | concerned)
             await fold(self.connection, remap, self.workspace)
+            changed = remap.customer_ids
+            is_settled = not changed or await settle_now(
+                self.connection, changed, self.workspace, self.at
+            )
             after = await self._values(remap.customer_ids | concerned)
             if dry_run:
                 await savepoint.rollback()
@@ -370,7 +378,7 @@ class _Act:
             ],
             traits=_differences(before, after),
             customer_ids=sorted(concerned),
-            notes=_notes(remap),
+            notes=[*_notes(remap), *([] if is_settled else [_FOLLOWS])],
             decision_id=None if dry_run else decision_id,
         )
 
@@ -386,6 +394,7 @@ class _Act:
                 for group in CATALOG
                 for each in group.traits
             },
+            SEGMENTS: segments_of(scope),
         }
         rows = await self.connection.execute(
             select(scope.customer.c.id, *columns.values()).where(
@@ -396,6 +405,9 @@ class _Act:
             CustomerId(customer_id): dict(zip(columns, values, strict=True))
             for customer_id, *values in rows
         }
+
+
+_FOLLOWS: Final = "Scores and segments follow: a refresh of everybody is under way."
 
 
 def _path(attribute: Attribute) -> str:

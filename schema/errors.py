@@ -9,6 +9,7 @@ import asyncpg
 from graphql import GraphQLError
 from sqlalchemy.exc import DBAPIError
 
+from cdp.database import refusal_in
 from cdp.errors import CdpError, DatabaseUnavailable
 from schema.metrics import ERRORS
 
@@ -61,7 +62,7 @@ class Unauthenticated(CdpError):
 
 def error_body(error: BaseException) -> dict[str, Any]:
     """One error as the answer tells it."""
-    code, message = _told(error)
+    code, message = _told(refusal_in(error) or error)
     ERRORS.labels(code).inc()
     body: dict[str, Any] = {"message": message, "extensions": {"code": code}}
     path = getattr(error, "path", None)

@@ -18,7 +18,8 @@ from cdp.workspace import check_value
 @click.option(
     "--as-of",
     metavar="T",
-    help="Score as of that day or moment (ISO 8601), and leave it at that; else as of now.",
+    help="Score as of that day or moment (ISO 8601): its scores take the place of those in force"
+    " until the next `cdp score`. Else as of now.",
 )
 @click.option(
     "--horizon-days", metavar="N", help="How far ahead; the workspace's horizon_days unless given."

@@ -8,6 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cdp import tables
 from cdp.errors import BadInput
+from cdp.related import segments_exist
 
 MAX_COMPARED: Final = 20  # segments at once: nobody reads a larger table
 
@@ -19,7 +20,7 @@ def overlap_query(slugs: Sequence[str]) -> Select[Any]:
     """One row per pair of the segments that have these slugs: `left`, `right`, `count`; by slug.
 
     Each pair stands once, the earlier slug first; a segment is also a pair with itself. Raises
-    BadInput for too many.
+    BadInput for too many; the statement fails for a slug that there is not.
     """
     if len(slugs) > MAX_COMPARED:
         raise BadInput(
@@ -40,7 +41,7 @@ def overlap_query(slugs: Sequence[str]) -> Select[Any]:
             func.coalesce(common.c.count, 0).label("count"),
         )
         .select_from(left.join(right, left.c.slug <= right.c.slug).outerjoin(common, here))
-        .where(*wanted)
+        .where(*segments_exist(slugs), *wanted)
         .order_by(left.c.slug, right.c.slug)
     )
 

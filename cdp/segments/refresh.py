@@ -1,6 +1,6 @@
 """Scores and segments brought up to date: what is due as a whole, the rest for who was touched."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -15,6 +15,7 @@ from cdp.query import present
 from cdp.scoring.rescore import rescore
 from cdp.segments.membership import Moves, evaluate, touched_now
 from cdp.segments.segment import Defined, Segment, define, list_segments
+from cdp.values import CustomerId
 from cdp.workspace import Workspace
 
 REFRESH_LOCK: Final = 7_365_004  # any number, the same for all who refresh
@@ -183,30 +184,57 @@ async def _follow(
     """
     await connection.execute(CreateTable(touched_now))
     told = await connection.exec_driver_sql(_TAKE, (as_of, TAKEN_ROWS))
-    moves = []
+    moves: Sequence[Moves] = ()
     if told.rowcount:
-        if any(one.filter is not None and one.filter.asks_consent for one in definitions):
-            await connection.exec_driver_sql(_TAKE_WHO_SHARES)
-        await connection.exec_driver_sql("ANALYZE touched_now")
-        await rescore(connection, workspace, as_of, select(touched_now.c.id))
-        moves = [
-            await evaluate(connection, one.segment.id, one.filter.condition, as_of, None)
-            for one in definitions
-            if one.filter is not None
-        ]
+        moves = await _settle_touched(connection, definitions, workspace, as_of)
     await connection.execute(DropTable(touched_now))
     return Refreshed(0, told.rowcount, *_sums(moves)) if told.rowcount else None
+
+
+async def settle_now(
+    connection: AsyncConnection,
+    customers: Collection[CustomerId],
+    workspace: Workspace,
+    as_of: datetime,
+) -> bool:
+    """Scores and segments of customers whom the caller's transaction has changed, within it.
+
+    False, and nothing is done, while a refresh is under way: it finds them when it comes to them.
+    """
+    if not await connection.scalar(select(func.pg_try_advisory_xact_lock(REFRESH_LOCK))):
+        return False
+    scope = present(as_of, workspace)
+    definitions = define(await list_segments(connection), scope, workspace)
+    await connection.execute(CreateTable(touched_now))
+    await connection.exec_driver_sql(_TAKE_GIVEN, (sorted(customers),))
+    await _settle_touched(connection, definitions, workspace, as_of)
+    await connection.execute(DropTable(touched_now))
+    return True
+
+
+async def _settle_touched(
+    connection: AsyncConnection,
+    definitions: Sequence[Defined],
+    workspace: Workspace,
+    as_of: datetime,
+) -> Sequence[Moves]:
+    """Score whom `touched_now` holds anew, then evaluate every segment for them."""
+    if any(one.filter is not None and one.filter.asks_consent for one in definitions):
+        await connection.exec_driver_sql(_TAKE_WHO_SHARES)
+    await connection.exec_driver_sql("ANALYZE touched_now")
+    await rescore(connection, workspace, as_of, select(touched_now.c.id))
+    return [
+        await evaluate(connection, one.segment.id, one.filter.condition, as_of, None)
+        for one in definitions
+        if one.filter is not None
+    ]
 
 
 def _sums(moves: Sequence[Moves]) -> tuple[int, int]:
     return sum(one.entered for one in moves), sum(one.exited for one in moves)
 
 
-_TAKE: Final = """
-WITH taken AS (
-    DELETE FROM touched_customer WHERE id IN (
-        SELECT id FROM touched_customer WHERE due_at <= $1 ORDER BY id LIMIT $2
-    ) RETURNING at, cause, ids
+_INTO_TOUCHED: Final = """
 ), told AS (
     SELECT told.id, taken.at, taken.cause FROM taken, unnest(taken.ids) AS told(id)
 ), borne AS (
@@ -231,6 +259,15 @@ FROM borne LEFT JOIN LATERAL (
 ) turn ON borne.cause IN ('ingest', 'identity')
 ORDER BY borne.id, turn.cause DESC NULLS LAST
 """
+
+_TAKE_GIVEN: Final = f"""
+WITH taken AS (SELECT now() AS at, 'identity' AS cause, $1::bigint[] AS ids{_INTO_TOUCHED}"""
+
+_TAKE: Final = f"""
+WITH taken AS (
+    DELETE FROM touched_customer WHERE id IN (
+        SELECT id FROM touched_customer WHERE due_at <= $1 ORDER BY id LIMIT $2
+    ) RETURNING at, cause, ids{_INTO_TOUCHED}"""  # noqa: S608  # our own constant
 """Takes rows out of the outbox into `touched_now`, as themselves and as who bears them now.
 
 A change of the map in the same transaction, told by the ledger, is a better cause than ingest.

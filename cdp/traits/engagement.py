@@ -79,8 +79,12 @@ def open_points(s: Scope) -> ColumnElement[int]:
 
 @trait(unit="points")
 def click_points(s: Scope) -> ColumnElement[int]:
-    """The score's part for clicking: 20 from a click rate of one in five on, else its share."""
-    return _points(func.least(cast(click_rate(s), Float) / FULL_CLICK_RATE, 1), CLICK_POINTS)
+    """The score's part for clicking: 20 from a click rate of one in five on, else its share.
+
+    0 before the first message.
+    """
+    rate = func.coalesce(cast(click_rate(s), Float), 0)  # LEAST would pass over a null
+    return _points(func.least(rate / FULL_CLICK_RATE, 1), CLICK_POINTS)
 
 
 @trait(unit="points")

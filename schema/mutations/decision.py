@@ -186,7 +186,9 @@ class TraitChange:
     customer_id: strawberry.ID = planned(
         _customer_id("customer_id"), "The customer, who is there after it."
     )
-    name: str = column("name", "The field, such as `email` or `purchases.netSpend`.")
+    name: str = column(
+        "name", "The field, such as `email`, `purchases.netSpend` or `segments` (slugs)."
+    )
     before: Json | None = column(
         "before", "Its value before; null where there was none, or the customer was not there."
     )

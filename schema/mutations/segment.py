@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.types import TypeEngine
 
 from cdp import tables
+from cdp.errors import BadInput
 from cdp.segments.definition import Draft, create_segment, delete_segment, update_segment
 from cdp.segments.lists import ById, ByIdentifier, Named, add_members, remove_members
 from cdp.segments.segment import Segment as StoredSegment
@@ -128,6 +129,8 @@ class DeleteSegmentPayload:
 async def _create(
     connection: AsyncConnection, given: Mapping[str, Value], caller: Caller
 ) -> Outcome:
+    if given["filter"] is not None and given["members"] is not None:
+        raise BadInput("A segment is a filter or a list.", todo="Give one of them.", path="members")
     draft = Draft(
         name=given["name"],
         slug=given["slug"],

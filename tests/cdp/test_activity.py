@@ -83,6 +83,15 @@ async def test_who_was_only_written_to_has_never_engaged(connection: AsyncConnec
     assert (found["score"], getattr(found["level"], "value", None)) == (0, "NONE")
 
 
+async def test_who_was_never_written_to_has_no_points_for_opening_or_clicking(
+    connection: AsyncConnection,
+) -> None:
+    await take(connection, "customers", [{"id": "1", "first_name": "Ann"}])
+    found = await _traits(connection, "engagement")
+    assert (found["click_rate"], found["open_rate"]) == (None, None)
+    assert (found["click_points"], found["open_points"], found["score"]) == (0, 0, 0)
+
+
 async def test_tickets_count_open_ones_and_medians_of_hours(connection: AsyncConnection) -> None:
     def ticket(number: int, **more: str) -> Row:
         return {"id": str(number), "email": "a@example.com", "opened_at": AT, **more}

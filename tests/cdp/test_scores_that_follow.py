@@ -20,7 +20,14 @@ from cdp.stewardship import Author, merge_customers, undo
 from cdp.values import CustomerId
 from tests.cdp.ingesting import WORKSPACE, take
 from tests.cdp.scoring.shop import NOW
-from tests.cdp.segmenting import Stage, customer_ids, refreshed, without_starters
+from tests.cdp.segmenting import (
+    Stage,
+    a_segment,
+    customer_ids,
+    members,
+    refreshed,
+    without_starters,
+)
 
 pytestmark = pytest.mark.anyio
 
@@ -109,3 +116,38 @@ async def test_orders_refunds_merges_and_what_undoes_them_leave_the_scores_of_a_
     events = [one.event_id for one in effect.changes if one.event_id is not None]
     await undo(connection, events[0], AUTHOR, WORKSPACE)
     assert await followed(connection) == refunded
+
+
+async def test_a_merge_tells_at_once_which_forecast_and_which_segments_become_others(
+    connection: AsyncConnection,
+) -> None:
+    await without_starters(connection)
+    await put_in_force(connection)
+    await a_segment(connection, "regulars", {"purchases": {"orderCount": {"gte": 3}}})
+    await a_segment(connection, "newcomers", {"purchases": {"orderCount": {"eq": 1}}})
+    people = [{"id": key, "first_name": key} for key in ("ann", "bob")]
+    await take(connection, "customers", people)
+    orders = [
+        {"id": f"{key}{day}", "customer_id": key, "placed_at": f"2026-0{day}-03T10:00:00Z",
+         "currency": "EUR", "total": 20}
+        for key, days in (("ann", (1, 2)), ("bob", (3,)))
+        for day in days
+    ]  # fmt: skip
+    await take(connection, "orders", orders)
+    await refreshed(Stage(connection))
+    who = await customer_ids(connection)
+    both = [CustomerId(who["ann"]), CustomerId(who["bob"])]
+    tried = await merge_customers(connection, both, AUTHOR, WORKSPACE, dry_run=True)
+    assert await members(connection) == {"regulars": set(), "newcomers": {both[1]}}
+    done = await merge_customers(connection, both, AUTHOR, WORKSPACE)
+    told = {one.name: (one.before, one.after) for one in done.traits}
+    assert told == {one.name: (one.before, one.after) for one in tried.traits}
+    assert told["segments"] == (None, ["regulars"])
+    before, after = told["cltv.expectedOrders"]
+    assert isinstance(before, float)
+    assert isinstance(after, float)
+    assert after > before
+    assert await members(connection) == {"regulars": {both[0]}, "newcomers": set()}
+    scored = await scores(connection)
+    await followed(connection)
+    assert await scores(connection) == scored

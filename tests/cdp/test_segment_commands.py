@@ -197,3 +197,14 @@ def test_members_are_exported_as_customers_are(cdp: Run) -> None:
     unknown = cdp("export", "segment:none")
     assert unknown.exit_code == 1
     assert "no segment 'none'" in unknown.stderr
+
+
+@pytest.mark.parametrize(
+    "command", [("segment", "preview"), ("export", "customers"), ("retention",)], ids=" ".join
+)
+def test_filter_that_names_no_segment_leaves_out_nobody_in_silence(
+    cdp: Run, command: tuple[str, ...]
+) -> None:
+    result = cdp(*command, "--filter", '{"segments": {"notIn": ["nope"]}}')
+    assert result.exit_code == 1
+    assert "There is no segment 'nope'. See cdp segment list." in result.output
