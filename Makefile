@@ -17,7 +17,7 @@ demo: runtime
 	$(RUN) -m cdp demo $(ARGS)
 
 test: development
-	$(RUN) -m pytest -m "not prove" -n 4 $(ARGS)
+	$(RUN) -m pytest -m "not prove" -n 4 --dist worksteal $(ARGS)
 
 check: development
 	$(RUN) -m ruff check .
