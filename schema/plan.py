@@ -22,6 +22,7 @@ from sqlalchemy import (
     Text,
     bindparam,
     func,
+    literal_column,
     select,
 )
 from sqlalchemy import cast as sql_cast
@@ -318,6 +319,8 @@ class _Planner:
                 query = select(page.value)
                 if page.rows is not None:
                     query = query.select_from(page.rows).correlate_except(page.rows)
+                    # One row, also where nothing of the selection is an aggregate.
+                    query = query.group_by(literal_column("()"))
                 return query.scalar_subquery(), page.fixed_price + page.row_price * size
             case _:
                 raise AssertionError(f"{nodes[0].name.value} is no edge of a row")

@@ -337,3 +337,13 @@ async def test_refund_goes_from_the_timeline_with_its_order(database: Database) 
         {"kind": "REFUND", "amount": "2", "order": {"key": "o2", "total": "5"}},
         {"kind": "ORDER"},
     ]
+
+
+@pytest.mark.parametrize("bounds", ["first: 1", "last: 1", "first: 0"])
+async def test_a_page_of_which_nothing_but_its_type_is_asked_is_one_object(
+    graph: Graph, bounds: str
+) -> None:
+    inner = f"customers({bounds}) {{ __typename }}"
+    data = await graph.read(f"{{ segments(first: 2) {{ nodes {{ {inner} }} }} }}")
+    told = {"customers": {"__typename": "CustomerConnection"}}
+    assert data["segments"]["nodes"] == [told, told]
