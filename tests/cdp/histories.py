@@ -317,7 +317,7 @@ def _ids(profiles: Sequence[ProfileId]) -> list[CustomerId]:
 
 # How many ------------------------------------------------------------------------------------
 
-SLICE_COUNT: Final = 25
+SLICE_COUNT: Final = 12
 FULL_COUNT: Final = 10_000
 PARTS: Final = 10  # of the full count: each is a test of its own, and takes its own chance
 

@@ -59,7 +59,7 @@ def _comparable(rows: Sequence[RowMapping]) -> Sequence[object]:
 
 
 @settings(
-    max_examples=60,
+    max_examples=30,
     phases=[Phase.explicit, Phase.reuse, Phase.generate],
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],

@@ -116,6 +116,7 @@ async def _with_people(database: Database, url: str, seed: int, count: int) -> N
     await _require_no_deadlock(database)
 
 
+@pytest.mark.prove
 async def test_four_processes_at_once_give_the_customers_of_one(
     database: Database, database_url: str, second_database: Database
 ) -> None:

@@ -111,7 +111,7 @@ async def _tell(connection: AsyncConnection, said: Sequence[Said], *, batch_size
 
 
 @settings(
-    max_examples=40,
+    max_examples=20,
     phases=[Phase.explicit, Phase.reuse, Phase.generate],
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],

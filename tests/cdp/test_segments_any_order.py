@@ -272,7 +272,7 @@ OPENED: Final[Event] = (
 )
 
 
-@_settings(15)
+@_settings(5)
 @given(events=_events())
 @example(events=[("drop", "customers c1")])
 @example(events=[OPENED])

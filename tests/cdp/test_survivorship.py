@@ -300,7 +300,7 @@ def best(claims: Sequence[Claim], subject: str, survivorship: Survivorship) -> C
 
 
 @settings(
-    max_examples=30,
+    max_examples=20,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )

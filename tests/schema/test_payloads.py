@@ -44,7 +44,7 @@ async def id_of(graph: Graph, who: dict[str, str]) -> str:
 
 
 @settings(
-    max_examples=25,
+    max_examples=12,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )

@@ -18,7 +18,7 @@ SHARDS = 20
 PROVED = 10_000
 
 _GENERATED = settings(
-    max_examples=40,
+    max_examples=20,
     deadline=None,
     phases=[Phase.explicit, Phase.reuse, Phase.generate],
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],

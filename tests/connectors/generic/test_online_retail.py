@@ -77,6 +77,7 @@ def by_customer(invoices: Mapping[object, tuple[str, Decimal]]) -> Mapping[str, 
     return expected
 
 
+@pytest.mark.prove  # a slice of the same file is told by `cdp` in tests/acceptance
 async def test_every_customers_spend_equals_that_of_the_invoices(
     database: Database, shared_data: Path
 ) -> None:
