@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from sqlalchemy import exists, false, func, or_, select, update
+from sqlalchemy import case, exists, false, func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.schema import CreateTable, DropTable
 
@@ -186,7 +186,7 @@ async def _follow(
     told = await connection.exec_driver_sql(_TAKE, (as_of, TAKEN_ROWS))
     moves: Sequence[Moves] = ()
     if told.rowcount:
-        moves = await _settle_touched(connection, definitions, workspace, as_of)
+        moves = await _settle_touched(connection, definitions, workspace, as_of, as_of)
     await connection.execute(DropTable(touched_now))
     return Refreshed(0, told.rowcount, *_sums(moves)) if told.rowcount else None
 
@@ -201,13 +201,16 @@ async def settle_now(
 
     False, and nothing is done, while a refresh is under way: it finds them when it comes to them.
     """
-    if not await connection.scalar(select(func.pg_try_advisory_xact_lock(REFRESH_LOCK))):
+    has_turn = func.pg_try_advisory_xact_lock(REFRESH_LOCK)
+    at = await connection.scalar(select(case((has_turn, func.clock_timestamp()))))
+    if at is None:
         return False
     scope = present(as_of, workspace)
     definitions = define(await list_segments(connection), scope, workspace)
     await connection.execute(CreateTable(touched_now))
     await connection.exec_driver_sql(_TAKE_GIVEN, (sorted(customers),))
-    await _settle_touched(connection, definitions, workspace, as_of)
+    # By the clock: in one transaction somebody may leave a segment and enter it again.
+    await _settle_touched(connection, definitions, workspace, as_of, at)
     await connection.execute(DropTable(touched_now))
     return True
 
@@ -217,14 +220,18 @@ async def _settle_touched(
     definitions: Sequence[Defined],
     workspace: Workspace,
     as_of: datetime,
+    at: datetime,
 ) -> Sequence[Moves]:
-    """Score whom `touched_now` holds anew, then evaluate every segment for them."""
+    """Score whom `touched_now` holds anew, then evaluate every segment for them.
+
+    They are looked at as of `as_of`; who enters or leaves does so `at`.
+    """
     if any(one.filter is not None and one.filter.asks_consent for one in definitions):
         await connection.exec_driver_sql(_TAKE_WHO_SHARES)
     await connection.exec_driver_sql("ANALYZE touched_now")
     await rescore(connection, workspace, as_of, select(touched_now.c.id))
     return [
-        await evaluate(connection, one.segment.id, one.filter.condition, as_of, None)
+        await evaluate(connection, one.segment.id, one.filter.condition, at, None)
         for one in definitions
         if one.filter is not None
     ]

@@ -272,7 +272,7 @@ OPENED: Final[Event] = (
 )
 
 
-@_settings(5)
+@_settings(3)
 @given(events=_events())
 @example(events=[("drop", "customers c1")])
 @example(events=[OPENED])
