@@ -5,7 +5,6 @@ from datetime import datetime
 from typing import Any, Final
 
 from sqlalchemy import (
-    ARRAY,
     CTE,
     BigInteger,
     Column,
@@ -22,8 +21,10 @@ from sqlalchemy import (
     func,
     insert,
     literal,
+    literal_column,
     null,
     select,
+    true,
     union_all,
     update,
 )
@@ -81,7 +82,7 @@ def _statement(
     held, holding = held_by.cte("held"), holding_for.cte("holding")
     left = (
         update(member)
-        .where(is_open, member.c.customer_id == any_(_once(_missing(held, holding))))
+        .where(_place("segment_membership") == any_(_open_of(_missing(held, holding), segment_id)))
         .values(exited_at=at)
         .returning(member.c.customer_id.label("id"))
         .cte("left_now")
@@ -122,9 +123,30 @@ def _missing(these: CTE, those: CTE) -> CompoundSelect[Any]:
     return select(these.c.id).except_(select(those.c.id))
 
 
-def _once(ids: CompoundSelect[Any]) -> ColumnElement[Any]:
-    """As an array, found once and looked up by index; a subquery may be run for every member."""
-    return func.array(ids.scalar_subquery(), type_=ARRAY(BigInteger))
+def _open_of(ids: CompoundSelect[Any], segment_id: int) -> ColumnElement[Any]:
+    """Where the open memberships of these customers lie: each looked up once, by index.
+
+    Whatever the planner expects, it cannot compare every member with everybody who leaves.
+    """
+    leaving, member = ids.subquery("leaving"), segment_membership.alias("open_member")
+    theirs = (
+        select(_place("open_member").label("place"))
+        .select_from(member)
+        .where(
+            member.c.customer_id == leaving.c.id,
+            member.c.segment_id == segment_id,
+            member.c.exited_at.is_(None),
+        )
+        .correlate(leaving)
+        .offset(literal_column("0"))
+        .lateral("theirs")
+    )
+    places = select(theirs.c.place).select_from(leaving.join(theirs, true()))
+    return func.array(places.scalar_subquery())
+
+
+def _place(name: str) -> ColumnElement[Any]:
+    return literal_column(f"{name}.ctid")
 
 
 def _entries(
