@@ -16,9 +16,9 @@ from cdp.errors import BadInput
 from cdp.operators import read_instant
 from cdp.values import CustomerId, ProfileId
 from schema.deeds import Caller, Deed, Outcome, deed
-from schema.edges import Branch, One, Row, Value, planned, row_of
+from schema.edges import Branch, One, Row, Value, planned
 from schema.ids import row_id
-from schema.mutations.decision import Columns
+from schema.mutations.decision import Columns, customer_of
 from schema.scalars import DateTime
 from schema.types.consent import Consent, Status
 from schema.types.customer import Customer
@@ -61,14 +61,6 @@ def _consent(payload: Row) -> Branch:
     return Branch("Consent", Row(found, "customer_consent", payload.scene), query)
 
 
-def _customer(payload: Row) -> Branch:
-    customer = tables.scored_customer.alias()
-    theirs = customer.c.id == payload.table.c.customer_id
-    return Branch(
-        "Customer", row_of(customer, payload.scene), select().select_from(customer).where(theirs)
-    )
-
-
 @strawberry.type(description="What was recorded. The same statement again changes nothing.")
 class RecordConsentPayload:
     """The payload."""
@@ -79,7 +71,7 @@ class RecordConsentPayload:
         " denial of another contact point, goes before. Null where nothing was done.",
     )
     customer: Customer | None = planned(
-        One(_customer), "The customer after it; null where nothing was done."
+        One(customer_of), "The customer after it; null where nothing was done."
     )
     errors: list[UserError] = USER_ERRORS
 

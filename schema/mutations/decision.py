@@ -106,6 +106,15 @@ def _shown(change: stewardship.TraitChange, value: object) -> object:
 # The payload ----------------------------------------------------------------------------------
 
 
+def customer_of(payload: Row) -> Branch:
+    """The customer that the payload's `customer_id` names."""
+    customer = tables.scored_customer.alias()
+    theirs = customer.c.id == payload.table.c.customer_id
+    return Branch(
+        "Customer", row_of(customer, payload.scene), select().select_from(customer).where(theirs)
+    )
+
+
 def _customers(payload: Row, _: Arguments) -> Branch:
     customer = tables.scored_customer.alias()
     concerned = customer.c.id == any_(payload.table.c.customer_ids)

@@ -14,7 +14,7 @@ from cdp.values import CustomerId, ProfileId
 from schema.deeds import Caller, Deed, Outcome, deed
 from schema.edges import Arguments, Branch, Many, One, Row, Value, column, planned, row_of
 from schema.ids import row_id
-from schema.mutations.decision import Columns
+from schema.mutations.decision import Columns, customer_of
 from schema.types.customer import Customer
 from schema.types.loyalty import LoyaltyEntry
 from schema.types.payload import USER_ERRORS, UserError
@@ -76,14 +76,6 @@ class AdjustPointsInput:
     )
 
 
-def _customer(payload: Row) -> Branch:
-    customer = tables.scored_customer.alias()
-    theirs = customer.c.id == payload.table.c.customer_id
-    return Branch(
-        "Customer", row_of(customer, payload.scene), select().select_from(customer).where(theirs)
-    )
-
-
 def _entries(payload: Row, _: Arguments) -> Branch:
     entry = tables.points_entry.alias()
     posted = entry.c.transaction_id == payload.table.c.transaction_id
@@ -100,7 +92,7 @@ class PointsPayload:
     """The payload of each."""
 
     customer: Customer | None = planned(
-        One(_customer), "The customer after it; null where nothing was done."
+        One(customer_of), "The customer after it; null where nothing was done."
     )
     points: int | None = column("points", "What came to what can be spent; below 0: what went.")
     balance: int | None = column("balance", "What can be spent now.")
