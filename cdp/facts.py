@@ -189,11 +189,15 @@ def priced_orders(days: FromClause, workspace: Workspace, as_of: Clock) -> Selec
             (and_(is_whole, whole_at > as_of), whole_at),
             else_=given.c.next_at,
         ).label("next_change_at"),
-    ).select_from(days.join(order, literal(value=True)).join(given, literal(value=True)))
+    ).select_from(days.join(order, o.deleted_at.is_(None)).join(given, literal(value=True)))
 
 
 def _orders_of(days: FromClause, workspace: Workspace) -> FromClause:
-    """The orders that stand on each of the days; OFFSET 0: looked up day by day, by index."""
+    """The orders on each of the days, deleted ones too; OFFSET 0: looked up day by day, by index.
+
+    Were the deleted ones left out in here, the index of everybody's orders by moment would do for
+    the planner too, which reads all that was bought on the day, for each day anew.
+    """
     o = sales_order.c
     return (
         select(sales_order)
@@ -203,7 +207,6 @@ def _orders_of(days: FromClause, workspace: Workspace) -> FromClause:
             # For the index; a day wider, for where clocks turn at midnight there are two of them.
             o.placed_at >= _midnight(days.c.on - 1, workspace),
             o.placed_at < _midnight(days.c.on + 2, workspace),
-            o.deleted_at.is_(None),
             func.coalesce(o.status, "").notin_(VOID_STATUSES),
         )
         .offset(0)

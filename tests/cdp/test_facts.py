@@ -5,12 +5,12 @@ from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 
 import pytest
-from sqlalchemy import RowMapping, func, literal, select
+from sqlalchemy import RowMapping, func, literal, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cdp import tables
 from cdp.customers import rebuild
-from cdp.database import Database
+from cdp.database import Database, by_index, driver
 from cdp.delivery import Deleted
 from cdp.facts import customer_facts, day_of, given_back, purchase_days
 from cdp.refresh import refresh_due
@@ -386,3 +386,14 @@ async def test_an_order_dated_in_the_future_counts_when_its_moment_has_come(
         [row] = await customers(connection)
     assert (row["order_count"], row["gross_spend"]) == (1, 50)
     assert await refresh_due(database, WORKSPACE) == 0
+
+
+async def test_a_day_reads_the_orders_of_its_profile_alone(connection: AsyncConnection) -> None:
+    days = text("SELECT 1::bigint AS source_profile_id, date '2024-06-01' AS \"on\"")
+    given = days.columns(purchase_day.c.source_profile_id, purchase_day.c.on).subquery()
+    folded = purchase_days(given, WORKSPACE, func.now())
+    sql = folded.compile(connection.engine.sync_engine, compile_kwargs={"literal_binds": True})
+    async with by_index(await driver(connection)):
+        plan = "\n".join(await connection.scalars(text(f"EXPLAIN (COSTS OFF) {sql}")))
+    assert "ix_sales_order_source_profile_id_placed_at" in plan
+    assert "ix_sales_order_placed_at" not in plan
