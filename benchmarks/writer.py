@@ -14,9 +14,9 @@ from typing import Final
 import msgspec
 
 from benchmarks.people import told_by
+from cdp.ahead import work_ahead
 from cdp.database import Database, open_database
 from cdp.delivery import Batch, receive
-from cdp.identity.people import claims_ahead
 from cdp.ingest import apply
 from cdp.settings import read_settings
 from cdp.sources import SourceRow, add_source
@@ -37,11 +37,11 @@ class _Writer:
     async def apply(self, rows: Sequence[Mapping[str, object]]) -> float:
         """Validate and apply; the seconds from the start of the transaction to its commit."""
         deliveries = [receive("customers", row) for row in rows]
-        claims = claims_ahead(deliveries, self.source.name, self.workspace.region)
+        ahead = work_ahead(deliveries, self.source.id, self.source.name, self.workspace.region)
         batch = Batch(self.source.id, deliveries)
         started = time.perf_counter()
         async with self.database.transaction() as connection:
-            await apply(connection, batch, self.workspace, claims)
+            await apply(connection, batch, self.workspace, ahead)
         return time.perf_counter() - started
 
 

@@ -4,16 +4,17 @@ In this order: checkpoint (fences off another runner), versions compared by dige
 and the map, every other record with its owner, facts of whoever was touched, dead letters.
 """
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cdp.activity import ACTIVITY_STREAMS
+from cdp.ahead import Ahead, look_at
 from cdp.contact_points import contact_point_of
 from cdp.customers import (
     add_alone,
@@ -25,10 +26,10 @@ from cdp.customers import (
     refresh_facts,
 )
 from cdp.database import driver as driver_of
-from cdp.delivery import Batch, Checkpoint, Deleted, Received, Refused, digest
+from cdp.delivery import Batch, Checkpoint, Received, Refused, digest
 from cdp.errors import Fenced, NotFound
 from cdp.identity.evidence import CONTACT
-from cdp.identity.people import Claims, contact_identifiers
+from cdp.identity.people import contact_identifiers
 from cdp.identity.rules import read_rules
 from cdp.loyalty.carried import post_entries
 from cdp.loyalty.fold import refresh_loyalty
@@ -42,12 +43,12 @@ from cdp.profiles import (
     find_profiles,
     write_people,
 )
-from cdp.records import STREAMS, ConsentRecord, ExchangeRateRecord, OrderRecord, line_names
-from cdp.rows import EMBEDDED_LINE_COLUMNS, columns_of, embedded_line_row, order_status, row_of
+from cdp.records import STREAMS, ConsentRecord, ExchangeRateRecord, OrderRecord
+from cdp.rows import EMBEDDED_LINE_COLUMNS, Row, columns_of, line_rows, order_status, row_of
 from cdp.tables import PERSON_TABLES, STREAM_TABLES, order_line
 from cdp.touched import BELONGING_STREAMS, COMPARED_COLUMNS, Touched, adopt_waiting
 from cdp.values import ProfileId, SourceId
-from cdp.versions import Changes, Driver, Version, compare, copy_rows, keep_old, version_of
+from cdp.versions import Changes, Driver, Version, compare, copy_rows, keep_old
 from cdp.workspace import Workspace, take_turn
 
 PERSON_STREAMS: Final = tuple(
@@ -76,11 +77,11 @@ async def apply(
     connection: AsyncConnection,
     batch: Batch,
     workspace: Workspace,
-    claims: Mapping[int, Claims] | None = None,
+    ahead: Ahead | None = None,
 ) -> Applied:
     """Apply a batch in the caller's transaction: all of it is stored, or none.
 
-    `claims` is what `claims_ahead` read of the batch's customers while the database was busy.
+    `ahead` is what was worked out of the batch's deliveries while the database was busy.
 
     Raises Fenced where another runner has taken the stream over since the checkpoint's epoch, and
     NotFound for a source that does not exist.
@@ -93,16 +94,17 @@ async def apply(
     await take_turn(connection, alone=has_rates)
     if batch.checkpoint is not None:
         await _advance(driver, batch.source_id, batch.checkpoint)
-    versions, refused = _read(batch)
+    ahead = ahead or look_at(batch.deliveries)
+    versions = ahead.versions
     origin = await _origin(driver, batch.source_id, workspace)
-    await _bury(driver, batch, refused, origin.learned_at)
+    await _bury(driver, batch, ahead.refused, origin.learned_at)
     changes = {
         stream: await compare(driver, origin.source_id, stream, versions[stream], columns)
         for stream, columns in _compared(versions)
     }
     people, notes = People(), Counter[str]()
     if not all(one.is_empty for one in changes.values()):
-        writer = _Writer(connection, driver, origin, workspace, claims or {})
+        writer = _Writer(connection, driver, origin, workspace, ahead)
         people, notes = await writer.write(changes)
     return Applied(
         new=sum(len(one.fresh) for one in changes.values()),
@@ -110,23 +112,10 @@ async def apply(
         unchanged=sum(one.unchanged for one in changes.values()),
         stale=sum(len(one.late) for one in changes.values()),
         deleted=sum(len(one.deleted) for one in changes.values()),
-        refused=len(refused),
+        refused=len(ahead.refused),
         merged=people.moves,
         notes=notes,
     )
-
-
-def _read(batch: Batch) -> tuple[Mapping[str, list[Version]], list[Refused]]:
-    """The versions by stream, in the order of their arrival, and what cannot be taken."""
-    versions: dict[str, list[Version]] = defaultdict(list)
-    refused: list[Refused] = []
-    for delivery in batch.deliveries:
-        if isinstance(delivery, Refused):
-            refused.append(delivery)
-            continue
-        stream = delivery.stream if isinstance(delivery, Deleted) else delivery.record.stream
-        versions[stream].append(version_of(delivery))
-    return versions, refused
 
 
 def _compared(versions: Mapping[str, object]) -> list[tuple[str, Sequence[str]]]:
@@ -197,13 +186,13 @@ class _Writer:
         driver: Driver,
         origin: Origin,
         workspace: Workspace,
-        claims: Mapping[int, Claims],
+        ahead: Ahead,
     ) -> None:
         self._connection = connection
         self._driver = driver
         self._origin = origin
         self._workspace = workspace
-        self._claims = claims
+        self._ahead = ahead
         self._touched = Touched(connection, origin.source_id, workspace)
         self._notes = Counter[str]()
 
@@ -216,7 +205,7 @@ class _Writer:
             for version in (*changes[stream].current, *changes[stream].late)
         )
         customers = changes.get(CUSTOMERS, Changes())
-        people = await write_people(self._driver, self._origin, customers, parties, self._claims)
+        people = await write_people(self._driver, self._origin, customers, parties, self._ahead)
         for stream, one in changes.items():
             if stream != CUSTOMERS:
                 await self._write_stream(stream, one, people)
@@ -236,7 +225,8 @@ class _Writer:
         current = changes.current
         if stream == "order_lines":
             await self._drop_lines("key", [version.key for version in current])
-        rows = [row_of(origin.source_id, stream, one) for one in current]
+        ahead = self._ahead.rows
+        rows = [ahead.get(id(one)) or row_of(origin.source_id, stream, one) for one in current]
         columns = columns_of(stream)
         if stream in PERSON_STREAMS:
             owners = await self._owners(current, people)
@@ -287,7 +277,7 @@ class _Writer:
 
     async def _write_lines(self, changes: Changes) -> None:
         """The lines that stand inside orders take the place of those of the versions before."""
-        lines: dict[str, tuple[Any, ...]] = {}
+        lines: dict[str, Row] = {}
         telling = []
         for version in changes.current:
             if isinstance(version.record, OrderRecord):
@@ -296,10 +286,10 @@ class _Writer:
                     self._notes[f"order status {version.record.status!r} read as {status}"] += 1
                 if version.record.lines is not None:
                     telling.append(version.key)
-                    names = line_names(version.record.lines)
-                    for name, line in zip(names, version.record.lines, strict=True):
-                        row = embedded_line_row(self._origin.source_id, version.key, name, line)
-                        lines[row[1]] = row
+                    rows = self._ahead.lines.get(id(version))
+                    if rows is None:
+                        rows = line_rows(self._origin.source_id, version.record)
+                    lines.update((row[1], row) for row in rows)
         # An order that is seen for the first time has no version before.
         known = {version.key for version, _ in changes.changed}
         await self._drop_lines("order_key", [key for key in telling if key in known])

@@ -2,14 +2,15 @@
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from operator import attrgetter, itemgetter
-from typing import Any, Final, cast
+from operator import itemgetter
+from typing import Final, cast
 
 import msgspec
 
+from cdp.ahead import Ahead
 from cdp.identity import ledger
 from cdp.identity.evidence import CONTACT, Evidence, Identifier
 from cdp.identity.people import (
@@ -25,7 +26,7 @@ from cdp.identity.resolve import conclude, gather
 from cdp.identity.rules import Rules
 from cdp.identity.stored import read_profiles
 from cdp.records import CustomerRecord
-from cdp.rows import BASE_COLUMNS, base_row, json_text
+from cdp.rows import PROFILE_COLUMNS, Row, profile_row
 from cdp.tables import source_profile
 from cdp.values import CustomerId, ProfileId, SourceId
 from cdp.versions import Changes, Driver, Version, copy_rows, keep_old
@@ -35,16 +36,9 @@ CUSTOMERS: Final = "customers"
 STORED_COLUMNS: Final = ("id", "customer_id", "first_stored_at")
 """What of a stored profile outlives its versions."""
 
-_ATTRIBUTE_COLUMNS: Final = (
-    "first_name", "last_name", "full_name", "birth_date", "gender", "street", "city", "region",
-    "postal_code", "language", "loyalty_card", "email_verified", "phone_verified", "created_at",
-)  # fmt: skip
-_attributes: Final[Callable[[CustomerRecord], tuple[Any, ...]]] = attrgetter(*_ATTRIBUTE_COLUMNS)
-_NO_ATTRIBUTES: Final = (None,) * len(_ATTRIBUTE_COLUMNS)
-
 _COLUMNS: Final = (
     "id", "customer_id", "stream", "first_stored_at", "given_key", "family_key", "email", "phone",
-    "compared_digest", "country", "tags", *_ATTRIBUTE_COLUMNS, *BASE_COLUMNS,
+    "compared_digest", *PROFILE_COLUMNS,
 )  # fmt: skip
 _IDENTIFIER_COLUMNS: Final = (
     "value", "kind", "source_profile_id", "is_current",
@@ -105,15 +99,14 @@ async def write_people(
     origin: Origin,
     changes: Changes,
     others: Iterable[Version],
-    claims: Mapping[int, Claims],
+    ahead: Ahead,
 ) -> People:
     """Store the customers' records and the contacts of a batch, and bring the map up to date.
 
     `changes` are those of the customers stream; `others` are the new versions of every other
-    stream, whose parties without a customer become contacts. `claims` are those of records, by
-    `id()`, as far as they were read ahead.
+    stream, whose parties without a customer become contacts.
     """
-    writer = _Writer(driver, origin, claims)
+    writer = _Writer(driver, origin, ahead)
     await writer.add_customers(changes)
     await writer.add_contacts(others)
     return await writer.write(changes)
@@ -122,9 +115,9 @@ async def write_people(
 class _Writer:
     """The profiles of one batch on their way."""
 
-    def __init__(self, driver: Driver, origin: Origin, claims: Mapping[int, Claims]) -> None:
+    def __init__(self, driver: Driver, origin: Origin, ahead: Ahead) -> None:
         self._driver = driver
-        self._claims = claims
+        self._ahead = ahead
         self._origin = origin
         self._people = People()
         self._evidence: dict[ProfileId, Evidence] = {}
@@ -153,7 +146,8 @@ class _Writer:
         if record is None:
             claims = no_claims(version.key, origin.name)
         else:
-            claims = self._claims.get(id(record)) or claims_of(record, origin.name, origin.region)
+            known = self._ahead.claims.get(id(version))
+            claims = known or claims_of(record, origin.name, origin.region)
         said = claims.identifiers
         self._evidence[profile_id] = Evidence(
             profile_id,
@@ -287,12 +281,11 @@ class _Writer:
             if row.profile_id in alone
         )
 
-    async def _write_profiles(self, rows: Iterable[tuple[Any, ...]]) -> None:
+    async def _write_profiles(self, rows: Iterable[Row]) -> None:
         await copy_rows(self._driver, source_profile, _COLUMNS, list(rows))
 
-    def _row(self, row: _Row, customer_id: CustomerId) -> tuple[Any, ...]:
-        record, claims = cast("CustomerRecord | None", row.version.record), row.claims
-        country, tags = (None, None) if record is None else (record.country, record.tags)
+    def _row(self, row: _Row, customer_id: CustomerId) -> Row:
+        version, claims = row.version, row.claims
         return (
             row.profile_id,
             customer_id,
@@ -303,10 +296,7 @@ class _Writer:
             claims.email,
             claims.phone,
             claims.digest,
-            country.upper() if country else None,
-            json_text(tags) if tags else None,
-            *(_NO_ATTRIBUTES if record is None else _attributes(record)),
-            *base_row(self._origin.source_id, row.version),
+            *(self._ahead.rows.get(id(version)) or profile_row(self._origin.source_id, version)),
         )
 
     async def _write_identifiers(self, changes: Changes) -> None:

@@ -1,15 +1,27 @@
 """From a canonical record to the row of its stream's table, column by column."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
 from operator import attrgetter
-from typing import Any, Final
+from typing import Any, Final, TypeAlias, cast
 
 import msgspec
 
-from cdp.records import STREAMS, OrderLine, Record, line_key, split_line_key
+from cdp.records import (
+    STREAMS,
+    CustomerRecord,
+    OrderRecord,
+    Record,
+    line_key,
+    line_names,
+    split_line_key,
+)
 from cdp.tables import STREAM_TABLES
 from cdp.values import SourceId
 from cdp.versions import Version
+
+Row: TypeAlias = tuple[Any, ...]
 
 BASE_COLUMNS: Final = (
     "source_id", "key", "digest", "payload", "attributes", "updated_at", "vendor_version",
@@ -40,6 +52,7 @@ _NOT_COPIED: Final = {"lines", "emails", "phones", "handles", "external_ids"}
 _RENAMED: Final = {"order_id": {"order_lines": "order_key", "refunds": "order_key"}}
 
 
+@lru_cache(maxsize=1024)  # a source has a few spellings; whoever makes up more pays for each
 def order_status(text: str | None) -> tuple[str, bool]:
     """The canonical status and whether the spelling was known; unknown counts as completed."""
     if text is None:
@@ -51,7 +64,7 @@ def order_status(text: str | None) -> tuple[str, bool]:
 
 def columns_of(stream: str) -> tuple[str, ...]:
     """The columns that `row_of` fills, in its order; a person's owner is left to the caller."""
-    return (*BASE_COLUMNS, *(column for column, _ in _getters(stream)))
+    return (*BASE_COLUMNS, *_SHAPES[stream].columns)
 
 
 def base_row(source_id: SourceId, version: Version) -> tuple[Any, ...]:
@@ -69,19 +82,45 @@ def base_row(source_id: SourceId, version: Version) -> tuple[Any, ...]:
     )
 
 
-def row_of(source_id: SourceId, stream: str, version: Version) -> tuple[Any, ...]:
+def row_of(source_id: SourceId, stream: str, version: Version) -> Row:
     """A row of the stream's table; a tombstone's own columns are null, save what its key tells."""
-    record = version.record
+    record, shape = version.record, _SHAPES[stream]
     if record is None:
-        own: list[object] = [None for _ in _getters(stream)]
+        own: list[object] = [None for _ in shape.columns]
         if stream == "order_lines":
-            names = [name for name, _ in _getters(stream)]
-            at_order, at_line = names.index("order_key"), names.index("line")
+            at_order, at_line = shape.columns.index("order_key"), shape.columns.index("line")
             own[at_order], own[at_line] = split_line_key(version.key)
-        return (*base_row(source_id, version), *own)
+    else:
+        own = list(shape.values(record))
+        for place, read in shape.readings:
+            own[place] = read(own[place])
+    return (*base_row(source_id, version), *own)
+
+
+_ATTRIBUTES: Final = (
+    "first_name", "last_name", "full_name", "birth_date", "gender", "street", "city", "region",
+    "postal_code", "language", "loyalty_card", "email_verified", "phone_verified", "created_at",
+)  # fmt: skip
+_attributes: Final[Callable[[CustomerRecord], Row]] = attrgetter(*_ATTRIBUTES)
+_NO_ATTRIBUTES: Final = (None,) * (len(_ATTRIBUTES) + 2)
+
+PROFILE_COLUMNS: Final = ("country", "tags", *_ATTRIBUTES, *BASE_COLUMNS)
+"""The columns of a source profile that `profile_row` fills; who it is, is left to the caller."""
+
+
+def profile_row(source_id: SourceId, version: Version) -> Row:
+    """What a customer's record says of its source profile; a contact or a tombstone says nothing.
+
+    Its identifiers and what it is compared by are read by `cdp.identity.people`.
+    """
+    record = cast("CustomerRecord | None", version.record)
+    if record is None:
+        return (*_NO_ATTRIBUTES, *base_row(source_id, version))
     return (
+        record.country.upper() if record.country else None,
+        json_text(record.tags) if record.tags else None,
+        *_attributes(record),
         *base_row(source_id, version),
-        *(getter(record) for _, getter in _getters(stream)),
     )
 
 
@@ -90,15 +129,20 @@ def json_text(value: object) -> str:
     return msgspec.json.encode(value).decode()
 
 
-def embedded_line_row(
-    source_id: SourceId, order_key: str, name: str, line: OrderLine
-) -> tuple[Any, ...]:
-    """A line that stands inside its order; its digest is empty, for the order's speaks for it."""
-    return (
-        source_id, line_key(order_key, name), b"", "null", order_key, name,
-        line.product_id, line.sku, line.title, line.category, line.quantity, line.unit_price,
-        line.discount,
-    )  # fmt: skip
+def line_rows(source_id: SourceId, order: OrderRecord) -> list[Row]:
+    """The lines that stand inside an order; their digest is empty, for the order's speaks for them.
+
+    None where the order says nothing of its lines.
+    """
+    lines = order.lines or ()
+    return [
+        (
+            source_id, line_key(order.id, name), b"", "null", order.id, name,
+            line.product_id, line.sku, line.title, line.category, line.quantity, line.unit_price,
+            line.discount,
+        )
+        for name, line in zip(line_names(lines), lines, strict=True)
+    ]  # fmt: skip
 
 
 EMBEDDED_LINE_COLUMNS: Final = (
@@ -107,50 +151,52 @@ EMBEDDED_LINE_COLUMNS: Final = (
 )  # fmt: skip
 
 
-def _upper(name: str) -> Callable[[Record], object]:
-    def get(record: Record) -> object:
-        value = getattr(record, name)
-        return value.upper() if value is not None else None
+@dataclass(frozen=True, slots=True)
+class _Shape:
+    """The columns of a stream that are its own; all are read at once, then those read otherwise."""
 
-    return get
-
-
-def _word(name: str) -> Callable[[Record], object]:
-    return lambda record: getattr(record, name).strip().lower()
+    columns: tuple[str, ...]
+    values: Callable[[Record], Row]
+    readings: tuple[tuple[int, Callable[[Any], object]], ...]
 
 
-def _json(name: str) -> Callable[[Record], object]:
-    def get(record: Record) -> object:
-        value = getattr(record, name)
-        return json_text(value) if value else None
-
-    return get
+def _upper(value: str | None) -> str | None:
+    return value.upper() if value is not None else None
 
 
-def _make_getters(
-    stream: str, record_type: type[Record]
-) -> Sequence[tuple[str, Callable[[Record], Any]]]:
-    special: Mapping[str, Callable[[Record], object]] = {
-        "currency": _upper("currency"), "base": _upper("base"), "country": _upper("country"),
-        "tags": _json("tags"), "properties": _json("properties"),
-    }  # fmt: skip
-    if stream == "orders":
-        special = {**special, "status": lambda o: order_status(getattr(o, "status"))[0]}  # noqa: B009
-    if stream == "consents":
-        special = {**special, "channel": _word("channel"), "purpose": _word("purpose")}
-    table = STREAM_TABLES[stream]
-    getters = []
-    for name in record_type.__struct_fields__:
-        column = _RENAMED.get(name, {}).get(stream, name)
-        if column in table.c and column not in BASE_COLUMNS and name not in _NOT_COPIED:
-            getters.append((column, special.get(name, attrgetter(name))))
-    return getters
+def _word(value: str) -> str:
+    return value.strip().lower()
 
 
-def _getters(stream: str) -> Sequence[tuple[str, Callable[[Record], Any]]]:
-    return _GETTERS[stream]
+def _json(value: object) -> str | None:
+    return json_text(value) if value else None
 
 
-_GETTERS: Final = {
-    stream: _make_getters(stream, record_type) for stream, record_type in STREAMS.items()
+_READINGS: Final[Mapping[str, Callable[[Any], object]]] = {
+    "currency": _upper, "base": _upper, "country": _upper, "tags": _json, "properties": _json,
+}  # fmt: skip
+_READINGS_OF: Final[Mapping[str, Mapping[str, Callable[[Any], object]]]] = {
+    "orders": {"status": lambda text: order_status(text)[0]},
+    "consents": {"channel": _word, "purpose": _word},
 }
+"""Fields that are not stored as they are; the second, in one stream alone."""
+
+
+def _shape_of(stream: str, record_type: type[Record]) -> _Shape:
+    table = STREAM_TABLES[stream]
+    readings = {**_READINGS, **_READINGS_OF.get(stream, {})}
+    column_of = {
+        name: column
+        for name in record_type.__struct_fields__
+        if name not in _NOT_COPIED
+        and (column := _RENAMED.get(name, {}).get(stream, name)) in table.c
+        and column not in BASE_COLUMNS
+    }
+    return _Shape(
+        tuple(column_of.values()),
+        attrgetter(*column_of),
+        tuple((place, readings[name]) for place, name in enumerate(column_of) if name in readings),
+    )
+
+
+_SHAPES: Final = {stream: _shape_of(stream, kind) for stream, kind in STREAMS.items()}

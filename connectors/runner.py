@@ -12,10 +12,10 @@ from typing import Final
 import asyncpg
 from sqlalchemy.exc import DBAPIError
 
+from cdp.ahead import Ahead, look_at, work_ahead
 from cdp.database import Database
 from cdp.delivery import Batch, Checkpoint
 from cdp.errors import DatabaseUnavailable, Fenced
-from cdp.identity.people import Claims, claims_ahead
 from cdp.ingest import Applied, apply
 from cdp.refresh import refresh_due
 from cdp.sources import (
@@ -175,14 +175,15 @@ async def _read_stream(run: _Run, stream: str, *, full: bool) -> None:
     async with run.database.transaction() as connection:
         taken = await take_checkpoint(connection, run.row.id, stream)
     cursor: Json = None if full else taken.cursor
+    run.brings_news = taken.cursor is None  # until its pages tell
     attempt = 0
     while True:
         try:
             source_pages = run.source.pages(stream, cursor)
             async with aclosing(_prefetched(run, source_pages)) as pages:
-                async for page, claims in pages:
+                async for page, ahead in pages:
                     checkpoint = Checkpoint(stream, page.cursor, taken.epoch)
-                    await _commit(run, page, checkpoint, claims)
+                    await _commit(run, page, checkpoint, ahead)
                     cursor, attempt = page.cursor, 0
         except Retry as failure:
             attempt += 1
@@ -197,10 +198,10 @@ async def _read_stream(run: _Run, stream: str, *, full: bool) -> None:
 
 async def _prefetched(
     run: _Run, pages: AsyncIterator[Page]
-) -> AsyncGenerator[tuple[Page, Mapping[int, Claims]], None]:
+) -> AsyncGenerator[tuple[Page, Ahead], None]:
     """The same pages, each fetched while the one before it is being applied; never more than one.
 
-    Where pages bring news, what their customers claim is read ahead too.
+    What can be worked out of it is worked out too: all of it where pages bring news.
 
     A failure of the next page waits until the page before it has been applied.
     """
@@ -216,22 +217,20 @@ async def _prefetched(
             await pages.aclose()
 
 
-async def _next(run: _Run, pages: AsyncIterator[Page]) -> tuple[Page, Mapping[int, Claims]] | None:
+async def _next(run: _Run, pages: AsyncIterator[Page]) -> tuple[Page, Ahead] | None:
     page = await anext(pages, None)
     if page is None:
         return None
     if not run.brings_news:
-        return page, {}
-    names = run.row.name, run.workspace.region
-    return page, await asyncio.to_thread(claims_ahead, page.deliveries, *names)
+        return page, await asyncio.to_thread(look_at, page.deliveries)
+    whose = run.row.id, run.row.name, run.workspace.region
+    return page, await asyncio.to_thread(work_ahead, page.deliveries, *whose)
 
 
-async def _commit(
-    run: _Run, page: Page, checkpoint: Checkpoint, claims: Mapping[int, Claims]
-) -> None:
+async def _commit(run: _Run, page: Page, checkpoint: Checkpoint, ahead: Ahead) -> None:
     """Page, checkpoint and count in one transaction; a conflict with a writer is tried again."""
     batch = Batch(run.row.id, page.deliveries, checkpoint)
-    applied = await _applied(run, batch, claims)
+    applied = await _applied(run, batch, ahead)
     run.brings_news = 2 * (applied.new + applied.changed) > len(page.deliveries)
     run.records[checkpoint.stream] += len(page.deliveries)
     run.counts.update(_counts(applied))
@@ -247,11 +246,11 @@ async def _commit(
         )
 
 
-async def _applied(run: _Run, batch: Batch, claims: Mapping[int, Claims]) -> Applied:
+async def _applied(run: _Run, batch: Batch, ahead: Ahead) -> Applied:
     for conflict in range(1, MAX_PAGE_CONFLICTS + 1):
         try:
             async with run.database.transaction() as connection:
-                applied = await apply(connection, batch, run.workspace, claims)
+                applied = await apply(connection, batch, run.workspace, ahead)
                 counts = run.counts + Counter(_counts(applied))
                 await record_progress(connection, run.run_id, counts)
                 return applied

@@ -6,7 +6,6 @@ from typing import Final
 
 import msgspec
 
-from cdp.delivery import Delivery, Received
 from cdp.identity.evidence import KIND_PRIORITY, Identifier
 from cdp.identity.names import Person
 from cdp.identity.normalise import name_keys, normalise
@@ -39,21 +38,6 @@ def no_claims(key: str, source_name: str) -> Claims:
     """Of a profile of which nothing but its deletion is known: its own key."""
     said = [Identifier(f"external:{source_name}", key)]
     return Claims(NOBODY, said, None, None, compared_digest(None, NOBODY, said))
-
-
-def claims_ahead(
-    deliveries: Iterable[Delivery], source_name: str, region: str
-) -> dict[int, Claims]:
-    """The claims of a page's customer records, by `id()` of the record.
-
-    For the time in which the database is busy with the page before; ingest asks for them itself
-    where they are not at hand.
-    """
-    return {
-        id(one.record): claims_of(one.record, source_name, region)
-        for one in deliveries
-        if isinstance(one, Received) and isinstance(one.record, CustomerRecord)
-    }
 
 
 def identifiers_of(record: CustomerRecord, source_name: str, region: str) -> list[Identifier]:

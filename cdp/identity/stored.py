@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
+from operator import itemgetter
 from typing import Any, Final, TypeAlias
 
 import asyncpg
@@ -96,7 +97,7 @@ async def read_sharers(
     if not values:
         return {}, {}
     # In the index's order, so that a page of it is looked up once for all values that it holds.
-    wanted = sorted(values, key=lambda one: (one.value, one.kind))
+    wanted = sorted(values, key=itemgetter(1, 0))
     rows = await driver.fetch(
         "WITH k AS (SELECT * FROM unnest($1::text[], $2::text[]) AS k(kind, value)),"  # noqa: S608  # our own constant
         # Before anybody is read: whoever shares a blocked value is not, however many they are.
