@@ -41,6 +41,7 @@ from sqlalchemy.dialects.postgresql import distinct_on
 
 from cdp.contact_points import CHANNEL_KINDS, KINDS
 from cdp.errors import BadInput
+from cdp.rows import CHANNEL_SPELLINGS
 from cdp.tables import consent, identifier, message, source_profile
 
 MARKETING: Final = "marketing"
@@ -246,7 +247,9 @@ def _of_profiles(asked: Asked) -> _Said:
 def _refusals(asked: Asked) -> _Said:
     """Messages by which somebody unsubscribed or complained; one deleted since counts as well."""
     event, profile, borne = message.alias(), source_profile.alias(), identifier.alias()
-    channel = func.lower(func.btrim(event.c.channel), type_=Text)
+    word = func.lower(func.btrim(event.c.channel), type_=Text)
+    spellings = {spelt: _constant(name) for spelt, name in CHANNEL_SPELLINGS.items()}
+    channel = case(spellings, value=word, else_=word)
     query = (
         select(
             channel.label("channel"),

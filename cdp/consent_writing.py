@@ -14,6 +14,7 @@ from cdp.contact_points import ContactPoint
 from cdp.delivery import Unacceptable, digest, encode, read_record
 from cdp.errors import BadInput, NotFound
 from cdp.records import ConsentRecord
+from cdp.rows import channel_of, purpose_of
 from cdp.sources import platform_source
 from cdp.tables import consent, identifier, source_profile
 from cdp.values import CustomerId, ProfileId, SourceId
@@ -133,8 +134,8 @@ def _record(profile_id: ProfileId, statement: Statement) -> ConsentRecord:
     """The statement as a record. Its key stands for all of it: said again, it is the same one."""
     point = statement.contact_point
     row: dict[str, object] = {
-        "channel": _word(statement.channel, "channel"),
-        "purpose": _word(statement.purpose, "purpose"),
+        "channel": channel_of(_word(statement.channel, "channel")),
+        "purpose": purpose_of(_word(statement.purpose, "purpose")),
         "status": statement.status.value.lower(),
         "recorded_at": statement.at,
         "evidence": statement.evidence,
@@ -152,7 +153,7 @@ def _record(profile_id: ProfileId, statement: Statement) -> ConsentRecord:
 
 
 def _word(text: str, path: str) -> str:
-    word = text.strip().lower()
+    word = text.strip()
     if not word:
         raise BadInput(f"{path} is empty.", path=path)
     return word

@@ -6,6 +6,7 @@ from typing import Final
 from cdp.errors import BadInput
 from cdp.identity.normalise import normalise
 from cdp.records import ConsentRecord
+from cdp.rows import channel_of
 
 KINDS: Final = ("email", "phone")
 """Kinds of identifier at which a person can be reached."""
@@ -46,7 +47,7 @@ def contact_point_of(record: ConsentRecord, region: str) -> ContactPoint | None:
 
     Of a channel that reaches people at addresses or numbers only those fit.
     """
-    kind = CHANNEL_KINDS.get(record.channel.strip().lower())
+    kind = CHANNEL_KINDS.get(channel_of(record.channel))
     for each in KINDS if kind is None else (kind,):
         said = getattr(record, each)
         value = normalise(each, said, region) if said else None

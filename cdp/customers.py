@@ -1,5 +1,6 @@
 """The customers' rows: locked, folded anew from profiles and days, and written."""
 
+from collections import Counter
 from collections.abc import AsyncIterator, Collection, Sequence
 from datetime import date
 from functools import cache, lru_cache
@@ -8,6 +9,7 @@ from typing import Any, Final, TypeAlias
 from sqlalchemy import (
     ARRAY,
     BigInteger,
+    ColumnElement,
     Date,
     Delete,
     FromClause,
@@ -108,13 +110,16 @@ def _fold_attributes(survivorship: Survivorship) -> Insert:
 @lru_cache(maxsize=8)
 def _described_otherwise(survivorship: Survivorship) -> Select[Any]:
     rows = attributes_of(_given(), survivorship).subquery()
-    values = [column.name for column in rows.c if column.name not in ("id", "updated_at")]
-    is_other = or_(*(rows.c[name].is_distinct_from(customer.c[name]) for name in values))
-    return (
-        select(func.count())
-        .select_from(rows.join(customer, customer.c.id == rows.c.id))
-        .where(is_other)
-    )
+    is_other = {
+        column.name: column.is_distinct_from(customer.c[column.name])
+        for column in rows.c
+        if column.name not in ("id", "updated_at", "search")
+    }
+    counts: list[ColumnElement[Any]] = [
+        func.count().filter(or_(*is_other.values())).label("customers"),
+        *(func.count().filter(other).label(name) for name, other in is_other.items()),
+    ]
+    return select(*counts).select_from(rows.join(customer, customer.c.id == rows.c.id))
 
 
 @cache
@@ -280,14 +285,20 @@ async def choose_anew(connection: AsyncConnection, survivorship: Survivorship) -
         await refresh_attributes(connection, customers, survivorship)
 
 
-async def count_described_otherwise(connection: AsyncConnection, survivorship: Survivorship) -> int:
-    """How many customers would have other attributes by these rules of survivorship."""
-    count = 0
+async def count_described_otherwise(
+    connection: AsyncConnection, survivorship: Survivorship
+) -> Counter[str]:
+    """How many customers would have another value by these rules of survivorship.
+
+    By attribute, as the column of `customer` is named; "customers" are those with any.
+    """
+    counts = Counter[str]()
     async for customers in _everybody(connection):
         given = {"ids": customers}
         async with by_index(await driver_of(connection)):
-            count += await connection.scalar(_described_otherwise(survivorship), given) or 0
-    return count
+            rows = await connection.execute(_described_otherwise(survivorship), given)
+        counts.update(rows.mappings().one())
+    return counts
 
 
 async def _everybody(connection: AsyncConnection) -> AsyncIterator[Sequence[CustomerId]]:

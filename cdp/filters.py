@@ -7,7 +7,7 @@ never unknown: `not` is the exact opposite of what it wraps, also where values a
 
 import json
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Any, Final
 
@@ -27,6 +27,7 @@ from sqlalchemy import (
     select,
     true,
 )
+from sqlalchemy.dialects.postgresql import aggregate_order_by
 
 from cdp.bearers import identified_by
 from cdp.clauses import Clause, Filter
@@ -46,6 +47,7 @@ from cdp.fields import (
 )
 from cdp.operators import FieldType, Operation, duration_seconds, read_list, read_text
 from cdp.related import members_of, records_of, segments_exist
+from cdp.rows import channel_of, purpose_of
 from cdp.traits.trait import Scope
 from cdp.workspace import Workspace
 
@@ -337,9 +339,11 @@ class _Reading:
             found = identified_by(kind, value, workspace=self.workspace)
         except BadInput as error:
             raise BadInput(error.message, todo=error.todo, path=f"{path}.{error.path}") from None
-        condition = self.scope.customer.c.id.in_(found)
-        self._note(path, given, condition, is_personal=value is not None)
-        return condition
+        mine = self.scope.customer.c.id
+        each = found.subquery()
+        count = select(func.count()).where(each.c.customer_id == mine).scalar_subquery()
+        self._note(path, given, mine.in_(found), count, is_personal=value is not None)
+        return mine.in_(found)
 
     def _consent(self, given: object, path: str) -> ColumnElement[bool]:
         """How the customer stands to some channel and purpose is so, all members at once."""
@@ -348,17 +352,20 @@ class _Reading:
             raise _unknown(min(unknown), f"{path}.{min(unknown)}", CONSENT_MEMBERS)
         self._count(path)
         channel, purpose = (
-            literal(read_text(*members[name]).strip().lower(), Text) if name in members else None
-            for name in ("channel", "purpose")
+            literal(read(read_text(*members[name])), Text) if name in members else None
+            for name, read in (("channel", channel_of), ("purpose", purpose_of))
         )
         asked = Asked(self.scope.as_of, channel=channel, purpose=purpose)
         stands = consents(asked).subquery()
+        hers = consents(replace(asked, customer_id=self.scope.customer.c.id)).subquery()
+        said = hers.c.channel.concat("/").concat(hers.c.purpose).concat(": ").concat(hers.c.status)
+        all_said = select(func.string_agg(said, aggregate_order_by(literal(", "), said)))
         found = select(stands.c.customer_id)
         if "status" in members:
             found = found.where(stands.c.status == read_status(*members["status"]).value.lower())
         condition = self.scope.customer.c.id.in_(found)
         self.asks_consent = True
-        self._note(path, given, condition, is_personal=False)
+        self._note(path, given, condition, all_said.scalar_subquery(), is_personal=False)
         return condition
 
     def _compare(

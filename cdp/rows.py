@@ -46,6 +46,17 @@ _SPELLINGS: Final = {
     "error": "failed",
 }  # fmt: skip
 
+CHANNEL_SPELLINGS: Final = {
+    "e-mail": "email", "e_mail": "email", "e mail": "email", "emails": "email", "e-mails": "email",
+    "text": "sms", "txt": "sms", "text message": "sms", "text_message": "sms", "texts": "sms",
+    "telephone": "phone", "call": "phone", "calls": "phone", "phone call": "phone",
+    "phone_call": "phone", "whats app": "whatsapp", "push notification": "push",
+    "push_notification": "push", "push notifications": "push", "push_notifications": "push",
+    "postal": "post", "postal mail": "post", "postal_mail": "post", "direct mail": "post",
+    "direct_mail": "post",
+}  # fmt: skip
+"""Other words for a channel of consent, in small letters: a refusal holds under each of them."""
+
 _NOT_COPIED: Final = {"lines", "emails", "phones", "handles", "external_ids"}
 """Fields that live in other tables or as identifiers."""
 
@@ -60,6 +71,17 @@ def order_status(text: str | None) -> tuple[str, bool]:
     plain = text.strip().lower().replace("-", "_").replace(" ", "_")
     plain = _SPELLINGS.get(plain, plain)
     return (plain, True) if plain in ORDER_STATUSES else ("completed", False)
+
+
+def channel_of(text: str) -> str:
+    """A channel of consent by its one name, in small letters; one that is unknown as it is."""
+    word = text.strip().lower()
+    return CHANNEL_SPELLINGS.get(word, word)
+
+
+def purpose_of(text: str) -> str:
+    """A purpose of consent in small letters."""
+    return text.strip().lower()
 
 
 def columns_of(stream: str) -> tuple[str, ...]:
@@ -164,10 +186,6 @@ def _upper(value: str | None) -> str | None:
     return value.upper() if value is not None else None
 
 
-def _word(value: str) -> str:
-    return value.strip().lower()
-
-
 def _json(value: object) -> str | None:
     return json_text(value) if value else None
 
@@ -177,7 +195,7 @@ _READINGS: Final[Mapping[str, Callable[[Any], object]]] = {
 }  # fmt: skip
 _READINGS_OF: Final[Mapping[str, Mapping[str, Callable[[Any], object]]]] = {
     "orders": {"status": lambda text: order_status(text)[0]},
-    "consents": {"channel": _word, "purpose": _word},
+    "consents": {"channel": channel_of, "purpose": purpose_of},
 }
 """Fields that are not stored as they are; the second, in one stream alone."""
 

@@ -1,6 +1,7 @@
 """Another version of the rules of identity: tried first, then applied exactly as it was shown."""
 
 import hashlib
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -23,6 +24,7 @@ from cdp.identity.rules import (
 )
 from cdp.remap import REMAP_BATCH, Tally, every_profile, moment_of, remap_all
 from cdp.segments.refresh import mark_due
+from cdp.survivorship_rules import Survivorship
 from cdp.values import ProfileId
 from cdp.workspace import Workspace, take_turn
 
@@ -35,7 +37,9 @@ class Difference:
 
     `token` names exactly this change; `moves` are the first of them, with the `names` of those who
     move. `joined` and `parted` count every change of the map. `described_otherwise` counts
-    customers who are there before and for whom other claims win: 0 while survivorship stays.
+    customers who are there before and for whom other claims win: 0 while survivorship stays;
+    `by_attribute` those of them with another value of each attribute. `unknown_sources` are named
+    by the document and are not there, or not yet: they come last.
     """
 
     token: str
@@ -44,6 +48,8 @@ class Difference:
     joined: int
     parted: int
     described_otherwise: int
+    by_attribute: Mapping[str, int]
+    unknown_sources: Sequence[str]
     moves: Sequence[Move]
     names: Mapping[ProfileId, str]
 
@@ -102,8 +108,8 @@ async def apply_rules(
     if token is not None and token != difference.token:
         raise CdpError(
             "CHANGED",
-            "The rules would now change other customers than those that were shown.",
-            todo="Try them again: records have arrived since.",
+            f"The rules would not change just what was shown with the token {token[:80]!r}.",
+            todo="Try them again: records have arrived since, or the token is of other rules.",
         )
     return difference
 
@@ -113,10 +119,10 @@ async def _difference(
     document: Document,
     tally: Tally,
     customers_before: int,
-    described_otherwise: int,
+    described: Counter[str],
 ) -> Difference:
     digest = hashlib.sha256(rules_text(document).encode())
-    digest.update(b"%d\n" % described_otherwise)
+    digest.update(b"%d\n" % described["customers"])
     for profile_id, customer_id in sorted(tally.moved):
         digest.update(b"%d %d\n" % (profile_id, customer_id))
     return Difference(
@@ -125,7 +131,11 @@ async def _difference(
         customers_after=customers_before + tally.more_customers,
         joined=tally.joined,
         parted=tally.parted,
-        described_otherwise=described_otherwise,
+        described_otherwise=described["customers"],
+        by_attribute={
+            name: count for name, count in described.items() if count and name != "customers"
+        },
+        unknown_sources=await _unknown_sources(connection, document.chosen()),
         moves=tally.moves,
         names=await _names(connection, tally.moves),
     )
@@ -133,11 +143,18 @@ async def _difference(
 
 async def _described_otherwise(
     connection: AsyncConnection, former: Document, document: Document
-) -> int:
+) -> Counter[str]:
     """Of the customers who are there now; not looked for where survivorship stays as it is."""
     if document.chosen() == former.chosen():
-        return 0
+        return Counter()
     return await count_described_otherwise(connection, document.chosen())
+
+
+async def _unknown_sources(
+    connection: AsyncConnection, survivorship: Survivorship
+) -> Sequence[str]:
+    known = set(await connection.scalars(select(tables.source.c.name)))
+    return [name for name in survivorship.sources if name not in known]
 
 
 async def _count_customers(connection: AsyncConnection) -> int:

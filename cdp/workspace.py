@@ -85,7 +85,7 @@ def check_value(key: str, value: str) -> str:
     """The value in its canonical spelling. Raises BadInput."""
     match _known(key):
         case "currency":
-            if len(value) != 3 or not value.isascii() or not value.isalpha():
+            if value.upper() not in CURRENCIES:
                 raise BadInput(f"{value!r} is not a currency.", todo="Give ISO 4217, such as EUR.")
             return value.upper()
         case "region":
@@ -102,6 +102,22 @@ def check_value(key: str, value: str) -> str:
                     f"{value!r} is not a time zone.", todo="Give one such as Europe/Berlin."
                 ) from None
 
+
+CURRENCIES: Final = frozenset(
+    """
+    AED AFN ALL AMD ANG AOA ARS AUD AWG AZN BAM BBD BDT BGN BHD BIF BMD BND BOB BRL BSD BTN BWP BYN
+    BZD CAD CDF CHF CLP CNY COP CRC CUP CVE CZK DJF DKK DOP DZD EGP ERN ETB EUR FJD FKP GBP GEL GHS
+    GIP GMD GNF GTQ GYD HKD HNL HTG HUF IDR ILS INR IQD IRR ISK JMD JOD JPY KES KGS KHR KMF KPW KRW
+    KWD KYD KZT LAK LBP LKR LRD LSL LYD MAD MDL MGA MKD MMK MNT MOP MRU MUR MVR MWK MXN MYR MZN NAD
+    NGN NIO NOK NPR NZD OMR PAB PEN PGK PHP PKR PLN PYG QAR RON RSD RUB RWF SAR SBD SCR SDG SEK SGD
+    SHP SLE SOS SRD SSP STN SVC SYP SZL THB TJS TMT TND TOP TRY TTD TWD TZS UAH UGX USD UYU UZS VED
+    VES VND VUV WST XAF XCD XCG XOF XPF YER ZAR ZMW ZWG
+    """.split()
+)
+"""What a workspace can count its money in: the currencies in circulation, by ISO 4217.
+
+A record may be in any other: one that went out of use, or that a shop made up for its vouchers.
+"""
 
 _RANGES: Final[Mapping[str, tuple[float, float]]] = {
     "horizon_days": (1, 3_650),  # ten years: no model of a shop looks further

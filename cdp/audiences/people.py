@@ -24,6 +24,7 @@ from cdp.consent import Asked, consents, statements
 from cdp.contact_points import CHANNEL_KINDS
 from cdp.errors import BadInput
 from cdp.operators import read_text
+from cdp.rows import channel_of, purpose_of
 
 MAX_NAME: Final = 100  # characters of a channel or a purpose
 
@@ -48,11 +49,15 @@ class Aim:
 
 def read_aim(slug: str, channel: str | None, purpose: str | None) -> Aim:
     """As a person gives it. Raises BadInput where a part is missing."""
-    return Aim(slug, _name(channel, "channel", "email"), _name(purpose, "purpose", "marketing"))
+    return Aim(
+        slug,
+        channel_of(_name(channel, "channel", "email")),
+        purpose_of(_name(purpose, "purpose", "marketing")),
+    )
 
 
 def _name(given: str | None, what: str, example: str) -> str:
-    name = read_text(given or "", what).strip().lower()
+    name = read_text(given or "", what).strip()
     if not name or len(name) > MAX_NAME:
         raise BadInput(
             f"An audience needs a {what}.", todo=f"Give --{what}, such as {example}.", path=what

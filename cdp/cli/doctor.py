@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Final, Literal, TypeAlias
 
 import click
-from sqlalchemy import Interval, Text, cast, column, func, select, table
+from sqlalchemy import Interval, Text, cast, column, exists, func, select, table
 from sqlalchemy.dialects.postgresql import REGCLASS
 from sqlalchemy.engine import make_url
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -28,6 +28,7 @@ from cdp.tables import (
     match_review,
     metadata,
     purchase_day,
+    score_model,
     source,
     touched_customer,
 )
@@ -39,6 +40,7 @@ from migrations import current_revision, newest_revision, require_known
 State: TypeAlias = Literal["ok", "warning", "problem"]
 
 STALE_AFTER: Final = timedelta(days=1)  # a system that is read at least nightly
+SCORES_LAST: Final = timedelta(days=31)  # who buys changes with the month
 LONG_RUN: Final = timedelta(hours=6)  # no run of ours takes that long: it was killed
 BEHIND: Final = timedelta(minutes=5)  # a server looks every few seconds, and a load takes minutes
 FILES: Final = "file"
@@ -109,7 +111,9 @@ async def _content(connection: AsyncConnection, session: Session) -> AsyncIterat
     yield await _indexes(connection)
     async for check in _sources(connection):
         yield check
-    for count in (_dead_letters, _waiting, _identity, _unpriced, _due, _segments, _keys):
+    for count in (
+        _dead_letters, _waiting, _identity, _unpriced, _due, _scores, _segments, _keys,
+    ):  # fmt: skip
         yield await count(connection)
 
 
@@ -299,6 +303,25 @@ async def _due(connection: AsyncConnection) -> Check:
         return Check("facts", "ok", "None waits for the clock.")
     finding = f"Days of purchases that time has changed: {count:,}."
     return Check("facts", "warning", finding, "The next cdp sync or cdp import folds them anew.")
+
+
+async def _scores(connection: AsyncConnection) -> Check:
+    """Forecasts, cut points and ranks are those of the last scoring."""
+    model = score_model.c
+    age: timedelta | None = await connection.scalar(
+        select(cast(func.now() - func.max(model.computed_at), Interval))
+    )
+    if age is None:
+        has_orders = await connection.scalar(select(exists().where(customer.c.order_count > 0)))
+        if not has_orders:
+            return Check("scores", "ok", "Nobody has ordered, so there is nothing to forecast.")
+        finding = "Nothing was ever scored: cltv, churn and the scores of rfm are null."
+        return Check("scores", "warning", finding, "Run cdp score, and let a timer run it weekly.")
+    finding = f"Computed {age.days:,} days ago."
+    is_old = age > SCORES_LAST
+    return Check(
+        "scores", "warning" if is_old else "ok", finding, "Run cdp score." if is_old else ""
+    )
 
 
 async def _segments(connection: AsyncConnection) -> Check:

@@ -94,6 +94,8 @@ def _described(difference: Difference) -> dict[str, object]:
         "joined": difference.joined,
         "parted": difference.parted,
         "described_otherwise": difference.described_otherwise,
+        "by_attribute": difference.by_attribute,
+        "unknown_sources": difference.unknown_sources,
         "moves": difference.moves,
         "names": {str(profile): name for profile, name in difference.names.items()},
     }
@@ -104,7 +106,11 @@ def _told(difference: Difference) -> list[str]:
     changes = f"{difference.joined:,} join, {difference.parted:,} part"
     lines = [f"Customers: {before:,} before, {after:,} after; {changes}."]
     if difference.described_otherwise:
-        lines += [f"Attributes: other claims win for {difference.described_otherwise:,} customers."]
+        counts = ", ".join(f"{name} {count:,}" for name, count in difference.by_attribute.items())
+        lines += [f"Other claims win for {difference.described_otherwise:,} customers: {counts}."]
+    if difference.unknown_sources:
+        names = ", ".join(difference.unknown_sources)
+        lines += [f"There is no source {names} yet: until there is, it has no say."]
     lines += [f"  {_moved(move, difference)}" for move in difference.moves[:SHOWN_MOVES]]
     rest = difference.joined + difference.parted - min(len(difference.moves), SHOWN_MOVES)
     return [*lines, f"  and {rest:,} more."] if rest > 0 else lines

@@ -14,6 +14,7 @@ from cdp.consent_writing import Statement, record_consent
 from cdp.contact_points import read_contact_point
 from cdp.errors import BadInput
 from cdp.operators import read_instant
+from cdp.rows import channel_of, purpose_of
 from cdp.values import CustomerId, ProfileId
 from schema.deeds import Caller, Deed, Outcome, deed
 from schema.edges import Branch, One, Row, Value, planned
@@ -101,8 +102,8 @@ async def _record(
         tables.source_profile.c.id == recorded.profile_id
     )
     survivor = await connection.scalar(owner)
-    words = {name: given[name].strip().lower() for name in ("channel", "purpose")}
-    return Outcome({"customer_id": survivor, **words})
+    channel, purpose = channel_of(given["channel"]), purpose_of(given["purpose"])
+    return Outcome({"customer_id": survivor, "channel": channel, "purpose": purpose})
 
 
 def _moment(given: str | None, caller: Caller) -> datetime:

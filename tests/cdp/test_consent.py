@@ -108,6 +108,23 @@ async def test_channels_and_purposes_are_words_in_any_case_and_apart(
     assert stands["sms", "marketing"]["point"] == "+447700900001"
 
 
+async def test_refusal_holds_under_every_spelling_of_its_channel(
+    connection: AsyncConnection,
+) -> None:
+    await take(connection, "customers", [ANN])
+    said = [
+        a_consent("a", "granted", 10, customer_id="1"),
+        a_consent("b", "denied", 11, customer_id="1", channel="E-Mail"),
+    ]
+    await take(connection, "consents", said)
+    assert await statuses(connection) == ["denied"]
+    await take(connection, "consents", [a_consent("c", "granted", 12, customer_id="1")])
+    assert await statuses(connection) == ["granted"]
+    refused = an_unsubscription("m", 20, email="ann@example.com", channel="e_mail")
+    await take(connection, "messages", [refused], source="newsletter")
+    assert await statuses(connection) == ["withdrawn"]
+
+
 async def test_who_said_nothing_has_not_consented(connection: AsyncConnection) -> None:
     await take(connection, "customers", [ANN])
     opened = {**an_unsubscription("m", 1, customer_id="1"), "kind": "opened"}

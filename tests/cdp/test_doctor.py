@@ -99,7 +99,18 @@ def test_what_the_records_lack_is_told(database_url: str, tmp_path: Path) -> Non
     assert "1 of shop" in checks["waiting records"]["finding"]
     assert checks["prices"]["state"] == "warning"
     assert checks["facts"]["state"] == "warning"
+    assert checks["scores"]["state"] == "warning"
     assert checks["source shop"]["state"] == "ok"
+
+
+def test_scores_are_judged_by_their_age(database_url: str, tmp_path: Path) -> None:
+    load(database_url, tmp_path, "orders", an_order(email="ann@example.com"))
+    assert run(database_url, "score").exit_code == 0
+    assert examine(database_url)[2]["scores"]["state"] == "ok"
+    execute(database_url, "UPDATE score_model SET computed_at = now() - interval '32 days'")
+    _, _, checks = examine(database_url)
+    assert checks["scores"]["state"] == "warning"
+    assert "32 days" in checks["scores"]["finding"]
 
 
 def test_sources_are_judged_by_settings_last_run_and_age(database_url: str) -> None:

@@ -107,6 +107,7 @@ async def test_rules_of_survivorship_are_counted_first_and_then_choose_for_every
     longest = parse_rules("[survivorship.rules]\naddress = 'longest'")
     shown = await try_rules(connection, longest)
     assert (shown.described_otherwise, shown.joined, shown.parted) == (1, 0, 0)
+    assert (shown.by_attribute, shown.unknown_sources) == ({"city": 1}, [])
     assert await _cities(connection) == ["Leeds", "York"]
     done = await apply_rules(
         connection, longest, WORKSPACE, actor="ann", reason="Whole names.", token=shown.token
@@ -116,6 +117,15 @@ async def test_rules_of_survivorship_are_counted_first_and_then_choose_for_every
     assert (await try_rules(connection, longest)).described_otherwise == 0
     await take(connection, "customers", [{**rows[1], "city": "Bath", "updated_at": None}])
     assert await _cities(connection) == ["Milton Keynes", "York"]
+
+
+async def test_sources_that_rules_name_and_there_are_not_are_told(
+    connection: AsyncConnection,
+) -> None:
+    await take(connection, "customers", [{"id": "1", "first_name": "Ann"}], source="shop")
+    named = "[survivorship]\nsources = ['till', 'shop']\nrules = {email = 'source_priority'}"
+    shown = await try_rules(connection, parse_rules(named))
+    assert shown.unknown_sources == ["till"]
 
 
 async def _cities(connection: AsyncConnection) -> list[str | None]:

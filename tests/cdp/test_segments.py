@@ -589,6 +589,33 @@ async def test_why_tells_each_clause_with_the_value_it_looked_at(stage: Stage) -
     assert personal == {"or", "or[1].firstName.eq"}
 
 
+async def test_why_tells_what_was_allowed_and_how_many_identifiers_there_are(
+    stage: Stage,
+) -> None:
+    ids = await three_shoppers(stage)
+    async with stage.transaction() as connection:
+        said = {"id": "a", "customer_id": "ann", "recorded_at": "2024-01-01T00:00:00Z"}
+        statements = [
+            {**said, "channel": "email", "purpose": "marketing", "status": "granted"},
+            {**said, "id": "b", "channel": "e-mail", "purpose": "profiling", "status": "denied"},
+        ]
+        await take(connection, "consents", statements)
+        asked = {
+            "consent": {"channel": "E-Mail", "status": "GRANTED"},
+            "identifier": {"kind": "email"},
+        }
+        segment = await a_segment(connection, "Reachable", asked)
+        ann = await why(connection, segment, ids["ann"], WORKSPACE, NOW)
+        bo = await why(connection, segment, ids["bo"], WORKSPACE, NOW)
+    said_of_ann = "email/marketing: granted, email/profiling: denied"
+    assert {one.path: (one.holds, one.value) for one in ann.verdicts}["consent"] == (
+        True,
+        said_of_ann,
+    )
+    assert {one.path: (one.holds, one.value) for one in bo.verdicts}["consent"] == (False, None)
+    assert {one.path: (one.holds, one.value) for one in ann.verdicts}["identifier"] == (True, "1")
+
+
 async def test_overlap_counts_each_pair(stage: Stage) -> None:
     await three_shoppers(stage)
     async with stage.transaction() as connection:
