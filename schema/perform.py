@@ -1,6 +1,7 @@
 """Carries out a mutation: field after field, each in a writing transaction of its own."""
 
 import asyncio
+import re
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -21,6 +22,9 @@ from schema.errors import CODES
 from schema.limits import EXECUTION_SECONDS
 from schema.metrics import STATEMENTS
 from schema.plan import Given, Step, Steps
+
+_STEPS: Final = re.compile(r"[^.\[\]]+")
+"""Of a place such as `filter.or[1].country`: each name and number."""
 
 EXPECTED: Final = frozenset({"BAD_REQUEST", "NOT_FOUND"})
 """Of the codes of GraphQL errors, those that a use case tells in its payload instead."""
@@ -105,5 +109,9 @@ def _declined(error: CdpError) -> Outcome:
     if error.code in CODES - EXPECTED:
         raise error
     path = getattr(error, "path", None)
-    told = {"code": error.code, "message": str(error), "path": [INPUT, path] if path else None}
+    told = {
+        "code": error.code,
+        "message": str(error),
+        "path": [INPUT, *_STEPS.findall(path)] if path else None,
+    }
     return Outcome({ERRORS: [told]})

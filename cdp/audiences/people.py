@@ -18,6 +18,7 @@ from sqlalchemy import (
     select,
 )
 from sqlalchemy.dialects.postgresql import distinct_on
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cdp import tables
 from cdp.consent import Asked, consents, statements
@@ -63,6 +64,23 @@ def _name(given: str | None, what: str, example: str) -> str:
             f"An audience needs a {what}.", todo=f"Give --{what}, such as {example}.", path=what
         )
     return name
+
+
+async def require_statements(connection: AsyncConnection, aim: Aim) -> None:
+    """Raises BadInput where no source has told of any consent to the channel and purpose.
+
+    An audience of it would hold nobody: more likely one of them is misspelt.
+    """
+    said = tables.consent.c
+    rows = await connection.execute(select(said.channel, said.purpose).distinct())
+    known = {(row[0], row[1]) for row in rows}
+    if (aim.channel, aim.purpose) not in known:
+        there_are = ", ".join(f"{channel} for {purpose}" for channel, purpose in sorted(known))
+        raise BadInput(
+            f"Nobody was ever asked about {aim.channel} for {aim.purpose}.",
+            todo=f"Consents are known of: {there_are or 'nothing'}.",
+            path="channel",
+        )
 
 
 def people_of(aim: Aim, segment_id: int, as_of: datetime) -> Select[Any]:

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Final
 
 from cdp.audiences.assignment import Drawn, draw, take_turn
-from cdp.audiences.people import Aim, LeftOut
+from cdp.audiences.people import Aim, LeftOut, require_statements
 from cdp.cli.session import Session
 from cdp.export import plan_audience, write_export
 from cdp.refresh import follow
@@ -31,6 +31,7 @@ async def export_audience(
         await follow(database, workspace)
         async with database.transaction() as connection:
             segment = await get_segment(connection, aim.slug)
+            await require_statements(connection, aim)
             as_of = await take_turn(connection)
             drawn = await draw(connection, aim, segment.id, as_of, held_out_percent)
             plan = plan_audience(aim, as_of=as_of, workspace=workspace)

@@ -24,7 +24,9 @@ class UserError:
     )
     message: str = column("message", "A sentence for a person, with what to do next.")
     path: list[str] | None = column(
-        "path", 'The part of the input at fault, such as `["input", "reason"]`; null if it is none.'
+        "path",
+        "The part of the input at fault, from field to field and from place to place in a list,"
+        ' such as `["input", "filter", "or", "1", "country"]`; null if it is none.',
     )
 
 

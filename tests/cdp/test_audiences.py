@@ -314,6 +314,10 @@ def test_what_is_no_audience_is_refused(cdp: Run) -> None:
     for given, sentence in (
         (("export", "audience:prospects"), "An audience needs a channel."),
         (("export", "audience:nobody", *AUDIENCE[2:]), "There is no segment 'nobody'."),
+        (
+            (*AUDIENCE[:3], "fax", *AUDIENCE[4:]),
+            "Nobody was ever asked about fax for marketing. Consents are known of: email for",
+        ),
         ((*AUDIENCE, "--filter", "{}"), "An audience takes no filter."),
         (("export", "customers", "--holdout", "5"), "Channel, purpose and holdout are an"),
     ):
