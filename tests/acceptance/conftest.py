@@ -7,12 +7,13 @@ from pathlib import Path
 import pytest
 
 from tests.acceptance.databases import Databases
+from tests.server import Server
 
 
 @pytest.fixture
-async def databases(server_url: str, template: str) -> AsyncIterator[Databases]:
+async def databases(server: Server, template: str) -> AsyncIterator[Databases]:
     """Databases that go when the test ends."""
-    made = Databases(server_url, template, [])
+    made = Databases(server, template, [])
     yield made
     await made.drop()
 

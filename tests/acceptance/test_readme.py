@@ -6,7 +6,6 @@ of the answer: its values change from day to day, since the business ends today.
 `reviewId=matchReviews.nodes.0.id` gives a variable, taken from the answer before.
 """
 
-import asyncio
 import re
 import shlex
 from collections.abc import Iterator
@@ -17,8 +16,8 @@ import httpx
 import msgspec
 import pytest
 
-from tests.acceptance.databases import Databases
-from tests.acceptance.running import ROOT, asked, cdp, served
+from tests.acceptance.running import ROOT, asked, served
+from tests.server import Server
 
 BLOCK = re.compile(r"^```(\w+)([^\n]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 PEOPLE = 300
@@ -86,16 +85,17 @@ def shape(value: object) -> object:
 
 
 @pytest.fixture(scope="module")
-def demo(server_url: str, template: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def demo(server: Server, template: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A database with the sample business in it."""
-    databases = Databases(server_url, template, [])
-    url = asyncio.run(databases.fresh())
-    home = tmp_path_factory.mktemp("home")
-    made = ("demo", "--no-serve", "--customers", str(PEOPLE))
-    said = cdp(*made, CDP_DATABASE_URL=url, CDP_HOME=home)
-    assert said.code == 0, said.err
-    yield url
-    asyncio.run(databases.drop())
+
+    def run(url: str) -> None:
+        home = tmp_path_factory.mktemp("home")
+        made = ("demo", "--no-serve", "--customers", str(PEOPLE))
+        said = asked(*made, CDP_DATABASE_URL=url, CDP_HOME=home)
+        assert said.code == 0, said.err
+
+    with server.copy(server.built("demo", run, template)) as url:
+        yield url
 
 
 def test_readme_shows_commands_and_questions() -> None:
