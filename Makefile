@@ -13,6 +13,10 @@
 RUN := .venv/bin/python
 PIP := $(RUN) -m pip --disable-pip-version-check --no-input install --quiet --progress-bar off
 
+# Compiled files are kept: each worker of a test run, and each command that it starts, would compile
+# the whole checkout anew.
+test prove: export PYTHONDONTWRITEBYTECODE =
+
 demo: runtime
 	$(RUN) -m cdp demo $(ARGS)
 

@@ -13,7 +13,7 @@ from starlette.applications import Starlette
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
-from cdp.cli.serve import listen
+from cdp.cli.listening import listen
 from cdp.database import Database, open_database
 from cdp.server import configuration
 from cdp.settings import read_settings

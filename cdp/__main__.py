@@ -6,34 +6,34 @@ from typing import Final
 import click
 
 COMMANDS: Final = {
-    "demo": "cdp.cli.demo:demo",
-    "serve": "cdp.cli.serve:serve",
-    "migrate": "cdp.cli.migrate:migrate",
-    "source": "cdp.cli.source:source",
-    "sync": "cdp.cli.sync:sync_command",
-    "import": "cdp.cli.import_:import_file",
-    "resolve": "cdp.cli.resolve:resolve",
-    "score": "cdp.cli.score:score",
-    "config": "cdp.cli.config:config",
-    "connector": "cdp.cli.connector:connector",
-    "identity": "cdp.cli.identity:identity",
-    "segment": "cdp.cli.segment:segment",
-    "business": "cdp.cli.figures:business",
-    "retention": "cdp.cli.figures:retention",
-    "recommend": "cdp.cli.recommend:recommend",
-    "publish": "cdp.cli.publish:publish_command",
-    "export": "cdp.cli.export:export",
-    "loyalty": "cdp.cli.loyalty:loyalty",
-    "deadletter": "cdp.cli.deadletter:deadletter",
-    "key": "cdp.cli.key:key",
-    "schema": "cdp.cli.schema:schema",
-    "doctor": "cdp.cli.doctor:doctor",
+    "demo": ("cdp.cli.demo:demo", "Run the main job on a made-up business, and serve it."),
+    "serve": ("cdp.cli.serve:serve", "Serve the customer graph: GraphQL over HTTP."),
+    "migrate": ("cdp.cli.migrate:migrate", "Bring the database to the newest schema."),
+    "source": ("cdp.cli.source:source", "Configure the systems that are read."),
+    "sync": ("cdp.cli.sync:sync_command", "Pull from the sources named, or from all."),
+    "import": ("cdp.cli.import_:import_file", "Load a file, or a folder of files."),
+    "resolve": ("cdp.cli.resolve:resolve", "Join who is alike enough; ask about who may be."),
+    "score": ("cdp.cli.score:score", "Forecast the value of everybody, and judge the forecast."),
+    "config": ("cdp.cli.config:config", "Show or set what holds for the whole workspace."),
+    "connector": ("cdp.cli.connector:connector", "The connectors that there are."),
+    "identity": ("cdp.cli.identity:identity", "Who is who: explain, decide, and the rules."),
+    "segment": ("cdp.cli.segment:segment", "Segments: stored filters and lists of customers."),
+    "business": ("cdp.cli.figures:business", "Tell how the whole business does."),
+    "retention": ("cdp.cli.figures:retention", "Show who came back: a grid of cohorts."),
+    "recommend": ("cdp.cli.recommend:recommend", "Count anew which articles go together."),
+    "publish": ("cdp.cli.publish:publish_command", "Build the BI mart."),
+    "export": ("cdp.cli.export:export", "Write customers, or their source profiles, to a file."),
+    "loyalty": ("cdp.cli.loyalty:loyalty", "The loyalty programme, and a customer's points."),
+    "deadletter": ("cdp.cli.deadletter:deadletter", "Records that could not be taken, and why."),
+    "key": ("cdp.cli.key:key", "Make, list and revoke the keys of the API."),
+    "schema": ("cdp.cli.schema:schema", "The schema of the graph."),
+    "doctor": ("cdp.cli.doctor:doctor", "Look whether everything is well."),
 }
-"""Each command's name and where its function lives."""
+"""Each command's name, where its function lives, and its line in the list of commands."""
 
 
 class _Lazy(click.Group):
-    """Loads a command when it is run: `cdp --help` needs no database driver."""
+    """Loads a command when it is run: `cdp --help` needs neither database driver nor graph."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """In the order of use."""
@@ -45,10 +45,16 @@ class _Lazy(click.Group):
         del ctx
         if cmd_name not in COMMANDS:
             return None
-        module, _, name = COMMANDS[cmd_name].partition(":")
+        module, _, name = COMMANDS[cmd_name][0].partition(":")
         command = getattr(importlib.import_module(module), name)
         assert isinstance(command, click.Command)
         return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The list of commands, of which none is loaded."""
+        del ctx
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, line) for name, (_, line) in COMMANDS.items()])
 
 
 @click.group(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"]})

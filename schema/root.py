@@ -1,5 +1,6 @@
 """The schema: the root fields, composed of what the types declare."""
 
+import functools
 from collections.abc import Mapping, Sequence
 from typing import Final
 
@@ -274,8 +275,9 @@ class Mutation:
     adjust_points: PointsPayload = ADJUST
 
 
+@functools.cache
 def build_schema() -> strawberry.Schema:
-    """The schema, with every type that only an interface leads to."""
+    """The schema, with every type that only an interface leads to; built once for the process."""
     return strawberry.Schema(
         query=Query,
         mutation=Mutation,

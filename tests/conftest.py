@@ -1,21 +1,21 @@
-"""One PostgreSQL for the whole run, one migrated database per worker, one rollback per test."""
+"""One PostgreSQL and one migrated database for the whole run, a copy of it per worker or test."""
 
 import asyncio
 import os
 import secrets
 from collections.abc import AsyncIterator, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
 
 import asyncpg
 import pytest
 from hypothesis import settings
-from sqlalchemy.engine import make_url
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cdp.database import Database, open_database
 from cdp.postgres import embedded
 from migrations import upgrade
+from tests.server import Server
 
 # A machine that is busy fails no test.
 settings.register_profile("project", deadline=None)
@@ -43,85 +43,72 @@ def server_url() -> Iterator[str]:
         yield given
 
 
-async def _trust_the_machine(server_url: str) -> None:
-    """Wait for no disk: the databases of tests are made and dropped by the hundred.
+TRUSTING = ("fsync", "full_page_writes", "synchronous_commit", "wal_compression", "autovacuum")
 
-    What a machine that stops would lose is no loss here, and a process that is killed loses none.
+
+async def _trust_the_machine(server_url: str) -> None:
+    """Wait for no disk, and do nothing for a crash: databases are made and dropped by the hundred.
+
+    Each copy is a checkpoint, after which every page would be logged whole. What a machine that
+    stops would lose is no loss here, and a process that is killed loses none.
     """
     connection = await asyncpg.connect(server_url)
     try:
-        await connection.execute("ALTER SYSTEM SET fsync = off")
+        for setting in TRUSTING:
+            await connection.execute(f"ALTER SYSTEM SET {setting} = off")
         await connection.execute("SELECT pg_reload_conf()")
     finally:
         await connection.close()
 
 
-async def _administer(server_url: str, statement: str) -> None:
-    connection = await asyncpg.connect(server_url)
-    try:
-        await connection.execute(statement)
-    finally:
-        await connection.close()
-
-
-def _sibling(server_url: str, name: str) -> str:
-    return make_url(server_url).set(database=name).render_as_string(hide_password=False)
-
-
 @pytest.fixture(scope="session")
-def template(server_url: str) -> Iterator[str]:
-    """The name of a database built by the real migrations; nothing connects to it after that."""
-    name = f"test_{secrets.token_hex(6)}"
+def server(server_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """The server with what the workers of this run share on it."""
+    folder = tmp_path_factory.getbasetemp()
+    run = os.environ.get("PYTEST_XDIST_TESTRUNUID")
+    if run is not None:
+        folder = folder.parent  # each worker has a folder of its own in it
+    server = Server(server_url, f"test_{(run or secrets.token_hex(6))[:12]}", folder)
+    with server.in_use():
+        yield server
 
+
+def _migrate(url: str) -> None:
     async def build() -> None:
-        await _administer(server_url, f'CREATE DATABASE "{name}"')
-        async with (
-            open_database(_sibling(server_url, name)) as database,
-            database.transaction() as connection,
-        ):
+        async with open_database(url) as database, database.transaction() as connection:
             await upgrade(connection)
 
     asyncio.run(build())
-    yield name
-    asyncio.run(_administer(server_url, f'DROP DATABASE "{name}" WITH (FORCE)'))
 
 
-@contextmanager
-def _fresh(server_url: str, template: str) -> Iterator[str]:
-    name = f"{template}_{secrets.token_hex(4)}"
-    asyncio.run(
-        _administer(
-            server_url, f'CREATE DATABASE "{name}" TEMPLATE "{template}" STRATEGY file_copy'
-        )
-    )
-    yield _sibling(server_url, name)
-    asyncio.run(_administer(server_url, f'DROP DATABASE "{name}" WITH (FORCE)'))
+@pytest.fixture(scope="session")
+def template(server: Server) -> str:
+    """The name of a database built by the real migrations; nothing connects to it after that."""
+    return server.built("migrated", _migrate)
 
 
 @pytest.fixture
-def database_url(server_url: str, template: str) -> Iterator[str]:
+def database_url(server: Server, template: str) -> Iterator[str]:
     """The URL of a fresh migrated database of the test's own, for what commits."""
-    with _fresh(server_url, template) as url:
+    with server.copy(template) as url:
         yield url
 
 
 @pytest.fixture
-def second_database_url(server_url: str, template: str) -> Iterator[str]:
+def second_database_url(server: Server, template: str) -> Iterator[str]:
     """Another one, to compare with the first."""
-    with _fresh(server_url, template) as url:
+    with server.copy(template) as url:
         yield url
 
 
 @pytest.fixture(scope="session")
-async def worker_database(server_url: str, template: str) -> AsyncIterator[Database]:
+async def worker_database(server: Server, template: str) -> AsyncIterator[Database]:
     """One migrated database for all tests of this worker that roll back."""
-    name = f"{template}_worker"
-    await _administer(
-        server_url, f'CREATE DATABASE "{name}" TEMPLATE "{template}" STRATEGY file_copy'
-    )
-    async with open_database(_sibling(server_url, name)) as database:
+    name = server.draw()
+    await server.create(name, template)
+    async with open_database(server.url_of(name)) as database:
         yield database
-    await _administer(server_url, f'DROP DATABASE "{name}" WITH (FORCE)')
+    await server.drop(name)
 
 
 @pytest.fixture
@@ -133,13 +120,13 @@ async def connection(worker_database: Database) -> AsyncIterator[AsyncConnection
 
 
 @pytest.fixture
-async def empty_database(server_url: str) -> AsyncIterator[Database]:
+async def empty_database(server: Server) -> AsyncIterator[Database]:
     """A database without a single table, open."""
-    name = f"test_{secrets.token_hex(6)}"
-    await _administer(server_url, f'CREATE DATABASE "{name}"')
-    async with open_database(_sibling(server_url, name)) as opened:
+    name = server.draw()
+    await server.create(name, None)
+    async with open_database(server.url_of(name)) as opened:
         yield opened
-    await _administer(server_url, f'DROP DATABASE "{name}" WITH (FORCE)')
+    await server.drop(name)
 
 
 @pytest.fixture

@@ -14,9 +14,8 @@ from rich.progress import BarColumn, TaskID, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bars
 
 from cdp import recommendations
-from cdp.cli.demo_server import serve_demo
 from cdp.cli.demo_summary import summarise
-from cdp.cli.serve import listen
+from cdp.cli.listening import listen
 from cdp.cli.session import Session, runs
 from cdp.database import Database
 from cdp.errors import BadInput, CdpError
@@ -81,6 +80,9 @@ async def demo(session: Session, customers: int, seed: int, port: int, *, no_ser
         summary = await summarise(database, business.truth, rows, started)
         session.show(summary.described(), summary.text())
         if listener is not None:
+            # Imported here: without it the graph and its server are not needed.
+            from cdp.cli.demo_server import serve_demo
+
             await serve_demo(session, database, listener)
 
 

@@ -1,7 +1,6 @@
 """`cdp serve`: GraphQL over HTTP, until it is interrupted."""
 
 import asyncio
-import errno
 import os
 import signal
 import socket
@@ -14,15 +13,14 @@ import click
 import uvicorn
 from uvicorn.supervisors import Multiprocess
 
+from cdp.cli.listening import listen
 from cdp.cli.session import Session
 from cdp.errors import CdpError
 from cdp.keys import any_key_exists
 from cdp.postgres import embedded
-from cdp.server import configuration
 from cdp.settings import Settings, read_settings
 
 MOST_WORKERS: Final = 64
-BACKLOG: Final = 2_048
 
 
 @click.command("serve")
@@ -53,31 +51,6 @@ def serve(host: str, port: int, workers: int, database_url: str | None) -> None:
         raise click.ClickException(str(error)) from error
 
 
-def listen(host: str, port: int) -> socket.socket:
-    """A socket that is bound already. Raises CdpError, in one sentence, where that cannot be."""
-    try:
-        family, kind, protocol, _, address = socket.getaddrinfo(
-            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )[0]
-        listener = socket.socket(family, kind, protocol)
-    except OSError as error:
-        raise CdpError("BAD_ADDRESS", f"{host} is no address: {error}.") from error
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listener.bind(address)
-        listener.listen(BACKLOG)
-    except OSError as error:
-        listener.close()
-        reason = {errno.EADDRINUSE: "is in use", errno.EACCES: "may not be listened on"}
-        raise CdpError(
-            "PORT_IN_USE",
-            f"Port {port} of {host} {reason.get(error.errno or 0, str(error))}.",
-            todo="Name another with --port, or stop what holds it.",
-        ) from error
-    listener.set_inheritable(True)
-    return listener
-
-
 async def _prepare(settings: Settings) -> bool:
     """Bring the database up before anybody connects; tell whether a key was ever made."""
     async with (
@@ -99,6 +72,9 @@ def _tell(listener: socket.socket, host: str, *, has_keys: bool) -> None:
 
 def _run(listener: socket.socket, host: str, workers: int, url: str) -> None:
     """Serve until a signal; each worker reads the environment and opens its own database."""
+    # Imported here: a port in use, or a database that is not there, is told before the graph loads.
+    from cdp.server import configuration
+
     os.environ["CDP_DATABASE_URL"] = url
     port = listener.getsockname()[1]
     config = configuration("cdp.server:application", host=host, port=port, workers=workers)

@@ -117,6 +117,8 @@ def served(**variables: str | Path) -> Iterator[str]:
 
 def _is_ready(url: str) -> bool:
     try:
-        return httpx.get(f"{url}/readyz", trust_env=False).status_code == 200
+        return (
+            httpx.get(f"{url}/readyz", trust_env=False, timeout=PATIENCE_SECONDS).status_code == 200
+        )
     except httpx.TransportError:
         return False

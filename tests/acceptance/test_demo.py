@@ -1,66 +1,38 @@
 """The demo starts, tells how well it went, answers queries, and a second one adds nothing."""
 
+import asyncio
 import json
 import os
 import select
 import signal
-import socket
 import subprocess
-import sys
 import time
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
 
 import asyncpg
 import httpx
 import pytest
 
+from tests.acceptance.first_demo import PEOPLE, FirstDemo
+from tests.acceptance.running import CDP, ROOT, Said, asked, environment
+from tests.server import Server
+
 pytestmark = pytest.mark.anyio
 
-ROOT = Path(__file__).resolve().parents[2]
-PEOPLE = 300
 TIMEOUT_SECONDS = 180
 READ_BYTES = 65_536
 
 
-@dataclass(frozen=True, slots=True)
-class Demo:
-    """Where a demo keeps what it has."""
-
-    environment: Mapping[str, str]
-    database_url: str
-
-    def command(self, *options: str) -> list[str]:
-        """The command line."""
-        return [sys.executable, "-m", "cdp", "demo", "--customers", str(PEOPLE), *options]
-
-    def run(self, *options: str) -> "subprocess.CompletedProcess[str]":
-        """Run it to its end."""
-        return subprocess.run(  # noqa: S603 (our own command)
-            self.command(*options),
-            cwd=ROOT,
-            env=dict(self.environment),
-            capture_output=True,
-            text=True,
-            timeout=TIMEOUT_SECONDS,
-            check=False,
-        )
-
-    def summary(self) -> dict[str, object]:
-        """What it prints with --json."""
-        result = self.run("--no-serve", "--json")
-        assert result.returncode == 0, result.stderr
-        found = json.loads(result.stdout)
-        assert isinstance(found, dict)
-        return found
+OPTIONS = ("demo", "--customers", str(PEOPLE))
 
 
-@pytest.fixture
-def demo(database_url: str, tmp_path: Path) -> Demo:
-    """An empty database and home."""
-    environment = {**os.environ, "CDP_DATABASE_URL": database_url, "CDP_HOME": str(tmp_path)}
-    return Demo(environment, database_url)
+def object_of(said: Said) -> dict[str, object]:
+    """The summary that it printed with --json."""
+    assert said.code == 0, said.err
+    found = json.loads(said.out)
+    assert isinstance(found, dict)
+    return found
 
 
 async def counted(url: str, *tables: str) -> list[int]:
@@ -71,8 +43,10 @@ async def counted(url: str, *tables: str) -> list[int]:
         await connection.close()
 
 
-async def test_summary_is_one_object_and_a_second_demo_prints_the_same(demo: Demo) -> None:
-    first = demo.summary()
+async def test_summary_is_one_object_and_a_second_demo_prints_the_same(
+    server: Server, demo: FirstDemo, tmp_path: Path
+) -> None:
+    first = object_of(demo.said)
     seconds = first.pop("seconds")
     assert isinstance(seconds, float)
     assert list(first) == [
@@ -104,44 +78,39 @@ async def test_summary_is_one_object_and_a_second_demo_prints_the_same(demo: Dem
     assert first["forecast"] == {"customers": 0, "model": None, "verdict": None}, "so few people"
 
     tables = ("score_model", "record_version", "merge_event", "dead_letter")
-    before = await counted(demo.database_url, *tables)
-    second = demo.summary()
+    name = server.draw()
+    await server.create(name, demo.database)
+    here = {"CDP_DATABASE_URL": server.url_of(name), "CDP_HOME": tmp_path}
+    before = await counted(server.url_of(name), *tables)
+    second = object_of(await asyncio.to_thread(asked, *OPTIONS, "--no-serve", "--json", **here))
     second.pop("seconds")
     assert second == first
-    assert await counted(demo.database_url, *tables) == before
+    assert await counted(server.url_of(name), *tables) == before
     assert before[0] == 1
     assert before[3] == 0
 
-    other = demo.run("--no-serve", "--seed", "2")
-    assert other.returncode != 0
-    assert "another --seed" in other.stderr
-
-
-def test_port_in_use_is_told_in_one_sentence_before_any_work(demo: Demo) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = listener.getsockname()[1]
-        result = demo.run("--port", str(port))
-    assert result.returncode != 0
-    assert result.stdout == ""
-    assert result.stderr.count("\n") == 1
-    assert f"Port {port}" in result.stderr
+    other = await asyncio.to_thread(asked, *OPTIONS, "--no-serve", "--seed", "2", **here)
+    assert "another --seed" in other.sentence
+    await server.drop(name)
 
 
 @pytest.fixture
-def running(demo: Demo) -> Iterator["subprocess.Popen[bytes]"]:
-    """A demo that serves; ended by Ctrl-C at the latest when the test ends."""
-    process = subprocess.Popen(  # noqa: S603 (our own command)
-        demo.command("--port", "0"),
-        cwd=ROOT,
-        env=dict(demo.environment) | {"PYTHONUNBUFFERED": "1"},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-    )
-    try:
-        yield process
-    finally:
-        process.kill()
-        process.communicate()
+def running(server: Server, demo: FirstDemo, tmp_path: Path) -> Iterator["subprocess.Popen[bytes]"]:
+    """A second demo, which serves; ended by Ctrl-C at the latest when the test ends."""
+    with server.copy(demo.database) as url:
+        here = environment(CDP_DATABASE_URL=url, CDP_HOME=tmp_path, PYTHONUNBUFFERED="1")
+        process = subprocess.Popen(  # noqa: S603 (our own command)
+            [*CDP, *OPTIONS, "--port", "0"],
+            cwd=ROOT,
+            env=here,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+        )
+        try:
+            yield process
+        finally:
+            process.kill()
+            process.communicate()
 
 
 def read_until(process: "subprocess.Popen[bytes]", text: str) -> str:

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import random
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,7 +15,8 @@ import pytest
 from cdp.postgres import embedded
 from tests.acceptance.running import cdp
 
-CUSTOMERS = 60_000
+CUSTOMERS = 12_000
+NOTE_CHARACTERS = 1_000  # by chance, so that none is compressed: the disk is full after few rows
 ROOM, MORE_ROOM = "150m", "2g"  # an empty database needs some 70 MB
 
 
@@ -48,12 +50,13 @@ def disk(open_folder: Path) -> Iterator[Path]:
 
 
 def _write_customers(path: Path) -> None:
+    chance = random.Random(1)
     with path.open("w") as file:
-        file.write("id,email,first_name,last_name,street,updated_at\n")
+        file.write("id,email,first_name,last_name,note,updated_at\n")
         for number in range(CUSTOMERS):
-            street = f"{number} " + "Long Street " * 20
+            note = chance.randbytes(NOTE_CHARACTERS // 2).hex()
             file.write(
-                f"{number},p{number}@example.com,Ann,S{number},{street},2024-01-01T00:00:00Z\n"
+                f"{number},p{number}@example.com,Ann,S{number},{note},2024-01-01T00:00:00Z\n"
             )
 
 

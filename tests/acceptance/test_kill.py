@@ -25,7 +25,7 @@ from connectors.sandbox.server import serving
 from tests.acceptance.databases import Databases
 from tests.acceptance.held import Held, held, require_same
 from tests.acceptance.killing import killed_until_done
-from tests.acceptance.running import finished, start
+from tests.acceptance.running import asked, finished, start
 
 pytestmark = pytest.mark.anyio
 
@@ -86,14 +86,14 @@ async def _require_sane_runs(url: str, kills: int) -> None:
 
 
 async def _uninterrupted(command: Sequence[str], url: str) -> Held:
-    said = await finished(await start(*command, CDP_DATABASE_URL=url))
+    said = await asyncio.to_thread(asked, *command, CDP_DATABASE_URL=url)
     assert said.code == 0, said.err
     return await held(url)
 
 
 async def _changes(command: Sequence[str], url: str) -> int:
     """What a further run finds to be new or changed."""
-    said = await finished(await start(*command, CDP_DATABASE_URL=url))
+    said = await asyncio.to_thread(asked, *command, CDP_DATABASE_URL=url)
     assert said.code == 0, said.err
     found = 0
     for line in said.out.splitlines():

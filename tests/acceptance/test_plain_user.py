@@ -21,12 +21,10 @@ pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become 
 
 @pytest.fixture
 def checkout(open_folder: Path) -> Path:
-    """A copy of the checkout that everybody may read."""
+    """A copy of the checkout that everybody may read, compiled as it is for us."""
     copy = open_folder / "a checkout"
     for name in PACKAGES:
-        shutil.copytree(
-            ROOT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__", "*.pyc")
-        )
+        shutil.copytree(ROOT / name, copy / name)
     for path in (copy, *copy.rglob("*")):
         path.chmod(0o755 if path.is_dir() else 0o644)
     return copy

@@ -6,7 +6,6 @@ of the answer: its values change from day to day, since the business ends today.
 `reviewId=matchReviews.nodes.0.id` gives a variable, taken from the answer before.
 """
 
-import asyncio
 import re
 import shlex
 from collections.abc import Iterator
@@ -17,11 +16,11 @@ import httpx
 import msgspec
 import pytest
 
-from tests.acceptance.databases import Databases
-from tests.acceptance.running import ROOT, asked, cdp, served
+from tests.acceptance.first_demo import FirstDemo
+from tests.acceptance.running import PATIENCE_SECONDS, ROOT, asked, served
+from tests.server import Server
 
 BLOCK = re.compile(r"^```(\w+)([^\n]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-PEOPLE = 300
 
 Value: TypeAlias = Any
 """JSON whose shape the README says."""
@@ -86,16 +85,11 @@ def shape(value: object) -> object:
 
 
 @pytest.fixture(scope="module")
-def demo(server_url: str, template: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def demo_url(server: Server, demo: FirstDemo) -> Iterator[str]:
     """A database with the sample business in it."""
-    databases = Databases(server_url, template, [])
-    url = asyncio.run(databases.fresh())
-    home = tmp_path_factory.mktemp("home")
-    made = ("demo", "--no-serve", "--customers", str(PEOPLE))
-    said = cdp(*made, CDP_DATABASE_URL=url, CDP_HOME=home)
-    assert said.code == 0, said.err
-    yield url
-    asyncio.run(databases.drop())
+    assert demo.said.code == 0, demo.said.err
+    with server.copy(demo.database) as url:
+        yield url
 
 
 def test_readme_shows_commands_and_questions() -> None:
@@ -104,19 +98,22 @@ def test_readme_shows_commands_and_questions() -> None:
 
 
 @pytest.mark.parametrize("command", commands())
-def test_command_of_the_readme_runs(command: str, demo: str) -> None:
+def test_command_of_the_readme_runs(command: str, demo_url: str) -> None:
     program, *arguments = shlex.split(command)
     assert program == "cdp", "mark the block norun, or write it as a command of cdp"
-    said = asked(*arguments, CDP_DATABASE_URL=demo)
+    said = asked(*arguments, CDP_DATABASE_URL=demo_url)
     assert said.code == 0, said.err
 
 
-def test_answers_of_the_readme_are_those_of_the_demo(demo: str) -> None:
+def test_answers_of_the_readme_are_those_of_the_demo(demo_url: str) -> None:
     data: object = None
-    with served(CDP_DATABASE_URL=demo) as url:
+    with served(CDP_DATABASE_URL=demo_url) as url:
         for question, answer in questions():
             body = {"query": question.text, "variables": variables(question, data)}
-            got = httpx.post(f"{url}/graphql", json=body, trust_env=False).json()
+            post = httpx.post(
+                f"{url}/graphql", json=body, trust_env=False, timeout=PATIENCE_SECONDS
+            )
+            got = post.json()
             assert "errors" not in got, got["errors"]
             data, wanted = got["data"], msgspec.json.decode(answer)
             assert shape(data) == shape(wanted.get("data", wanted))

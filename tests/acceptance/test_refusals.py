@@ -4,7 +4,7 @@ import asyncio
 import os
 import socket
 import subprocess
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import asyncpg
@@ -18,9 +18,17 @@ from cdp.sources import add_source
 from connectors.conformance import BEGIN, CASES, FAST, KEY, WRONG_KEY
 from connectors.sandbox.server import serving
 from connectors.sandbox.shopify import ShopifySandbox
-from tests.acceptance.running import CDP, ROOT, Said, asked, cdp, environment, finished, start
+from tests.acceptance.running import CDP, ROOT, Said, asked, cdp, environment
+from tests.server import Server
 
 CUSTOMERS = "id,email\n1,ann@example.com\n2,bob@example.com\n"
+
+
+@pytest.fixture(scope="module")
+def untouched_url(server: Server, template: str) -> Iterator[str]:
+    """A migrated database for all who are refused, and so write nothing."""
+    with server.copy(template) as url:
+        yield url
 
 
 @pytest.fixture
@@ -81,14 +89,14 @@ def test_database_url_that_leads_nowhere_is_told(url: str, told: str) -> None:
     assert asked("source", "list", "--database-url", url).sentence.startswith(told)
 
 
-def test_password_in_a_database_url_is_never_shown(database_url: str) -> None:
+def test_password_in_a_database_url_is_never_shown() -> None:
     for url in ("postgresql://me:hunter2@host:port/name", "mysql://me:hunter2@localhost/name",
                 "postgresql://me:hunter2@127.0.0.1:1/name"):  # fmt: skip
         assert "hunter2" not in asked("source", "list", CDP_DATABASE_URL=url).err
 
 
-def test_database_that_is_not_there_is_named(database_url: str) -> None:
-    url = database_url.rpartition("/")[0] + "/no_such_database"
+def test_database_that_is_not_there_is_named(untouched_url: str) -> None:
+    url = untouched_url.rpartition("/")[0] + "/no_such_database"
     assert (
         '"no_such_database" does not exist'
         in asked("source", "list", CDP_DATABASE_URL=url).sentence
@@ -99,38 +107,38 @@ def test_database_that_is_not_there_is_named(database_url: str) -> None:
 
 
 def test_unknown_stream_is_told_with_those_that_there_are(
-    customers: Path, database_url: str
+    customers: Path, untouched_url: str
 ) -> None:
     command = ("import", customers, "--source", "crm", "--stream", "clients")
-    said = asked(*command, CDP_DATABASE_URL=database_url).sentence
+    said = asked(*command, CDP_DATABASE_URL=untouched_url).sentence
     assert said.startswith("There is no stream 'clients'. There are: customers, products, ")
-    told = the_object(asked(*command, "--json", CDP_DATABASE_URL=database_url))
+    told = the_object(asked(*command, "--json", CDP_DATABASE_URL=untouched_url))
     assert told == {"error": "BAD_REQUEST", "message": said}
 
 
 def test_unknown_stream_in_a_map_is_told_with_its_place(
-    customers: Path, tmp_path: Path, database_url: str
+    customers: Path, tmp_path: Path, untouched_url: str
 ) -> None:
     (tmp_path / "map.toml").write_text(
         '[[record]]\nstream = "clients"\n[record.columns]\nid = "id"'
     )
     command = ("import", customers, "--source", "crm", "--map", tmp_path / "map.toml")
-    said = asked(*command, CDP_DATABASE_URL=database_url).sentence
+    said = asked(*command, CDP_DATABASE_URL=untouched_url).sentence
     assert said.startswith("map.toml: record[0].stream: there is no stream 'clients'.")
 
 
-def test_missing_column_is_told_with_file_and_line(tmp_path: Path, database_url: str) -> None:
+def test_missing_column_is_told_with_file_and_line(tmp_path: Path, untouched_url: str) -> None:
     (tmp_path / "orders.csv").write_text("id,total\no1,5.00\n")
     command = ("import", tmp_path / "orders.csv", "--source", "crm")
-    said = asked(*command, CDP_DATABASE_URL=database_url).sentence
+    said = asked(*command, CDP_DATABASE_URL=untouched_url).sentence
     assert said.startswith("orders.csv, line 1: orders need currency, placed_at;")
 
 
-def test_column_of_a_wrong_type_is_told(tmp_path: Path, database_url: str) -> None:
+def test_column_of_a_wrong_type_is_told(tmp_path: Path, untouched_url: str) -> None:
     table = pa.table({"id": ["1"], "birth_date": pa.array([True])})
     pq.write_table(table, tmp_path / "customers.parquet")
     command = ("import", tmp_path / "customers.parquet", "--source", "crm")
-    said = asked(*command, CDP_DATABASE_URL=database_url).sentence
+    said = asked(*command, CDP_DATABASE_URL=untouched_url).sentence
     assert "customers.parquet" in said
     assert "birth_date" in said
 
@@ -164,10 +172,10 @@ def test_file_in_which_nothing_can_be_taken_is_refused_as_one_object(
 
 
 @pytest.mark.parametrize("name", ["no-such-file.csv", "empty-folder"])
-def test_nothing_to_import_is_told(name: str, tmp_path: Path, database_url: str) -> None:
+def test_nothing_to_import_is_told(name: str, tmp_path: Path, untouched_url: str) -> None:
     (tmp_path / "empty-folder").mkdir()
     command = ("import", tmp_path / name, "--source", "crm")
-    assert name in asked(*command, CDP_DATABASE_URL=database_url).sentence
+    assert name in asked(*command, CDP_DATABASE_URL=untouched_url).sentence
 
 
 def test_file_cut_short_is_told_and_what_was_read_stays(tmp_path: Path, database_url: str) -> None:
@@ -193,7 +201,8 @@ async def shop() -> AsyncIterator[tuple[ShopifySandbox, str]]:
 
 
 async def run(url: str, *arguments: str, **variables: str) -> Said:
-    return await finished(await start(*arguments, CDP_DATABASE_URL=url, **variables))
+    """Beside the shop, which answers in this thread."""
+    return await asyncio.to_thread(asked, *arguments, CDP_DATABASE_URL=url, **variables)
 
 
 async def checkpoints(url: str) -> list[tuple[str, str | None, int]]:
@@ -232,9 +241,9 @@ async def test_wrong_key_names_source_and_answer_and_loses_nothing(
     assert "SHOP_KEY, which is not set" in unset.sentence
 
 
-def test_unknown_names_are_told_with_those_that_there_are(database_url: str) -> None:
+def test_unknown_names_are_told_with_those_that_there_are(untouched_url: str) -> None:
     def told(*arguments: str) -> str:
-        return asked(*arguments, CDP_DATABASE_URL=database_url).sentence
+        return asked(*arguments, CDP_DATABASE_URL=untouched_url).sentence
 
     assert "There is no source 'till'." in told("sync", "till")
     assert "shopify" in told("source", "add", "x", "--connector", "shoppify")
@@ -249,25 +258,27 @@ def test_unknown_names_are_told_with_those_that_there_are(database_url: str) -> 
 # The workspace and the command line -----------------------------------------------------------
 
 
-def test_unknown_or_impossible_setting_is_told(database_url: str) -> None:
+def test_unknown_or_impossible_setting_is_told(untouched_url: str) -> None:
     def told(*arguments: str) -> str:
-        return asked(*arguments, CDP_DATABASE_URL=database_url).sentence
+        return asked(*arguments, CDP_DATABASE_URL=untouched_url).sentence
 
     assert "There is no setting 'colour'. There are: currency" in told("config", "colour")
     assert "'Mars/North' is not a time zone" in told("config", "timezone", "Mars/North")
     assert "'pounds' is not a currency" in told("config", "currency", "pounds")
     assert (
         "'Mars' is not a time zone"
-        in asked("config", CDP_TIMEZONE="Mars", CDP_DATABASE_URL=database_url).sentence
+        in asked("config", CDP_TIMEZONE="Mars", CDP_DATABASE_URL=untouched_url).sentence
     )
 
 
 @pytest.mark.parametrize("command", [("serve",), ("demo",)])
-def test_port_in_use_is_told(command: tuple[str, ...], database_url: str, tmp_path: Path) -> None:
+def test_port_in_use_is_told(command: tuple[str, ...], untouched_url: str, tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = str(listener.getsockname()[1])
-        said = asked(*command, "--port", port, CDP_DATABASE_URL=database_url, CDP_HOME=tmp_path)
+        said = asked(*command, "--port", port, CDP_DATABASE_URL=untouched_url, CDP_HOME=tmp_path)
     assert said.sentence.startswith(f"Port {port} of 127.0.0.1 is in use.")
+    assert said.err.count("\n") == 1
+    assert said.out == "", "before any work"
 
 
 @pytest.mark.parametrize(
@@ -289,11 +300,11 @@ def test_mistaken_command_line_is_told(arguments: tuple[str, ...]) -> None:
     assert said.sentence
 
 
-def test_output_that_is_full_is_told(database_url: str) -> None:
+def test_output_that_is_full_is_told(untouched_url: str) -> None:
     with Path("/dev/full").open("w") as full:
         done = subprocess.run(  # noqa: S603 (our own command)
             [*CDP, "source", "list", "--json"],
-            env=environment(CDP_DATABASE_URL=database_url),
+            env=environment(CDP_DATABASE_URL=untouched_url),
             cwd=ROOT,
             stdout=full,
             stderr=subprocess.PIPE,
@@ -304,18 +315,18 @@ def test_output_that_is_full_is_told(database_url: str) -> None:
     assert done.stderr == "Error: The output cannot be used: No space left on device.\n"
 
 
-def test_output_that_is_no_file_is_not_replaced(database_url: str, tmp_path: Path) -> None:
+def test_output_that_is_no_file_is_not_replaced(untouched_url: str, tmp_path: Path) -> None:
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
     command = ("export", "customers", "--output", pipe)
-    assert "is not a file." in asked(*command, CDP_DATABASE_URL=database_url).sentence
+    assert "is not a file." in asked(*command, CDP_DATABASE_URL=untouched_url).sentence
     assert pipe.is_fifo()
 
 
-def test_home_that_cannot_be_is_told(database_url: str) -> None:
+def test_home_that_cannot_be_is_told(untouched_url: str) -> None:
     nowhere = {"CDP_HOME": Path("/proc/nowhere")}
     assert "/proc/nowhere" in asked("source", "list", **nowhere).sentence
-    demo = ("demo", "--no-serve", "--customers", "5", "--database-url", database_url)
+    demo = ("demo", "--no-serve", "--customers", "5", "--database-url", untouched_url)
     assert "/proc/nowhere" in asked(*demo, **nowhere).sentence
 
 
@@ -331,5 +342,5 @@ def test_home_that_cannot_be_is_told(database_url: str) -> None:
         ("key", "revoke", "17"),
     ],
 )
-def test_refusal_with_json_is_one_object(command: tuple[str, ...], database_url: str) -> None:
-    assert the_object(asked(*command, "--json", CDP_DATABASE_URL=database_url))
+def test_refusal_with_json_is_one_object(command: tuple[str, ...], untouched_url: str) -> None:
+    assert the_object(asked(*command, "--json", CDP_DATABASE_URL=untouched_url))

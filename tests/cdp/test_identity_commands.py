@@ -1,7 +1,7 @@
 """`cdp identity` as a person meets it: explain, the queue, decisions with their preview, rules."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -10,6 +10,7 @@ from click.testing import CliRunner, Result
 
 from cdp.__main__ import main
 from tests.schema.ids import gid
+from tests.server import Server
 
 Run: TypeAlias = Callable[..., Result]
 Value: TypeAlias = Any
@@ -30,9 +31,8 @@ o2,s2,2026-05-02T10:00:00Z,EUR,5.00
 """
 
 
-@pytest.fixture
-def cdp(database_url: str, tmp_path: Path) -> Run:
-    """The command over a database with five records of four people, numbers 1 to 5."""
+def command_over(database_url: str) -> Run:
+    """The command over a database, in this process."""
 
     def run(*arguments: str | Path) -> Result:
         given = ["--database-url", database_url]
@@ -40,11 +40,28 @@ def cdp(database_url: str, tmp_path: Path) -> Run:
         assert result.exception is None or isinstance(result.exception, SystemExit), result.exc_info
         return result
 
-    for stream, text in (("customers", PEOPLE), ("orders", ORDERS)):
-        path = tmp_path / f"{stream}.csv"
-        path.write_text(text)
-        assert run("import", path, "--source", "shop", "--stream", stream).exit_code == 0
     return run
+
+
+@pytest.fixture(scope="session")
+def shop(server: Server, template: str, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The name of a database with five records of four people, numbers 1 to 5."""
+
+    def fill(url: str) -> None:
+        run, folder = command_over(url), tmp_path_factory.mktemp("shop")
+        for stream, text in (("customers", PEOPLE), ("orders", ORDERS)):
+            path = folder / f"{stream}.csv"
+            path.write_text(text)
+            assert run("import", path, "--source", "shop", "--stream", stream).exit_code == 0
+
+    return server.built("identity_shop", fill, template)
+
+
+@pytest.fixture
+def cdp(server: Server, shop: str) -> Iterator[Run]:
+    """The command over a copy of it."""
+    with server.copy(shop) as url:
+        yield command_over(url)
 
 
 def said(cdp: Run, *arguments: str) -> Value:

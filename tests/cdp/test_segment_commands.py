@@ -1,7 +1,7 @@
 """`cdp segment` as a person meets it: made, kept, asked why, exported; and refreshed by others."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -9,6 +9,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from cdp.__main__ import main
+from tests.server import Server
 
 Run: TypeAlias = Callable[..., Result]
 Value: TypeAlias = Any
@@ -28,9 +29,8 @@ o2,s2,2026-05-02T10:00:00Z,EUR,5.00
 BUYERS = '{"purchases": {"netSpend": {"gte": 5.00}}}'
 
 
-@pytest.fixture
-def cdp(database_url: str, tmp_path: Path) -> Run:
-    """The command over a database with three customers, numbers 1 to 3."""
+def command_over(database_url: str) -> Run:
+    """The command over a database, in this process."""
 
     def run(*arguments: str | Path, stdin: str | None = None) -> Result:
         given = ["--database-url", database_url]
@@ -38,12 +38,27 @@ def cdp(database_url: str, tmp_path: Path) -> Run:
         assert result.exception is None or isinstance(result.exception, SystemExit), result.exc_info
         return result
 
-    folder = tmp_path / "shop"
-    folder.mkdir()
-    for stream, text in (("customers", PEOPLE), ("orders", ORDERS)):
-        (folder / f"{stream}.csv").write_text(text)
-    assert run("import", folder, "--source", "shop").exit_code == 0
     return run
+
+
+@pytest.fixture(scope="session")
+def shop(server: Server, template: str, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The name of a database with three customers, numbers 1 to 3."""
+
+    def fill(url: str) -> None:
+        folder = tmp_path_factory.mktemp("shop")
+        for stream, text in (("customers", PEOPLE), ("orders", ORDERS)):
+            (folder / f"{stream}.csv").write_text(text)
+        assert command_over(url)("import", folder, "--source", "shop").exit_code == 0
+
+    return server.built("segment_shop", fill, template)
+
+
+@pytest.fixture
+def cdp(server: Server, shop: str) -> Iterator[Run]:
+    """The command over a copy of it."""
+    with server.copy(shop) as url:
+        yield command_over(url)
 
 
 def said(cdp: Run, *arguments: str | Path, stdin: str | None = None) -> Value:

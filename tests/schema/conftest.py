@@ -1,36 +1,45 @@
 """The small business behind a server: one database for all tests that only read."""
 
-import secrets
+import asyncio
 from collections.abc import AsyncIterator
 
-import asyncpg
 import pytest
-from sqlalchemy.engine import make_url
 
 from cdp.database import Database, open_database
 from cdp.keys import Role, create_key
 from tests.schema.business import open_business
 from tests.schema.client import Graph, serving
+from tests.server import Server
+
+
+def _fill(url: str) -> None:
+    async def fill() -> None:
+        async with open_database(url) as database, database.transaction() as connection:
+            await open_business(connection)
+
+    asyncio.run(fill())
+
+
+@pytest.fixture(scope="session")
+def business_template(server: Server, template: str) -> str:
+    """The name of a database that holds the business; nothing connects to it."""
+    return server.built("business", _fill, template)
 
 
 @pytest.fixture(scope="session")
 async def business(
-    server_url: str, template: str
+    server: Server, business_template: str
 ) -> AsyncIterator[tuple[Database, dict[str, str]]]:
-    """The business in a database of its own, and a key of each role."""
-    name = f"{template}_graph_{secrets.token_hex(4)}"
-    administrator = await asyncpg.connect(server_url)
-    await administrator.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
-    url = make_url(server_url).set(database=name).render_as_string(hide_password=False)
+    """The business in a database of this worker's own, and a key of each role."""
+    name = server.draw()
+    await server.create(name, business_template)
     keys: dict[str, str] = {}
-    async with open_database(url) as database:
+    async with open_database(server.url_of(name)) as database:
         async with database.transaction() as connection:
-            await open_business(connection)
             for role in Role:
                 _, keys[role.value] = await create_key(connection, role, role.value)
         yield database, keys
-    await administrator.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
-    await administrator.close()
+    await server.drop(name)
 
 
 @pytest.fixture

@@ -39,7 +39,7 @@ def served(database_url: str, *options: str) -> Iterator[tuple[subprocess.Popen[
         deadline = time.monotonic() + START_SECONDS
         while True:
             try:
-                assert httpx.get(f"{url}/readyz").status_code == 200
+                assert httpx.get(f"{url}/readyz", timeout=START_SECONDS).status_code == 200
                 break
             except httpx.TransportError:
                 assert process.poll() is None, process.communicate()[1]
@@ -54,7 +54,8 @@ def served(database_url: str, *options: str) -> Iterator[tuple[subprocess.Popen[
 @pytest.mark.parametrize("workers", ["1", "2"])
 def test_server_answers_and_stops_when_it_is_told(database_url: str, workers: str) -> None:
     with served(database_url, "--workers", workers) as (process, url):
-        answer = httpx.post(f"{url}/graphql", json={"query": "{ customers { totalCount } }"})
+        query = {"query": "{ customers { totalCount } }"}
+        answer = httpx.post(f"{url}/graphql", json=query, timeout=START_SECONDS)
         assert answer.json()["data"] == {"customers": {"totalCount": 0}}
         process.send_signal(signal.SIGTERM)
         _, told = process.communicate(timeout=START_SECONDS)
