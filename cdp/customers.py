@@ -3,18 +3,13 @@
 from collections.abc import AsyncIterator, Collection, Sequence
 from datetime import date
 from functools import cache, lru_cache
-from typing import Any, Final, TypeAlias
+from typing import Final, TypeAlias
 
 from sqlalchemy import (
     ARRAY,
     BigInteger,
     Date,
-    Delete,
     FromClause,
-    Insert,
-    Select,
-    Update,
-    bindparam,
     delete,
     exists,
     func,
@@ -35,6 +30,7 @@ from cdp.identity.rules import read_rules
 from cdp.loyalty.carried import post_entries
 from cdp.loyalty.fold import refresh_loyalty
 from cdp.loyalty.orders import post_orders
+from cdp.statements import Statement, compiled, given
 from cdp.survivorship import attributes_alone, attributes_of
 from cdp.survivorship_rules import Survivorship
 from cdp.tables import (
@@ -58,59 +54,59 @@ ProfileDay: TypeAlias = "tuple[ProfileId, date]"
 @cache
 def _given_days() -> FromClause:
     """The days of the parameters `profiles` and `dates`, pair by pair."""
-    profiles = bindparam("profiles", type_=ARRAY(BigInteger))
-    dates = bindparam("dates", type_=ARRAY(Date))
+    profiles = given("profiles", ARRAY(BigInteger))
+    dates = given("dates", ARRAY(Date))
     return func.unnest(profiles, dates).table_valued("source_profile_id", "on").render_derived()
 
 
 @cache
 def _given() -> FromClause:
     """The customers of the parameter `ids`."""
-    given = func.unnest(bindparam("ids", type_=ARRAY(BigInteger)))
-    return given.table_valued("id").render_derived()
+    return func.unnest(given("ids", ARRAY(BigInteger))).table_valued("id").render_derived()
 
 
-# Statements are built once: building one takes longer than running it for a small page.
-
-
-@cache
-def _forget_days() -> Delete:
-    given = _given_days()
-    return delete(purchase_day).where(
-        purchase_day.c.source_profile_id == given.c.source_profile_id,
-        purchase_day.c.on == given.c.on,
-    )
+# Statements are compiled once: building one takes longer than running it for a small page.
 
 
 @cache
-def _fold_days(workspace: Workspace) -> Insert:
+def _forget_days() -> Statement:
+    days, day = _given_days().c, purchase_day.c
+    those = (day.source_profile_id == days.source_profile_id, day.on == days.on)
+    return compiled(delete(purchase_day).where(*those))
+
+
+@cache
+def _fold_days(workspace: Workspace) -> Statement:
     rows = purchase_days(_given_days(), workspace, func.now())
-    return insert(purchase_day).from_select([one.name for one in rows.selected_columns], rows)
+    names = [one.name for one in rows.selected_columns]
+    return compiled(insert(purchase_day).from_select(names, rows))
 
 
 @cache
-def _forget_customers() -> Delete:
+def _forget_customers() -> Statement:
     is_left = ~exists().where(source_profile.c.customer_id == customer.c.id)
-    return delete(customer).where(customer.c.id == _given().c.id, is_left)
+    return compiled(delete(customer).where(customer.c.id == _given().c.id, is_left))
 
 
 @lru_cache(maxsize=8)  # the rules in force, and those before them
-def _fold_attributes(survivorship: Survivorship) -> Insert:
+def _fold_attributes(survivorship: Survivorship) -> Statement:
     rows = attributes_of(_given(), survivorship)
     names = [column.name for column in rows.selected_columns]
     insertion = upsert(customer).from_select(names, rows)
-    return insertion.on_conflict_do_update(
-        index_elements=["id"],
-        set_={name: insertion.excluded[name] for name in names if name != "id"},
+    return compiled(
+        insertion.on_conflict_do_update(
+            index_elements=["id"],
+            set_={name: insertion.excluded[name] for name in names if name != "id"},
+        )
     )
 
 
 @lru_cache(maxsize=8)
-def _described_otherwise(survivorship: Survivorship) -> Select[Any]:
+def _described_otherwise(survivorship: Survivorship) -> Statement:
     rows = attributes_of(_given(), survivorship).subquery()
     values = [column.name for column in rows.c if column.name not in ("id", "updated_at")]
     is_other = or_(*(rows.c[name].is_distinct_from(customer.c[name]) for name in values))
-    return (
+    return compiled(
         select(func.count())
         .select_from(rows.join(customer, customer.c.id == rows.c.id))
         .where(is_other)
@@ -118,17 +114,18 @@ def _described_otherwise(survivorship: Survivorship) -> Select[Any]:
 
 
 @cache
-def _add_alone() -> Insert:
+def _add_alone() -> Statement:
     rows = attributes_alone(_given())
-    return insert(customer).from_select([column.name for column in rows.selected_columns], rows)
+    names = [column.name for column in rows.selected_columns]
+    return compiled(insert(customer).from_select(names, rows))
 
 
 @cache
-def _fold_facts() -> Update:
-    given = _given()
-    facts = customer_facts(given, days_of(given).cte("days")).subquery("facts")
+def _fold_facts() -> Statement:
+    whom = _given()
+    facts = customer_facts(whom, days_of(whom).cte("days")).subquery("facts")
     values = {fact.name: facts.c[fact.name] for fact in FACT_COLUMNS if fact.computed is None}
-    return (
+    return compiled(
         update(customer)
         .where(customer.c.id == facts.c.id)
         .values({**values, "updated_at": func.now()})
@@ -136,9 +133,9 @@ def _fold_facts() -> Update:
 
 
 @cache
-def _fold_activity(workspace: Workspace) -> Update:
+def _fold_activity(workspace: Workspace) -> Statement:
     activity = customer_activity(_given(), workspace, func.now()).subquery("activity")
-    return (
+    return compiled(
         update(customer)
         .where(customer.c.id == activity.c.id)
         .values({fact.name: activity.c[fact.name] for fact in ACTIVITY_COLUMNS})
@@ -151,10 +148,11 @@ async def refresh_days(
     """Fold the given days anew. The caller holds the locks of their customers."""
     if not days:
         return
-    given = {"profiles": [profile for profile, _ in days], "dates": [on for _, on in days]}
-    async with by_index(await driver_of(connection)):
-        await connection.execute(_forget_days(), given)
-        await connection.execute(_fold_days(workspace), given)
+    those = {"profiles": [profile for profile, _ in days], "dates": [on for _, on in days]}
+    driver = await driver_of(connection)
+    async with by_index(driver):
+        await _forget_days().fetch(driver, those)
+        await _fold_days(workspace).fetch(driver, those)
     await post_orders(connection, days, workspace)
 
 
@@ -206,26 +204,29 @@ async def refresh_attributes(
     """Fold the given customers' profiles anew; a customer that has none any more goes."""
     if not customers:
         return
-    given = {"ids": sorted(customers)}
-    async with by_index(await driver_of(connection)):
-        await connection.execute(_forget_customers(), given)
-        await connection.execute(_fold_attributes(survivorship), given)
+    whom = {"ids": sorted(customers)}
+    driver = await driver_of(connection)
+    async with by_index(driver):
+        await _forget_customers().fetch(driver, whom)
+        await _fold_attributes(survivorship).fetch(driver, whom)
 
 
 async def add_alone(connection: AsyncConnection, customers: Collection[CustomerId]) -> None:
     """Store customers who are new and have one live profile each, their own; without any fact."""
     if not customers:
         return
-    async with by_index(await driver_of(connection)):
-        await connection.execute(_add_alone(), {"ids": sorted(customers)})
+    driver = await driver_of(connection)
+    async with by_index(driver):
+        await _add_alone().fetch(driver, {"ids": sorted(customers)})
 
 
 async def refresh_facts(connection: AsyncConnection, customers: Collection[CustomerId]) -> None:
     """Fold the given customers' days anew, into rows that are there already."""
     if not customers:
         return
-    async with by_index(await driver_of(connection)):
-        await connection.execute(_fold_facts(), {"ids": sorted(customers)})
+    driver = await driver_of(connection)
+    async with by_index(driver):
+        await _fold_facts().fetch(driver, {"ids": sorted(customers)})
         await refresh_loyalty(connection, customers)
 
 
@@ -235,8 +236,9 @@ async def refresh_activity(
     """Fold what the given customers do beside buying anew, into rows that are there already."""
     if not customers:
         return
-    async with by_index(await driver_of(connection)):
-        await connection.execute(_fold_activity(workspace), {"ids": sorted(customers)})
+    driver = await driver_of(connection)
+    async with by_index(driver):
+        await _fold_activity(workspace).fetch(driver, {"ids": sorted(customers)})
 
 
 async def _told_of(connection: AsyncConnection, customers: Sequence[CustomerId]) -> list[ProfileId]:
@@ -282,11 +284,11 @@ async def choose_anew(connection: AsyncConnection, survivorship: Survivorship) -
 
 async def count_described_otherwise(connection: AsyncConnection, survivorship: Survivorship) -> int:
     """How many customers would have other attributes by these rules of survivorship."""
-    count = 0
+    count, driver = 0, await driver_of(connection)
     async for customers in _everybody(connection):
-        given = {"ids": customers}
-        async with by_index(await driver_of(connection)):
-            count += await connection.scalar(_described_otherwise(survivorship), given) or 0
+        async with by_index(driver):
+            rows = await _described_otherwise(survivorship).fetch(driver, {"ids": customers})
+        count += rows[0][0]
     return count
 
 

@@ -20,7 +20,7 @@ REFUSED: Final = "CD404"  # the state by which functions of ours refuse what is 
 SERVER_AT_FAULT: Final = ("08", "53", "57P", "58")
 """Classes of SQLSTATE: the connection, resources such as the disk, an operator, the system."""
 
-STATEMENT_CACHE_BYTES: Final = 256 * 1024  # a compiled read can be far longer than asyncpg's 15 kB
+STATEMENT_CACHE_BYTES: Final = 256 * 1024  # a compiled statement can be far longer than 15 kB
 
 
 class ReaderConnection(asyncpg.Connection):
@@ -78,6 +78,7 @@ async def open_database(
         hide_parameters=True,  # they are people's data, and secrets
         connect_args={
             "timeout": CONNECT_TIMEOUT_SECONDS,
+            "max_cacheable_statement_size": STATEMENT_CACHE_BYTES,
             "server_settings": {"jit": "off", "work_mem": WRITER_WORK_MEM},
         },
     )
