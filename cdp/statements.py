@@ -40,7 +40,7 @@ class Statement:
         each = (self.fixed[name] if name in self.fixed else values[name] for name in self.names)
         rows = await driver.fetch(self.text, *each)
         if not any(self.readers):
-            return rows
+            return [tuple(row) for row in rows]
         return [
             [
                 value if read is None else read(value)

@@ -26,8 +26,8 @@ from cdp.operators import read_text
 from cdp.query import AS_OF, whenever
 from cdp.related import segments_of
 from cdp.remap import Remap, fold, moment_of, write_map
-from cdp.segments.refresh import settle_now
-from cdp.statements import Statement, compiled, given
+from cdp.segments.settle import settle_now
+from cdp.statements import Statement, compiled, given, planned_once
 from cdp.tables import identity_decision, merge_event
 from cdp.traits.catalog import CATALOG
 from cdp.values import CustomerId, ProfileId
@@ -355,7 +355,7 @@ class _Act:
 
     async def run(self, act: Callable[[], Any], *, dry_run: bool) -> Effect:
         """Do it, or do it and take it back, and tell what it came to."""
-        async with self.connection.begin_nested() as savepoint:
+        async with self.connection.begin_nested() as savepoint, planned_once(self.driver):
             remap, decision_id, profile_ids = await act()
             concerned = {remap.resolution.customer_of[one] for one in profile_ids}
             before = await self._values(remap.customer_ids | concerned)
