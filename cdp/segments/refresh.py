@@ -25,6 +25,8 @@ MAX_STEPS: Final = 100_000  # transactions of one refresh; writers may be adding
 
 _TABLE: Final = tables.segment
 _OUTBOX: Final = tables.touched_customer
+_CREATE: Final = str(CreateTable(touched_now))
+_DROP: Final = str(DropTable(touched_now))
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,12 +184,14 @@ async def _follow(
 
     None for nobody.
     """
-    await connection.execute(CreateTable(touched_now))
+    # As text: SQLAlchemy would take it for a change of the schema, and forget what every connection
+    # of the process has prepared.
+    await connection.exec_driver_sql(_CREATE)
     told = await connection.exec_driver_sql(TAKE, (as_of, TAKEN_ROWS))
     moves: Sequence[Moves] = ()
     if told.rowcount:
         moves = await _settle_touched(connection, definitions, workspace, as_of)
-    await connection.execute(DropTable(touched_now))
+    await connection.exec_driver_sql(_DROP)
     return Refreshed(0, told.rowcount, *_sums(moves)) if told.rowcount else None
 
 
