@@ -165,14 +165,14 @@ async def lock_customers(
 
     Two writers cannot miss each other's order: the second waits here, and reads after the first.
     """
+    if not profiles:
+        await _lock(connection, also)
+        return set()
     for _ in range(MAX_LOCK_ROUNDS):
         # A round that is lost gives its locks back: more of them would not be in id order.
         async with connection.begin_nested() as round_:
             before = await customers_of(connection, profiles)
-            await connection.exec_driver_sql(
-                "SELECT id FROM customer WHERE id = ANY($1::bigint[]) ORDER BY id FOR UPDATE",
-                (sorted(before.union(also)),),
-            )
+            await _lock(connection, before.union(also))
             if await customers_of(connection, profiles) == before:
                 return before
             await round_.rollback()
@@ -183,15 +183,25 @@ async def lock_customers(
     )
 
 
+async def _lock(connection: AsyncConnection, customers: Collection[CustomerId]) -> None:
+    if customers:
+        driver = await driver_of(connection)
+        await driver.execute(
+            "SELECT FROM customer WHERE id = ANY($1::bigint[]) ORDER BY id FOR UPDATE",
+            sorted(customers),
+        )
+
+
 async def customers_of(
     connection: AsyncConnection, profiles: Collection[ProfileId]
 ) -> set[CustomerId]:
     """Whose the given profiles are."""
     if not profiles:
         return set()
-    rows = await connection.exec_driver_sql(
+    driver = await driver_of(connection)
+    rows = await driver.fetch(
         "SELECT DISTINCT customer_id FROM source_profile WHERE id = ANY($1::bigint[])",
-        (list(profiles),),
+        list(profiles),
     )
     return {CustomerId(row[0]) for row in rows}
 

@@ -5,8 +5,7 @@ than the database takes to answer for a few customers. A text that stays the sam
 server keeps a plan of.
 """
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
@@ -85,15 +84,3 @@ def _reader(column: Any) -> _Reader:  # noqa: ANN401  whatever may stand in a SE
         return None
     reader: _Reader = column.type.dialect_impl(_DIALECT).result_processor(_DIALECT, None)
     return reader
-
-
-@asynccontextmanager
-async def planned_once(driver: Driver) -> AsyncIterator[None]:
-    """Have the server keep the first plan of each statement while this is open.
-
-    For statements that go from a few keys by index: whatever the keys are, the plan is the same,
-    and to make it anew for the first five times, as the server does, costs more than to run it.
-    """
-    await driver.execute("SET LOCAL plan_cache_mode = force_generic_plan")
-    yield
-    await driver.execute("SET LOCAL plan_cache_mode = DEFAULT")

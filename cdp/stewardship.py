@@ -16,6 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cdp.attributes import ATTRIBUTES, Attribute
 from cdp.database import driver as driver_of
+from cdp.database import planned_once
 from cdp.errors import BadInput, NotFound
 from cdp.fields import camel_case
 from cdp.identity.evidence import Verdict
@@ -27,7 +28,7 @@ from cdp.query import AS_OF, whenever
 from cdp.related import segments_of
 from cdp.remap import Remap, fold, moment_of, write_map
 from cdp.segments.settle import settle_now
-from cdp.statements import Statement, compiled, given, planned_once
+from cdp.statements import Statement, compiled, given
 from cdp.tables import identity_decision, merge_event
 from cdp.traits.catalog import CATALOG
 from cdp.values import CustomerId, ProfileId
