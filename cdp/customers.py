@@ -11,12 +11,7 @@ from sqlalchemy import (
     BigInteger,
     ColumnElement,
     Date,
-    Delete,
     FromClause,
-    Insert,
-    Select,
-    Update,
-    bindparam,
     delete,
     exists,
     func,
@@ -37,6 +32,7 @@ from cdp.identity.rules import read_rules
 from cdp.loyalty.carried import post_entries
 from cdp.loyalty.fold import refresh_loyalty
 from cdp.loyalty.orders import post_orders
+from cdp.statements import Statement, compiled, given
 from cdp.survivorship import attributes_alone, attributes_of
 from cdp.survivorship_rules import Survivorship
 from cdp.tables import (
@@ -60,55 +56,56 @@ ProfileDay: TypeAlias = "tuple[ProfileId, date]"
 @cache
 def _given_days() -> FromClause:
     """The days of the parameters `profiles` and `dates`, pair by pair."""
-    profiles = bindparam("profiles", type_=ARRAY(BigInteger))
-    dates = bindparam("dates", type_=ARRAY(Date))
+    profiles = given("profiles", ARRAY(BigInteger))
+    dates = given("dates", ARRAY(Date))
     return func.unnest(profiles, dates).table_valued("source_profile_id", "on").render_derived()
 
 
 @cache
 def _given() -> FromClause:
     """The customers of the parameter `ids`."""
-    given = func.unnest(bindparam("ids", type_=ARRAY(BigInteger)))
-    return given.table_valued("id").render_derived()
+    return func.unnest(given("ids", ARRAY(BigInteger))).table_valued("id").render_derived()
 
 
-# Statements are built once: building one takes longer than running it for a small page.
-
-
-@cache
-def _forget_days() -> Delete:
-    given = _given_days()
-    return delete(purchase_day).where(
-        purchase_day.c.source_profile_id == given.c.source_profile_id,
-        purchase_day.c.on == given.c.on,
-    )
+# Statements are compiled once: building one takes longer than running it for a small page.
 
 
 @cache
-def _fold_days(workspace: Workspace) -> Insert:
+def _forget_days() -> Statement:
+    days, day = _given_days().c, purchase_day.c
+    those = (day.source_profile_id == days.source_profile_id, day.on == days.on)
+    return compiled(delete(purchase_day).where(*those))
+
+
+@cache
+def _fold_days(workspace: Workspace) -> Statement:
     rows = purchase_days(_given_days(), workspace, func.now())
-    return insert(purchase_day).from_select([one.name for one in rows.selected_columns], rows)
+    names = [one.name for one in rows.selected_columns]
+    return compiled(insert(purchase_day).from_select(names, rows))
 
 
 @cache
-def _forget_customers() -> Delete:
+def _forget_customers() -> Statement:
     is_left = ~exists().where(source_profile.c.customer_id == customer.c.id)
-    return delete(customer).where(customer.c.id == _given().c.id, is_left)
+    return compiled(delete(customer).where(customer.c.id == _given().c.id, is_left))
 
 
 @lru_cache(maxsize=8)  # the rules in force, and those before them
-def _fold_attributes(survivorship: Survivorship) -> Insert:
+def _fold_attributes(survivorship: Survivorship) -> Statement:
     rows = attributes_of(_given(), survivorship)
     names = [column.name for column in rows.selected_columns]
     insertion = upsert(customer).from_select(names, rows)
-    return insertion.on_conflict_do_update(
-        index_elements=["id"],
-        set_={name: insertion.excluded[name] for name in names if name != "id"},
+    return compiled(
+        insertion.on_conflict_do_update(
+            index_elements=["id"],
+            set_={name: insertion.excluded[name] for name in names if name != "id"},
+        )
     )
 
 
 @lru_cache(maxsize=8)
-def _described_otherwise(survivorship: Survivorship) -> Select[Any]:
+def _described_otherwise(survivorship: Survivorship) -> tuple[Sequence[str], Statement]:
+    """How many customers would have another value, and what it counts: all, then by attribute."""
     rows = attributes_of(_given(), survivorship).subquery()
     is_other = {
         column.name: column.is_distinct_from(customer.c[column.name])
@@ -116,24 +113,25 @@ def _described_otherwise(survivorship: Survivorship) -> Select[Any]:
         if column.name not in ("id", "updated_at", "search")
     }
     counts: list[ColumnElement[Any]] = [
-        func.count().filter(or_(*is_other.values())).label("customers"),
-        *(func.count().filter(other).label(name) for name, other in is_other.items()),
+        func.count().filter(each) for each in (or_(*is_other.values()), *is_other.values())
     ]
-    return select(*counts).select_from(rows.join(customer, customer.c.id == rows.c.id))
+    told = select(*counts).select_from(rows.join(customer, customer.c.id == rows.c.id))
+    return ("customers", *is_other), compiled(told)
 
 
 @cache
-def _add_alone() -> Insert:
+def _add_alone() -> Statement:
     rows = attributes_alone(_given())
-    return insert(customer).from_select([column.name for column in rows.selected_columns], rows)
+    names = [column.name for column in rows.selected_columns]
+    return compiled(insert(customer).from_select(names, rows))
 
 
 @cache
-def _fold_facts() -> Update:
-    given = _given()
-    facts = customer_facts(given, days_of(given).cte("days")).subquery("facts")
+def _fold_facts() -> Statement:
+    whom = _given()
+    facts = customer_facts(whom, days_of(whom).cte("days")).subquery("facts")
     values = {fact.name: facts.c[fact.name] for fact in FACT_COLUMNS if fact.computed is None}
-    return (
+    return compiled(
         update(customer)
         .where(customer.c.id == facts.c.id)
         .values({**values, "updated_at": func.now()})
@@ -141,9 +139,9 @@ def _fold_facts() -> Update:
 
 
 @cache
-def _fold_activity(workspace: Workspace) -> Update:
+def _fold_activity(workspace: Workspace) -> Statement:
     activity = customer_activity(_given(), workspace, func.now()).subquery("activity")
-    return (
+    return compiled(
         update(customer)
         .where(customer.c.id == activity.c.id)
         .values({fact.name: activity.c[fact.name] for fact in ACTIVITY_COLUMNS})
@@ -156,10 +154,11 @@ async def refresh_days(
     """Fold the given days anew. The caller holds the locks of their customers."""
     if not days:
         return
-    given = {"profiles": [profile for profile, _ in days], "dates": [on for _, on in days]}
-    async with by_index(await driver_of(connection)):
-        await connection.execute(_forget_days(), given)
-        await connection.execute(_fold_days(workspace), given)
+    those = {"profiles": [profile for profile, _ in days], "dates": [on for _, on in days]}
+    driver = await driver_of(connection)
+    async with by_index(driver):
+        await _forget_days().fetch(driver, those)
+        await _fold_days(workspace).fetch(driver, those)
     await post_orders(connection, days, workspace)
 
 
@@ -172,14 +171,14 @@ async def lock_customers(
 
     Two writers cannot miss each other's order: the second waits here, and reads after the first.
     """
+    if not profiles:
+        await _lock(connection, also)
+        return set()
     for _ in range(MAX_LOCK_ROUNDS):
         # A round that is lost gives its locks back: more of them would not be in id order.
         async with connection.begin_nested() as round_:
             before = await customers_of(connection, profiles)
-            await connection.exec_driver_sql(
-                "SELECT id FROM customer WHERE id = ANY($1::bigint[]) ORDER BY id FOR UPDATE",
-                (sorted(before.union(also)),),
-            )
+            await _lock(connection, before.union(also))
             if await customers_of(connection, profiles) == before:
                 return before
             await round_.rollback()
@@ -190,15 +189,25 @@ async def lock_customers(
     )
 
 
+async def _lock(connection: AsyncConnection, customers: Collection[CustomerId]) -> None:
+    if customers:
+        driver = await driver_of(connection)
+        await driver.execute(
+            "SELECT FROM customer WHERE id = ANY($1::bigint[]) ORDER BY id FOR UPDATE",
+            sorted(customers),
+        )
+
+
 async def customers_of(
     connection: AsyncConnection, profiles: Collection[ProfileId]
 ) -> set[CustomerId]:
     """Whose the given profiles are."""
     if not profiles:
         return set()
-    rows = await connection.exec_driver_sql(
+    driver = await driver_of(connection)
+    rows = await driver.fetch(
         "SELECT DISTINCT customer_id FROM source_profile WHERE id = ANY($1::bigint[])",
-        (list(profiles),),
+        list(profiles),
     )
     return {CustomerId(row[0]) for row in rows}
 
@@ -211,26 +220,29 @@ async def refresh_attributes(
     """Fold the given customers' profiles anew; a customer that has none any more goes."""
     if not customers:
         return
-    given = {"ids": sorted(customers)}
-    async with by_index(await driver_of(connection)):
-        await connection.execute(_forget_customers(), given)
-        await connection.execute(_fold_attributes(survivorship), given)
+    whom = {"ids": sorted(customers)}
+    driver = await driver_of(connection)
+    async with by_index(driver):
+        await _forget_customers().fetch(driver, whom)
+        await _fold_attributes(survivorship).fetch(driver, whom)
 
 
 async def add_alone(connection: AsyncConnection, customers: Collection[CustomerId]) -> None:
     """Store customers who are new and have one live profile each, their own; without any fact."""
     if not customers:
         return
-    async with by_index(await driver_of(connection)):
-        await connection.execute(_add_alone(), {"ids": sorted(customers)})
+    driver = await driver_of(connection)
+    async with by_index(driver):
+        await _add_alone().fetch(driver, {"ids": sorted(customers)})
 
 
 async def refresh_facts(connection: AsyncConnection, customers: Collection[CustomerId]) -> None:
     """Fold the given customers' days anew, into rows that are there already."""
     if not customers:
         return
-    async with by_index(await driver_of(connection)):
-        await connection.execute(_fold_facts(), {"ids": sorted(customers)})
+    driver = await driver_of(connection)
+    async with by_index(driver):
+        await _fold_facts().fetch(driver, {"ids": sorted(customers)})
         await refresh_loyalty(connection, customers)
 
 
@@ -240,8 +252,9 @@ async def refresh_activity(
     """Fold what the given customers do beside buying anew, into rows that are there already."""
     if not customers:
         return
-    async with by_index(await driver_of(connection)):
-        await connection.execute(_fold_activity(workspace), {"ids": sorted(customers)})
+    driver = await driver_of(connection)
+    async with by_index(driver):
+        await _fold_activity(workspace).fetch(driver, {"ids": sorted(customers)})
 
 
 async def _told_of(connection: AsyncConnection, customers: Sequence[CustomerId]) -> list[ProfileId]:
@@ -292,12 +305,12 @@ async def count_described_otherwise(
 
     By attribute, as the column of `customer` is named; "customers" are those with any.
     """
-    counts = Counter[str]()
+    counts, driver = Counter[str](), await driver_of(connection)
+    names, statement = _described_otherwise(survivorship)
     async for customers in _everybody(connection):
-        given = {"ids": customers}
-        async with by_index(await driver_of(connection)):
-            rows = await connection.execute(_described_otherwise(survivorship), given)
-        counts.update(rows.mappings().one())
+        async with by_index(driver):
+            (row,) = await statement.fetch(driver, {"ids": customers})
+        counts.update(dict(zip(names, row, strict=True)))
     return counts
 
 

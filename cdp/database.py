@@ -1,6 +1,6 @@
 """The only place where a connection opens: transactions for writers, a pool for readers."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import Any, Final, cast
@@ -20,7 +20,7 @@ REFUSED: Final = "CD404"  # the state by which functions of ours refuse what is 
 SERVER_AT_FAULT: Final = ("08", "53", "57P", "58")
 """Classes of SQLSTATE: the connection, resources such as the disk, an operator, the system."""
 
-STATEMENT_CACHE_BYTES: Final = 256 * 1024  # a compiled read can be far longer than asyncpg's 15 kB
+STATEMENT_CACHE_BYTES: Final = 256 * 1024  # a compiled statement can be far longer than 15 kB
 
 
 class ReaderConnection(asyncpg.Connection):
@@ -78,6 +78,7 @@ async def open_database(
         hide_parameters=True,  # they are people's data, and secrets
         connect_args={
             "timeout": CONNECT_TIMEOUT_SECONDS,
+            "max_cacheable_statement_size": STATEMENT_CACHE_BYTES,
             "server_settings": {"jit": "off", "work_mem": WRITER_WORK_MEM},
         },
     )
@@ -116,21 +117,72 @@ async def driver(connection: AsyncConnection) -> "asyncpg.Connection[asyncpg.Rec
 
 
 @asynccontextmanager
-async def by_index(driver: "asyncpg.Connection[asyncpg.Record]") -> AsyncIterator[None]:
+async def by_index(
+    driver: "asyncpg.Connection[asyncpg.Record]", first: str = "", last: str = ""
+) -> AsyncIterator[None]:
     """Have the planner go from the given keys by index alone, join by join, while this is open.
 
     A young table has no statistics, and a plan that reads it whole, for every key or for every
     batch, is a thousand times slower than the index walk that is right for a batch at any size.
+    What leaves no choice is planned once as well. `first` and `last` are statements that go along
+    with those that begin and end it, each in one message.
     """
-    await driver.execute(_BY_INDEX)
-    yield
-    await driver.execute(_AS_IT_LIKES)
+    async with _set(driver, {**_BY_INDEX, **_PLANNED_ONCE}, first, last):
+        yield
 
 
-_BY_INDEX: Final = """SET LOCAL enable_seqscan = off; SET LOCAL enable_hashjoin = off;
-    SET LOCAL enable_mergejoin = off; SET LOCAL join_collapse_limit = 1"""
-_AS_IT_LIKES: Final = """SET LOCAL enable_seqscan = DEFAULT; SET LOCAL enable_hashjoin = DEFAULT;
-    SET LOCAL enable_mergejoin = DEFAULT; SET LOCAL join_collapse_limit = DEFAULT"""
+@asynccontextmanager
+async def planned_once(driver: "asyncpg.Connection[asyncpg.Record]") -> AsyncIterator[None]:
+    """Have the server keep the first plan of each statement while this is open.
+
+    For statements that go from a few keys: whatever the keys are, the plan is the same, and to make
+    it anew for the first five times, or for ever, as the server does, costs more than to run it.
+    """
+    async with _set(driver, _PLANNED_ONCE):
+        yield
+
+
+@asynccontextmanager
+async def _set(
+    driver: "asyncpg.Connection[asyncpg.Record]",
+    settings: Mapping[str, str],
+    first: str = "",
+    last: str = "",
+) -> AsyncIterator[None]:
+    """Settings of the planner, until this ends; those that stand already are left alone.
+
+    Where anything is raised, whoever rolls back takes them back too.
+    """
+    standing = _STANDING.setdefault(id(driver), set())
+    added = [name for name in settings if name not in standing]
+    standing.update(added)
+    try:
+        await _send(driver, first, *(f"SET LOCAL {one} = {settings[one]}" for one in added))
+        yield
+        await _send(driver, *(f"SET LOCAL {one} = DEFAULT" for one in added), last)
+    finally:
+        standing.difference_update(added)
+        if not standing:
+            _STANDING.pop(id(driver), None)
+
+
+async def _send(driver: "asyncpg.Connection[asyncpg.Record]", *statements: str) -> None:
+    """Several statements in one message; none for none."""
+    text = ";".join(filter(None, statements))
+    if text:
+        await driver.execute(text)
+
+
+_STANDING: Final[dict[int, set[str]]] = {}
+"""By connection: the settings that somebody who is at work there has made."""
+
+_BY_INDEX: Final[Mapping[str, str]] = {
+    "enable_seqscan": "off",
+    "enable_hashjoin": "off",
+    "enable_mergejoin": "off",
+    "join_collapse_limit": "1",
+}
+_PLANNED_ONCE: Final[Mapping[str, str]] = {"plan_cache_mode": "force_generic_plan"}
 
 
 def _plain(url: str) -> str:

@@ -339,11 +339,13 @@ class _Reading:
             found = identified_by(kind, value, workspace=self.workspace)
         except BadInput as error:
             raise BadInput(error.message, todo=error.todo, path=f"{path}.{error.path}") from None
-        mine = self.scope.customer.c.id
-        each = found.subquery()
-        count = select(func.count()).where(each.c.customer_id == mine).scalar_subquery()
-        self._note(path, given, mine.in_(found), count, is_personal=value is not None)
-        return mine.in_(found)
+        # EXISTS, and not IN: for a few customers theirs are looked up, for many all are gathered.
+        theirs = found.where(found.selected_columns[0] == self.scope.customer.c.id)
+        theirs = theirs.correlate(self.scope.customer)
+        condition = exists(theirs)
+        count = theirs.with_only_columns(func.count()).scalar_subquery()
+        self._note(path, given, condition, count, is_personal=value is not None)
+        return condition
 
     def _consent(self, given: object, path: str) -> ColumnElement[bool]:
         """How the customer stands to some channel and purpose is so, all members at once."""

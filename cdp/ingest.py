@@ -25,6 +25,7 @@ from cdp.customers import (
     refresh_days,
     refresh_facts,
 )
+from cdp.database import by_index
 from cdp.database import driver as driver_of
 from cdp.delivery import Batch, Checkpoint, Received, Refused, digest
 from cdp.errors import Fenced, NotFound
@@ -86,12 +87,12 @@ async def apply(
     Raises Fenced where another runner has taken the stream over since the checkpoint's epoch, and
     NotFound for a source that does not exist.
     """
-    driver = await driver_of(connection)
     has_rates = any(
         isinstance(one, Received) and isinstance(one.record, ExchangeRateRecord)
         for one in batch.deliveries
     )
     await take_turn(connection, alone=has_rates)
+    driver = await driver_of(connection)
     if batch.checkpoint is not None:
         await _advance(driver, batch.source_id, batch.checkpoint)
     ahead = ahead or look_at(batch.deliveries)
@@ -336,18 +337,19 @@ class _Writer:
         locked = await lock_customers(self._connection, told | active | stored, described)
         # Nobody has resolved them, so they may have changed their customer until it was locked.
         described |= await customers_of(self._connection, people.deleted)
-        await add_alone(self._connection, people.alone)
-        await refresh_attributes(self._connection, described, self._origin.rules.survivorship)
         await refresh_days(self._connection, days, self._workspace)
         await post_entries(self._connection, belonging)
         counted = locked
         if stored or active:
             counted = await customers_of(self._connection, told | people.moved)
-        await refresh_facts(self._connection, counted | people.left_customers)
-        engaged = await customers_of(self._connection, active | people.moved)
-        await refresh_activity(self._connection, engaged | people.left_customers, self._workspace)
-        await refresh_loyalty(
-            self._connection, (described | people.alone) - counted - people.left_customers
-        )
+        counted |= people.left_customers
+        async with by_index(self._driver):
+            await add_alone(self._connection, people.alone)
+            await refresh_attributes(self._connection, described, self._origin.rules.survivorship)
+            await refresh_facts(self._connection, counted)
+            engaged = await customers_of(self._connection, active | people.moved)
+            engaged |= people.left_customers
+            await refresh_activity(self._connection, engaged, self._workspace)
+            await refresh_loyalty(self._connection, (described | people.alone) - counted)
         seen = people.customers | people.left_customers | described
         await self._touched.note(seen | counted | engaged)

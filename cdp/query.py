@@ -25,12 +25,14 @@ from cdp.errors import BadInput, Forbidden
 from cdp.identity.normalise import fold
 from cdp.keyset import Ordering, Page, continue_after, order_by
 from cdp.operators import read_text
+from cdp.statements import given
 from cdp.traits.trait import Scope
 from cdp.workspace import Workspace
 
 WHOLE_KINDS: Final = ("email", "phone", "loyalty_card")
 """Kinds of identifier that the whole text of a search may be, however it is spelled."""
 
+AS_OF: Final = "as_of"
 MAX_SEARCH: Final = 320  # characters; the longest identifier
 MAX_SEARCH_WORDS: Final = 10  # each is looked up by itself
 MAX_LEXEME: Final = 500  # characters; PostgreSQL refuses words of more than 2,046 bytes
@@ -38,10 +40,19 @@ MAX_LEXEME: Final = 500  # characters; PostgreSQL refuses words of more than 2,0
 
 def present(as_of: datetime, workspace: Workspace) -> Scope:
     """Customers as they are now; `as_of` is the moment of the request, with time zone."""
+    return _present(literal(as_of, DateTime(timezone=True)), workspace)
+
+
+def whenever(workspace: Workspace) -> Scope:
+    """The same at a moment that is given when the statement is run, as the parameter AS_OF."""
+    return _present(given(AS_OF, DateTime(timezone=True)), workspace)
+
+
+def _present(as_of: ColumnElement[datetime], workspace: Workspace) -> Scope:
     return Scope(
         customer=tables.scored_customer,
         fact=tables.scored_customer,
-        as_of=literal(as_of, DateTime(timezone=True)),
+        as_of=as_of,
         timezone=workspace.timezone,
     )
 

@@ -15,6 +15,7 @@ from cdp.customers import (
     refresh_attributes,
     refresh_facts,
 )
+from cdp.database import by_index
 from cdp.database import driver as driver_of
 from cdp.identity import ledger
 from cdp.identity.ledger import Cause
@@ -64,9 +65,10 @@ async def fold(connection: AsyncConnection, remap: Remap, workspace: Workspace) 
     moved = {one for move in remap.resolution.moves for one in move.profile_ids}
     if moved:
         await lock_customers(connection, moved, remap.customer_ids)
-        await refresh_attributes(connection, remap.customer_ids, remap.rules.survivorship)
-        await refresh_facts(connection, remap.customer_ids)
-        await refresh_activity(connection, remap.customer_ids, workspace)
+        async with by_index(await driver_of(connection)):
+            await refresh_attributes(connection, remap.customer_ids, remap.rules.survivorship)
+            await refresh_facts(connection, remap.customer_ids)
+            await refresh_activity(connection, remap.customer_ids, workspace)
         await outbox.note(connection, remap.customer_ids, "identity")
 
 

@@ -7,14 +7,16 @@ decided and why. Every function runs in the caller's transaction.
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from typing import Any, Final
 
 import asyncpg
-from sqlalchemy import ARRAY, BigInteger, RowMapping, any_, literal, select
+from sqlalchemy import ARRAY, BigInteger, RowMapping, any_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cdp.attributes import ATTRIBUTES, Attribute
 from cdp.database import driver as driver_of
+from cdp.database import planned_once
 from cdp.errors import BadInput, NotFound
 from cdp.fields import camel_case
 from cdp.identity.evidence import Verdict
@@ -22,10 +24,11 @@ from cdp.identity.ledger import Cause, is_undone
 from cdp.identity.rules import read_rules
 from cdp.identity.ties import retract_decision, write_decision
 from cdp.operators import read_text
-from cdp.query import present
+from cdp.query import AS_OF, whenever
 from cdp.related import segments_of
 from cdp.remap import Remap, fold, moment_of, write_map
-from cdp.segments.refresh import settle_now
+from cdp.segments.settle import settle_now
+from cdp.statements import Statement, compiled, given
 from cdp.tables import identity_decision, merge_event
 from cdp.traits.catalog import CATALOG
 from cdp.values import CustomerId, ProfileId
@@ -353,7 +356,7 @@ class _Act:
 
     async def run(self, act: Callable[[], Any], *, dry_run: bool) -> Effect:
         """Do it, or do it and take it back, and tell what it came to."""
-        async with self.connection.begin_nested() as savepoint:
+        async with self.connection.begin_nested() as savepoint, planned_once(self.driver):
             remap, decision_id, profile_ids = await act()
             concerned = {remap.resolution.customer_of[one] for one in profile_ids}
             before = await self._values(remap.customer_ids | concerned)
@@ -386,25 +389,30 @@ class _Act:
         self, customer_ids: Collection[CustomerId]
     ) -> Mapping[CustomerId, Mapping[str, object]]:
         """Every attribute and trait of the given customers, by its path in GraphQL."""
-        scope = present(self.at, self.workspace)
-        columns = {
-            **{_path(one): scope.customer.c[one.name] for one in ATTRIBUTES},
-            **{
-                f"{group.name}.{camel_case(each.name)}": each(scope)
-                for group in CATALOG
-                for each in group.traits
-            },
-            SEGMENTS: segments_of(scope),
-        }
-        rows = await self.connection.execute(
-            select(scope.customer.c.id, *columns.values()).where(
-                scope.customer.c.id == any_(literal(list(customer_ids), ARRAY(BigInteger)))
-            )
-        )
+        names, statement = _all_of_a_customer(self.workspace)
+        asked = {"ids": list(customer_ids), AS_OF: self.at}
         return {
-            CustomerId(customer_id): dict(zip(columns, values, strict=True))
-            for customer_id, *values in rows
+            CustomerId(customer_id): dict(zip(names, values, strict=True))
+            for customer_id, *values in await statement.fetch(self.driver, asked)
         }
+
+
+@lru_cache(maxsize=4)  # the settings in force, and those before them
+def _all_of_a_customer(workspace: Workspace) -> tuple[Sequence[str], Statement]:
+    """Every attribute and trait of the customers `ids`: the paths in GraphQL, and the query."""
+    scope = whenever(workspace)
+    columns = {
+        **{_path(one): scope.customer.c[one.name] for one in ATTRIBUTES},
+        **{
+            f"{group.name}.{camel_case(each.name)}": each(scope)
+            for group in CATALOG
+            for each in group.traits
+        },
+        SEGMENTS: segments_of(scope),
+    }
+    ids = any_(given("ids", ARRAY(BigInteger)))
+    query = select(scope.customer.c.id, *columns.values()).where(scope.customer.c.id == ids)
+    return tuple(columns), compiled(query)
 
 
 _FOLLOWS: Final = "Scores and segments follow: a refresh of everybody is under way."

@@ -88,14 +88,14 @@ async def gather(
     tied = (value for one in subjects.values() for value in tying(one, rules))
     wanted = _locks_of(tied)
     for round_number in range(MAX_ROUNDS + 1):
+        locks, lock = _locked(driver, wanted, every=round_number == MAX_ROUNDS)
         try:
-            async with driver.transaction():
-                locks = await _lock(driver, wanted, every=round_number == MAX_ROUNDS)
+            async with by_index(driver, f"SAVEPOINT resolving; {lock}", _GO_ON):
                 if fresh is None:
                     subjects = await read_profiles(driver, subjects, rules)
-                async with by_index(driver):
-                    return await read_component(driver, subjects, fresh or (), rules, locks.hold)
+                return await read_component(driver, subjects, fresh or (), rules, locks.hold)
         except _Taken as taken:
+            await driver.execute(_GIVE_BACK)
             wanted |= taken.locks
     raise AssertionError("who has locked every value is not refused any")
 
@@ -168,19 +168,23 @@ class _Locks:
         )
 
 
-async def _lock(driver: Driver, wanted: set[int], *, every: bool) -> _Locks:
-    """Wait for the locks of values, in order; many of them cost as much as every value does."""
+def _locked(driver: Driver, wanted: set[int], *, every: bool) -> tuple[_Locks, str]:
+    """The locks of values, and the statements that wait for them, in order.
+
+    Many of them cost as much as every value does.
+    """
     if every or len(wanted) > MOST_LOCKS:
-        await driver.execute("SELECT pg_advisory_xact_lock($1, $2)", VALUE_LOCK, EVERY_VALUE)
-        return _Locks(driver, None)
-    await driver.execute(
-        "SELECT pg_advisory_xact_lock_shared($1, $2) UNION ALL"
-        " SELECT pg_advisory_xact_lock($1, key) FROM unnest($3::int[]) AS k(key)",
-        VALUE_LOCK,
-        EVERY_VALUE,
-        sorted(wanted),
-    )
-    return _Locks(driver, set(wanted))
+        return _Locks(driver, None), f"SELECT pg_advisory_xact_lock({VALUE_LOCK}, {EVERY_VALUE})"
+    some = f"SELECT pg_advisory_xact_lock_shared({VALUE_LOCK}, {EVERY_VALUE})"
+    keys = ",".join(map(str, sorted(wanted)))
+    # As text, and not as a parameter, so that they go with other statements in one message.
+    each = f"SELECT pg_advisory_xact_lock({VALUE_LOCK}, k) FROM unnest('{{{keys}}}'::int[]) k"  # noqa: S608
+    return _Locks(driver, set(wanted)), f"{some}; {each}"
+
+
+_GO_ON: Final = "RELEASE SAVEPOINT resolving"
+_GIVE_BACK: Final = f"ROLLBACK TO SAVEPOINT resolving; {_GO_ON}"
+"""Whoever starts again gives all locks back: with more of them they would not be in order."""
 
 
 def _locks_of(values: Iterable[Identifier], held: Collection[int] = ()) -> set[int]:

@@ -1,11 +1,11 @@
 """Scores and segments brought up to date: what is due as a whole, the rest for who was touched."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from sqlalchemy import case, exists, false, func, or_, select, update
+from sqlalchemy import exists, false, func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.schema import CreateTable, DropTable
 
@@ -15,7 +15,7 @@ from cdp.query import present
 from cdp.scoring.rescore import rescore
 from cdp.segments.membership import Moves, evaluate, touched_now
 from cdp.segments.segment import Defined, Segment, define, list_segments
-from cdp.values import CustomerId
+from cdp.segments.told import TAKE, TAKE_WHO_SHARES
 from cdp.workspace import Workspace
 
 REFRESH_LOCK: Final = 7_365_004  # any number, the same for all who refresh
@@ -25,6 +25,8 @@ MAX_STEPS: Final = 100_000  # transactions of one refresh; writers may be adding
 
 _TABLE: Final = tables.segment
 _OUTBOX: Final = tables.touched_customer
+_CREATE: Final = str(CreateTable(touched_now))
+_DROP: Final = str(DropTable(touched_now))
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,37 +184,15 @@ async def _follow(
 
     None for nobody.
     """
-    await connection.execute(CreateTable(touched_now))
-    told = await connection.exec_driver_sql(_TAKE, (as_of, TAKEN_ROWS))
+    # As text: SQLAlchemy would take it for a change of the schema, and forget what every connection
+    # of the process has prepared.
+    await connection.exec_driver_sql(_CREATE)
+    told = await connection.exec_driver_sql(TAKE, (as_of, TAKEN_ROWS))
     moves: Sequence[Moves] = ()
     if told.rowcount:
-        moves = await _settle_touched(connection, definitions, workspace, as_of, as_of)
-    await connection.execute(DropTable(touched_now))
+        moves = await _settle_touched(connection, definitions, workspace, as_of)
+    await connection.exec_driver_sql(_DROP)
     return Refreshed(0, told.rowcount, *_sums(moves)) if told.rowcount else None
-
-
-async def settle_now(
-    connection: AsyncConnection,
-    customers: Collection[CustomerId],
-    workspace: Workspace,
-    as_of: datetime,
-) -> bool:
-    """Scores and segments of customers whom the caller's transaction has changed, within it.
-
-    False, and nothing is done, while a refresh is under way: it finds them when it comes to them.
-    """
-    has_turn = func.pg_try_advisory_xact_lock(REFRESH_LOCK)
-    at = await connection.scalar(select(case((has_turn, func.clock_timestamp()))))
-    if at is None:
-        return False
-    scope = present(as_of, workspace)
-    definitions = define(await list_segments(connection), scope, workspace)
-    await connection.execute(CreateTable(touched_now))
-    await connection.exec_driver_sql(_TAKE_GIVEN, (sorted(customers),))
-    # By the clock: in one transaction somebody may leave a segment and enter it again.
-    await _settle_touched(connection, definitions, workspace, as_of, at)
-    await connection.execute(DropTable(touched_now))
-    return True
 
 
 async def _settle_touched(
@@ -220,18 +200,14 @@ async def _settle_touched(
     definitions: Sequence[Defined],
     workspace: Workspace,
     as_of: datetime,
-    at: datetime,
 ) -> Sequence[Moves]:
-    """Score whom `touched_now` holds anew, then evaluate every segment for them.
-
-    They are looked at as of `as_of`; who enters or leaves does so `at`.
-    """
+    """Score whom `touched_now` holds anew, then evaluate every segment for them."""
     if any(one.filter is not None and one.filter.asks_consent for one in definitions):
-        await connection.exec_driver_sql(_TAKE_WHO_SHARES)
+        await connection.exec_driver_sql(TAKE_WHO_SHARES)
     await connection.exec_driver_sql("ANALYZE touched_now")
     await rescore(connection, workspace, as_of, select(touched_now.c.id))
     return [
-        await evaluate(connection, one.segment.id, one.filter.condition, at, None)
+        await evaluate(connection, one.segment.id, one.filter.condition, as_of, None)
         for one in definitions
         if one.filter is not None
     ]
@@ -239,72 +215,3 @@ async def _settle_touched(
 
 def _sums(moves: Sequence[Moves]) -> tuple[int, int]:
     return sum(one.entered for one in moves), sum(one.exited for one in moves)
-
-
-_INTO_TOUCHED: Final = """
-), told AS (
-    SELECT told.id, taken.at, taken.cause FROM taken, unnest(taken.ids) AS told(id)
-), borne AS (
-    SELECT id, at, cause FROM told
-    UNION
-    SELECT profile.customer_id, told.at, told.cause
-    FROM told JOIN source_profile profile ON profile.id = told.id
-)
-INSERT INTO touched_now (id, cause, other_id)
-SELECT DISTINCT ON (borne.id)
-    borne.id,
-    coalesce(turn.cause, CASE borne.cause WHEN 'list' THEN 'list changed' ELSE borne.cause END),
-    turn.other_id
-FROM borne LEFT JOIN LATERAL (
-    SELECT CASE kind WHEN 'split' THEN 'split from' ELSE 'merged with' END AS cause,
-        from_customer_id AS other_id
-    FROM merge_event WHERE customer_id = borne.id AND at = borne.at
-    UNION ALL
-    SELECT 'split from', customer_id
-    FROM merge_event WHERE from_customer_id = borne.id AND at = borne.at
-    LIMIT 1
-) turn ON borne.cause IN ('ingest', 'identity')
-ORDER BY borne.id, turn.cause DESC NULLS LAST
-"""
-
-_TAKE_GIVEN: Final = f"""
-WITH taken AS (SELECT now() AS at, 'identity' AS cause, $1::bigint[] AS ids{_INTO_TOUCHED}"""
-
-_TAKE: Final = f"""
-WITH taken AS (
-    DELETE FROM touched_customer WHERE id IN (
-        SELECT id FROM touched_customer WHERE due_at <= $1 ORDER BY id LIMIT $2
-    ) RETURNING at, cause, ids{_INTO_TOUCHED}"""  # noqa: S608  # our own constant
-"""Takes rows out of the outbox into `touched_now`, as themselves and as who bears them now.
-
-A change of the map in the same transaction, told by the ledger, is a better cause than ingest.
-"""
-
-_TAKE_WHO_SHARES: Final = """
-WITH speaker AS MATERIALIZED (
-    SELECT profile.id, told.cause
-    FROM touched_now told JOIN source_profile profile ON profile.customer_id = told.id
-    WHERE EXISTS (SELECT FROM consent WHERE source_profile_id = profile.id)
-        OR EXISTS (SELECT FROM message WHERE source_profile_id = profile.id
-            AND kind IN ('unsubscribed', 'complained'))
-), point AS (
-    SELECT borne.kind, borne.value, speaker.cause
-    FROM speaker JOIN identifier borne ON borne.source_profile_id = speaker.id
-    WHERE borne.kind IN ('email', 'phone')
-    UNION
-    SELECT said.contact_point_kind, said.contact_point, speaker.cause
-    FROM speaker JOIN consent said ON said.source_profile_id = speaker.id
-    WHERE said.contact_point IS NOT NULL
-)
-INSERT INTO touched_now (id, cause)
-SELECT DISTINCT ON (profile.customer_id) profile.customer_id, point.cause
-FROM point
-JOIN identifier borne ON borne.kind = point.kind AND borne.value = point.value
-JOIN source_profile profile ON profile.id = borne.source_profile_id
-WHERE borne.is_current
-ORDER BY profile.customer_id, point.cause
-ON CONFLICT DO NOTHING
-"""
-"""Whoever bears a contact point of somebody touched who once said what they allow: a denial there
-holds for them too, so it may have begun or ended for them.
-"""

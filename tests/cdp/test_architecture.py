@@ -14,7 +14,7 @@ PACKAGES = ("cdp", "schema", "connectors", "migrations")
 ROOMS = (
     ("errors", "values", "settings"),
     ("records", "delivery", "versions", "rows", "tables", "database", "postgres", "workspace",
-     "outbox"),
+     "outbox", "statements"),
     ("identity", "ahead", "attributes", "survivorship_rules", "claims", "survivorship", "facts",
      "activity", "loyalty", "customers", "profiles", "touched", "contact_points", "consent",
      "consent_writing", "sources"),
