@@ -1,7 +1,7 @@
 """The map is what the evidence gives, whatever has happened: histories made at random.
 
 Each claim is tried on a slice of histories, and under the marker `prove` on the full count; so are
-those of `test_any_order`, `test_undone`, `test_consent` and `loyalty/test_histories`.
+those of `test_any_order`, `test_undone`, `test_consent_histories` and `loyalty/test_histories`.
 """
 
 from collections.abc import Sequence
