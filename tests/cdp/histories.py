@@ -24,7 +24,7 @@ from cdp.stewardship import Author, Effect, decide, merge_customers, split_custo
 from cdp.values import CustomerId, ProfileId
 from tests.cdp.at_once import rows_of
 from tests.cdp.ingesting import WORKSPACE, a_source
-from tests.cdp.telling import SOURCES, TOWN, Said, Telling, Town, number_of, tellings
+from tests.cdp.telling import SOURCES, TOWN, Said, Telling, Town, number_of, things
 
 MOST_STEPS: Final = 10  # after the first, in which everybody is told of
 AUTHOR: Final = Author("ann", "They wrote to us.")
@@ -91,8 +91,9 @@ Thing = TypeVar("Thing")
 
 def tells(town: Town = TOWN) -> st.SearchStrategy[Tell]:
     """Some things that one source tells at once."""
-    return st.sampled_from(SOURCES).flatmap(
-        lambda source: st.lists(tellings(town, source), min_size=1, max_size=4).map(Tell)
+    several = st.lists(things(town), min_size=1, max_size=4)
+    return st.tuples(st.sampled_from(SOURCES), several).map(
+        lambda one: Tell([Telling(one[0], *thing) for thing in one[1]])
     )
 
 
@@ -145,8 +146,10 @@ def decisions() -> st.SearchStrategy[Step]:
 
 def steps() -> st.SearchStrategy[list[Step]]:
     """Whole histories, but for the rules in force."""
-    everybody = st.one_of(*(tellings(TOWN, source) for source in SOURCES))
-    first = st.lists(everybody, min_size=4, max_size=10).map(lambda told: [Tell(told)])
+    everybody = st.tuples(st.sampled_from(SOURCES), things(TOWN))
+    first = st.lists(everybody, min_size=4, max_size=10).map(
+        lambda told: [Tell([Telling(source, *thing) for source, thing in told])]
+    )
     rest = st.lists(st.one_of(tells(), decisions()), min_size=2, max_size=MOST_STEPS)
     parts: st.SearchStrategy[tuple[Sequence[Step], ...]] = st.tuples(first, rest)
     return parts.map(lambda several: [step for part in several for step in part])

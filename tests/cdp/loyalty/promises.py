@@ -1,4 +1,4 @@
-"""The promises of a loyalty programme, which hold whatever has happened: checked by their own ways."""
+"""The promises of a loyalty programme, which hold whatever has happened; each by its own way."""
 
 import math
 from collections import Counter, defaultdict
