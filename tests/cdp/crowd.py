@@ -24,7 +24,7 @@ from cdp.identity.rules import parse_rules
 from cdp.ingest import apply
 from cdp.refresh import refresh_due
 from cdp.rulechange import apply_rules
-from tests.cdp.histories import Answer, Merge, Split, Step, Told, Undo
+from tests.cdp.histories import Answer, Decision, Merge, Split, Undo, act, look
 from tests.cdp.ingesting import WORKSPACE, a_source
 from tests.cdp.telling import Said
 
@@ -111,7 +111,7 @@ async def _steward(database: Database, chance: random.Random) -> None:
 
 async def _act(connection: AsyncConnection, chance: random.Random) -> None:
     pick, other = chance.randrange(10**6), chance.randrange(10**6)
-    step: Step = chance.choice(
+    step: Decision = chance.choice(
         (
             Merge((pick, other)),
             Split(pick, chance.randrange(1, 16)),
@@ -120,7 +120,7 @@ async def _act(connection: AsyncConnection, chance: random.Random) -> None:
             Answer(pick, same=chance.random() < 0.5),
         )
     )
-    await Told(connection).one(step)
+    await act(connection, step, (await look(connection))[0])
 
 
 async def _clock(database: Database, chance: random.Random) -> None:

@@ -1,15 +1,14 @@
 """Generated histories: what sources tell, and what people decide in between."""
 
 import random
-from collections.abc import Callable, Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final, TypeAlias, TypeVar
 
-import pytest
-from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from sqlalchemy import insert
+from sqlalchemy import RowMapping, insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cdp import tables
@@ -25,8 +24,9 @@ from cdp.stewardship import Author, Effect, decide, merge_customers, split_custo
 from cdp.values import CustomerId, ProfileId
 from tests.cdp.at_once import rows_of
 from tests.cdp.ingesting import WORKSPACE, a_source
-from tests.cdp.telling import SOURCES, TOWN, Said, Town, deliveries
+from tests.cdp.telling import SOURCES, TOWN, Said, Telling, Town, number_of, things
 
+MOST_STEPS: Final = 10  # after the first, in which everybody is told of
 AUTHOR: Final = Author("ann", "They wrote to us.")
 
 
@@ -34,7 +34,7 @@ AUTHOR: Final = Author("ann", "They wrote to us.")
 class Tell:
     """Sources tell something, in one batch each."""
 
-    said: Sequence[Said]
+    said: Sequence[Telling]
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,20 +78,22 @@ class Score:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """Other rules are put in force."""
+    """Other rules are put in force, for all who live side by side, before their step `at`."""
 
+    at: int
     document: Document
 
 
+Step: TypeAlias = Tell | Merge | Split | Undo | Answer | Score
+Decision: TypeAlias = Merge | Split | Undo | Answer
 Thing = TypeVar("Thing")
-Step: TypeAlias = Tell | Merge | Split | Undo | Answer | Score | Change
 
 
 def tells(town: Town = TOWN) -> st.SearchStrategy[Tell]:
     """Some things that one source tells at once."""
-    several = st.lists(deliveries(town), min_size=1, max_size=4)
+    several = st.lists(things(town), min_size=1, max_size=4)
     return st.tuples(st.sampled_from(SOURCES), several).map(
-        lambda one: Tell([(one[0], delivery) for delivery in one[1]])
+        lambda one: Tell([Telling(one[0], *thing) for thing in one[1]])
     )
 
 
@@ -139,104 +141,173 @@ def decisions() -> st.SearchStrategy[Step]:
         st.builds(Undo, pick),
         st.builds(Answer, pick, st.booleans()),
         st.builds(Score, pick, pick, weight),
-        st.builds(Change, documents()),
     )
 
 
 def steps() -> st.SearchStrategy[list[Step]]:
-    """Whole histories."""
-    rules = st.lists(st.builds(Change, documents()), max_size=1)
-    everybody = st.tuples(st.sampled_from(SOURCES), deliveries(TOWN))
-    first = st.lists(everybody, min_size=4, max_size=10).map(lambda told: [Tell(told)])
-    rest = st.lists(st.one_of(tells(), decisions()), min_size=2, max_size=10)
-    parts: st.SearchStrategy[tuple[Sequence[Step], ...]] = st.tuples(rules, first, rest)
+    """Whole histories, but for the rules in force."""
+    everybody = st.tuples(st.sampled_from(SOURCES), things(TOWN))
+    first = st.lists(everybody, min_size=4, max_size=10).map(
+        lambda told: [Tell([Telling(source, *thing) for source, thing in told])]
+    )
+    rest = st.lists(st.one_of(tells(), decisions()), min_size=2, max_size=MOST_STEPS)
+    parts: st.SearchStrategy[tuple[Sequence[Step], ...]] = st.tuples(first, rest)
     return parts.map(lambda several: [step for part in several for step in part])
+
+
+def changes() -> st.SearchStrategy[list[Change]]:
+    """The rules that are put in force while histories are lived through, from before the first."""
+    at = st.one_of(st.just(0), st.integers(0, MOST_STEPS))
+    return st.lists(st.builds(Change, at, documents()), max_size=3)
 
 
 # Doing it -------------------------------------------------------------------------------------
 
 
 @dataclass(slots=True)
+class There:
+    """What of one history is there to decide about, each in the order of its id."""
+
+    profiles: list[RowMapping] = field(default_factory=list)
+    event_ids: list[int] = field(default_factory=list)
+    review_ids: list[int] = field(default_factory=list)
+
+    @property
+    def customers(self) -> list[list[ProfileId]]:
+        """The source profiles of each customer."""
+        found: dict[int, list[ProfileId]] = {}
+        for row in self.profiles:
+            found.setdefault(row["customer_id"], []).append(ProfileId(row["id"]))
+        return list(found.values())
+
+
+async def look(
+    connection: AsyncConnection, number_of: Callable[[str], int] = lambda _: 0
+) -> Mapping[int, There]:
+    """What is there, by the number of the history that a source profile's key belongs to."""
+    there: dict[int, There] = defaultdict(There)
+    profile, event, review = tables.source_profile.c, tables.merge_event.c, tables.match_review.c
+    columns = (profile.id, profile.customer_id, profile.key, profile.compared_digest)
+    rows = await connection.execute(select(*columns).order_by(profile.id))
+    whose = {}
+    for row in rows.mappings():
+        whose[row["id"]] = number_of(row["key"])
+        there[whose[row["id"]]].profiles.append(row)
+    for id_, profile_ids in await connection.execute(
+        select(event.id, event.profile_ids).order_by(event.id)
+    ):
+        there[whose[profile_ids[0]]].event_ids.append(id_)
+    for id_, left_ids in await connection.execute(
+        select(review.id, review.left_ids).order_by(review.id)
+    ):
+        there[whose[left_ids[0]]].review_ids.append(id_)
+    return there
+
+
+@dataclass(slots=True)
 class Told:
-    """A history under way: everything that was said so far."""
+    """Histories under way side by side: everything that each was told so far."""
 
     connection: AsyncConnection
-    said: list[Said] = field(default_factory=list)
+    said: dict[int, list[Said]] = field(default_factory=lambda: defaultdict(list))
 
-    async def all(self, history: Sequence[Step]) -> None:
-        """One step after another."""
-        for step in history:
-            await self.one(step)
+    async def all(
+        self, histories: Sequence[Sequence[Step]], changes: Sequence[Change] = ()
+    ) -> None:
+        """One step of each after another."""
+        for at in range(MOST_STEPS + 1):
+            await self.change(at, changes)
+            await self.one(steps_at(histories, at))
 
-    async def one(self, step: Step) -> Effect | None:
-        """One step; what cannot be done as things are is left out."""
-        match step:
-            case Tell(said):
-                await self.tell(said)
-            case Score():
-                await self._score(step)
-            case Change(document):
+    async def change(self, at: int, changes: Sequence[Change]) -> None:
+        """Put in force what comes before this step."""
+        for change in changes:
+            if change.at == at:
                 await apply_rules(
-                    self.connection, document, WORKSPACE, actor="ann", reason="Other rules."
+                    self.connection, change.document, WORKSPACE, actor="ann", reason="Other rules."
                 )
-            case _:
-                with suppress(BadInput, NotFound):
-                    return await self._act(step)
-        return None
 
-    async def tell(self, said: Sequence[Said]) -> None:
-        """One batch for each source that says something."""
-        self.said += said
+    async def one(self, now: Mapping[int, Step]) -> Mapping[int, Effect]:
+        """One step of each; what cannot be done as things are is left out."""
+        await self.tell(
+            [
+                (number, telling.of(number))
+                for number, step in now.items()
+                if isinstance(step, Tell)
+                for telling in step.said
+            ]
+        )
+        there = await look(self.connection, number_of)
+        effects = {}
+        for number, step in now.items():
+            if isinstance(step, Merge | Split | Undo | Answer):
+                effect = await act(self.connection, step, there[number])
+                if effect is not None:
+                    effects[number] = effect
+        await self._score([(step, there[n]) for n, step in now.items() if isinstance(step, Score)])
+        return effects
+
+    async def tell(self, said: Sequence[tuple[int, Said]]) -> None:
+        """One batch for each source that says something, whatever the history."""
+        for number, one in said:
+            self.said[number].append(one)
         for name in SOURCES:
-            part = [delivery for source, delivery in said if source == name]
+            part = [delivery for _, (source, delivery) in said if source == name]
             if part:
                 batch = Batch(await a_source(self.connection, name), part)
                 await apply(self.connection, batch, WORKSPACE)
 
-    async def _act(self, step: Merge | Split | Undo | Answer) -> Effect | None:
-        connection = self.connection
+    async def _score(self, scored: Sequence[tuple[Score, There]]) -> None:
+        compared: list[ProfileId] = []
+        for step, there in scored:
+            if len(there.profiles) > 1:
+                one = _of(there.profiles, step.left)
+                other = _of([row for row in there.profiles if row is not one], step.right)
+                left, right = sorted((one, other), key=lambda row: int(row["id"]))
+                digests = left["compared_digest"], right["compared_digest"]
+                await store_pair(self.connection, left["id"], right["id"], step.weight, digests)
+                compared += [left["id"], right["id"]]
+        if compared:
+            await resolve_again(self.connection, compared)
+
+
+def steps_at(histories: Sequence[Sequence[Thing]], at: int) -> dict[int, Thing]:
+    """The step at this place of each that is so long, by its number."""
+    return {number: one[at] for number, one in enumerate(histories) if at < len(one)}
+
+
+async def act(connection: AsyncConnection, step: Decision, there: There) -> Effect | None:
+    """Decide; None for what cannot be decided as things are."""
+    with suppress(BadInput, NotFound):
         match step:
             case Merge(picks):
-                there = await self.customers()
-                chosen = [min(_of(there, pick)) for pick in picks if there]
+                chosen = [min(_of(there.customers, pick)) for pick in picks]
                 return await merge_customers(connection, _ids(chosen), AUTHOR, WORKSPACE)
             case Split(pick, mask):
-                members = sorted(_of(await self.customers(), pick))
+                members = sorted(_of(there.customers, pick))
                 leaving = [one for bit, one in enumerate(members) if mask >> bit & 1]
                 (mine,) = _ids([members[0]])
                 return await split_customer(connection, mine, leaving, AUTHOR, WORKSPACE)
             case Undo(pick):
-                events = await rows_of(connection, tables.merge_event)
-                event_id = _of(events, pick)["id"]
-                return await undo(connection, event_id, AUTHOR, WORKSPACE)
+                return await undo(connection, _of(there.event_ids, pick), AUTHOR, WORKSPACE)
             case Answer(pick, same):
-                asked = await rows_of(connection, tables.match_review)
-                review_id = _of(asked, pick)["id"]
+                review_id = _of(there.review_ids, pick)
                 return await decide(connection, review_id, AUTHOR, WORKSPACE, same=same)
-
-    async def customers(self) -> list[list[ProfileId]]:
-        """The source profiles of each customer."""
-        found: dict[int, list[ProfileId]] = {}
-        for row in await rows_of(self.connection, tables.source_profile):
-            found.setdefault(row["customer_id"], []).append(ProfileId(row["id"]))
-        return list(found.values())
-
-    async def _score(self, step: Score) -> None:
-        connection = self.connection
-        rows = await rows_of(connection, tables.source_profile)
-        if len(rows) < 2:
-            return
-        one = _of(rows, step.left)
-        other = _of([row for row in rows if row["id"] != one["id"]], step.right)
-        left, right = sorted((one, other), key=lambda row: int(row["id"]))
-        digests = left["compared_digest"], right["compared_digest"]
-        await add_pair(connection, left["id"], right["id"], step.weight, digests)
+    return None
 
 
 async def add_pair(
     connection: AsyncConnection, left: int, right: int, weight: float, digests: tuple[bytes, bytes]
 ) -> None:
-    """Store a scored pair of the model in force, the first brings one, and resolve both ends."""
+    """Store a scored pair and resolve both ends."""
+    await store_pair(connection, left, right, weight, digests)
+    await resolve_again(connection, [left, right])
+
+
+async def store_pair(
+    connection: AsyncConnection, left: int, right: int, weight: float, digests: tuple[bytes, bytes]
+) -> None:
+    """Store a scored pair of the model in force; the first brings one."""
     model = await _model(connection)
     table = tables.match_pair
     await connection.execute(
@@ -254,7 +325,6 @@ async def add_pair(
             right_digest=digests[1],
         )
     )
-    await resolve_again(connection, [left, right])
 
 
 async def _model(connection: AsyncConnection) -> int:
@@ -313,31 +383,3 @@ def _of(several: Sequence[Thing], pick: int) -> Thing:
 
 def _ids(profiles: Sequence[ProfileId]) -> list[CustomerId]:
     return [CustomerId(one) for one in profiles]
-
-
-# How many ------------------------------------------------------------------------------------
-
-SLICE_COUNT: Final = 12
-FULL_COUNT: Final = 10_000
-PARTS: Final = 10  # of the full count: each is a test of its own, and takes its own chance
-
-Test = TypeVar("Test", bound=Callable[..., object])
-
-
-def _histories(count: int) -> settings:
-    return settings(
-        max_examples=count,
-        deadline=None,
-        suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
-    )
-
-
-slice_of_histories: Final = _histories(SLICE_COUNT)
-"""How many are tried whenever tests run."""
-
-
-def all_histories(test: Test) -> Test:
-    """How many are tried where proofs are made."""
-    for mark in (pytest.mark.parametrize("part", range(PARTS)), pytest.mark.prove):
-        test = mark(test)
-    return _histories(FULL_COUNT // PARTS)(test)

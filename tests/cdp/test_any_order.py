@@ -4,9 +4,9 @@ import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Final
 
 import pytest
-from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -20,19 +20,22 @@ from cdp.rulechange import apply_rules
 from cdp.values import ProfileId
 from tests.cdp.at_once import rows_of
 from tests.cdp.histories import (
+    Change,
     Step,
     Told,
-    add_pair,
-    all_histories,
     batches,
+    changes,
     names_of,
     resolve_again,
     shuffled,
-    slice_of_histories,
     steps,
+    steps_at,
+    store_pair,
 )
 from tests.cdp.ingesting import WORKSPACE, facts_by_members, partition
+from tests.cdp.side_by_side import Claim, in_parts, prove, try_slice
 from tests.cdp.soundness import require_sound
+from tests.cdp.telling import Said, number_of
 
 pytestmark = pytest.mark.anyio
 
@@ -94,31 +97,49 @@ async def _heard(connection: AsyncConnection) -> _Heard:
     )
 
 
+class _Again:
+    """The records of one history in another order, cut otherwise and repeated."""
+
+    def __init__(self, said: Sequence[Said], seed: int) -> None:
+        self.chance = random.Random(seed)
+        self.batches = list(batches(shuffled(said, self.chance), self.chance))
+
+
 async def _tell_otherwise(
-    connection: AsyncConnection, told: Told, heard: _Heard, chance: random.Random
+    connection: AsyncConnection, again: Sequence[_Again], heard: _Heard, ruled: int
 ) -> None:
-    """The same records in another order, cut otherwise and repeated; the rest at any moment."""
-    again = Told(connection)
+    """The same records otherwise, and decisions, pairs and rules at other moments.
+
+    The rules come before the batch `ruled`, or last where there are no more than those before it.
+    """
+    told = Told(connection)
     start = await moment_of(connection)
     waiting: list[tuple[int, _Decided | _Scored]] = list(
         enumerate([*heard.decisions, *heard.pairs])
     )
-    chance.shuffle(waiting)
-    cut = list(batches(shuffled(told.said, chance), chance))
-    ruled = chance.randint(0, len(cut))
-    for number in range(len(cut) + 1):
-        if number == ruled:
+    longest = max(len(one.batches) for one in again)
+    for at in range(longest + 1):
+        if at == min(ruled, longest):
             await apply_rules(
                 connection, heard.document, WORKSPACE, actor="ann", reason="The same rules."
             )
-        if number < len(cut):
-            await again.tell(cut[number])
+        now = steps_at([one.batches for one in again], at)
+        await told.tell([(number, one) for number, batch in now.items() for one in batch])
         ids = {name: one for one, name in (await names_of(connection)).items()}
-        for one in list(waiting):
-            there = _names(one[1]) <= ids.keys()
-            if there and (number == len(cut) or chance.random() < 0.3):
-                waiting.remove(one)
-                await _bring(connection, one[1], start + timedelta(seconds=one[0]), ids)
+        brought: list[tuple[float, int, _Decided | _Scored]] = []
+        for number, one in waiting:
+            names = _names(one)
+            whose = again[number_of(next(iter(names)))]
+            is_over, place = at >= len(whose.batches), whose.chance.random()
+            if names <= ids.keys() and (is_over or place < 0.3):
+                brought.append((place, number, one))
+        for _, number, one in sorted(brought, key=lambda one: one[0]):
+            await _bring(connection, one, start + timedelta(seconds=number), ids)
+        if brought:
+            ends = {ids[name] for _, _, one in brought for name in _names(one)}
+            await resolve_again(connection, sorted(ends))
+        there = {number for _, number, _ in brought}
+        waiting = [one for one in waiting if one[0] not in there]
     assert not waiting
 
 
@@ -131,7 +152,7 @@ async def _bring(
 ) -> None:
     if isinstance(one, _Scored):
         (left, digest), (right, other) = sorted((ids[n], d) for n, d in one.ends.items())
-        await add_pair(connection, left, right, one.weight, (digest, other))
+        await store_pair(connection, left, right, one.weight, (digest, other))
         return
     sides = [[ProfileId(ids[name]) for name in side] for side in (one.left, one.right)]
     await write_decision(
@@ -143,21 +164,23 @@ async def _bring(
         actor="ann",
         reason="x",
     )
-    await resolve_again(connection, [*sides[0], *sides[1]])
 
 
-async def _is_blind_to_order(
-    connection: AsyncConnection, history: Sequence[Step], seed: int
+async def _are_blind_to_order(
+    connection: AsyncConnection,
+    histories: Sequence[tuple[Sequence[Step], int]],
+    world: tuple[Sequence[Change], int],
 ) -> None:
+    changes, ruled = world
     told = Told(connection)
-    await told.all(history)
+    await told.all([history for history, _ in histories], changes)
     wanted = await partition(connection), await _facts(connection)
     heard = await _heard(connection)
     await connection.rollback()
-    await _tell_otherwise(connection, told, heard, random.Random(seed))
+    again = [_Again(told.said[number], seed) for number, (_, seed) in enumerate(histories)]
+    await _tell_otherwise(connection, again, heard, ruled)
     assert (await partition(connection), await _facts(connection)) == wanted
     await require_sound(connection)
-    await connection.rollback()
 
 
 async def _facts(connection: AsyncConnection) -> object:
@@ -168,17 +191,22 @@ async def _facts(connection: AsyncConnection) -> object:
     }
 
 
-@slice_of_histories
-@given(history=steps(), seed=st.integers(0, 2**32))
+BLIND: Final = Claim(
+    st.tuples(steps(), st.integers(0, 2**32)),
+    st.tuples(changes(), st.integers(0, 8)),
+    _are_blind_to_order,
+)
+
+
 async def test_records_and_decisions_in_any_order_batching_and_repetition_give_the_same_customers(
-    connection: AsyncConnection, history: list[Step], seed: int
+    connection: AsyncConnection,
 ) -> None:
-    await _is_blind_to_order(connection, history, seed)
+    await try_slice(connection, BLIND)
 
 
-@all_histories
-@given(history=steps(), seed=st.integers(0, 2**32))
+@pytest.mark.prove
+@in_parts
 async def test_ten_thousand_histories_in_any_order_give_the_same_customers(
-    connection: AsyncConnection, history: list[Step], seed: int, part: int
+    connection: AsyncConnection, part: int
 ) -> None:
-    await _is_blind_to_order(connection, history, seed)
+    await prove(connection, BLIND, part)

@@ -5,13 +5,11 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-from sqlalchemy import BigInteger, DateTime, func, literal, select, update
+from sqlalchemy import BigInteger, DateTime, func, literal, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cdp import tables
-from cdp.consent import Asked, ConsentStatus, consents, statements
+from cdp.consent import Asked, ConsentStatus, consents
 from cdp.consent_writing import Statement, record_consent
 from cdp.contact_points import ContactPoint, read_contact_point
 from cdp.delivery import Deleted
@@ -19,9 +17,7 @@ from cdp.errors import BadInput, NotFound
 from cdp.sources import add_source, list_sources
 from cdp.stewardship import Author, split_customer
 from cdp.values import CustomerId, ProfileId
-from tests.cdp.builders import a_profile, a_record, a_source, an_identifier
-from tests.cdp.consent_model import Model, Said, Use, load
-from tests.cdp.histories import all_histories, slice_of_histories
+from tests.cdp.consent_model import Use
 from tests.cdp.ingesting import WORKSPACE, drop, take
 
 pytestmark = pytest.mark.anyio
@@ -298,208 +294,6 @@ async def test_after_a_split_each_side_keeps_its_own_and_a_shared_address_stays_
         EMAIL: "denied",
         ("push", "marketing"): "granted",
     }
-
-
-# Any history ----------------------------------------------------------------------------------
-
-EMAILS = ("a@example.com", "b@example.com", "c@example.com")
-PHONES = ("+447700900001", "+447700900002")
-PROFILES = st.lists(
-    st.fixed_dictionaries(
-        {
-            "email": st.sampled_from((*EMAILS, None)),
-            "phone": st.sampled_from((*PHONES, None)),
-            "former": st.sampled_from((*EMAILS, None, None)),
-            "source": st.sampled_from(("shop", "till")),
-        }
-    ),
-    min_size=2,
-    max_size=5,
-)
-SAID = st.lists(
-    st.fixed_dictionaries(
-        {
-            "profile": st.integers(0, 5),  # beyond the last one: a customer who is not seen yet
-            "at": st.integers(1, 101),
-            "status": st.sampled_from(
-                ("granted", "denied", "withdrawn", "unsubscribed", "complained")
-            ),
-            "channel": st.sampled_from(("email", "email", "sms", "push")),
-            "purpose": st.sampled_from(("marketing", "marketing", "service")),
-            "point": st.sampled_from((None, None, *EMAILS, PHONES[0])),
-        }
-    ),
-    min_size=1,
-    max_size=8,
-)
-CHANGES = st.lists(
-    st.tuples(
-        st.sampled_from(("merge", "split", "delete profile", "delete statement")),
-        st.integers(0, 7),
-        st.integers(0, 7),
-    ),
-    max_size=5,
-)
-
-
-async def _tell(
-    connection: AsyncConnection,
-    profiles: Sequence[Mapping[str, Any]],
-    said: Sequence[Mapping[str, Any]],
-) -> list[int]:
-    """Store a history as ingest would; returns the ids of the profiles."""
-    await a_source(connection, "shop")
-    ids = []
-    for one in profiles:
-        profile_id = await a_profile(connection, source=one["source"])
-        ids.append(profile_id)
-        for kind in ("email", "phone"):
-            if one[kind]:
-                await an_identifier(connection, profile_id, kind, one[kind])
-        if one["former"] and one["former"] != one["email"]:
-            await an_identifier(connection, profile_id, "email", one["former"], is_current=False)
-    for one in said:
-        owner = ids[one["profile"]] if one["profile"] < len(ids) else None
-        at = NOW + timedelta(days=one["at"] - 100)
-        if one["status"] in ("unsubscribed", "complained"):
-            event = {"kind": one["status"], "occurred_at": at, "channel": one["channel"].upper()}
-            await a_record(connection, tables.message, owner, **event)
-            continue
-        named = one["point"]
-        point = {
-            "contact_point_kind": named and ("email" if "@" in named else "phone"),
-            "contact_point": named,
-            "recorded_at": at,
-        }
-        told = {name: one[name] for name in ("channel", "purpose", "status")}
-        await a_record(connection, tables.consent, owner, **told, **point)
-    return ids
-
-
-async def _change(
-    connection: AsyncConnection, ids: Sequence[int], change: tuple[str, int, int]
-) -> None:
-    """Change the map as identity would, or take away what a source has deleted."""
-    what, one, other = change
-    first, second = ids[one % len(ids)], ids[other % len(ids)]
-    p = tables.source_profile
-    whose = select(p.c.customer_id).where(p.c.id == first).scalar_subquery()
-    match what:
-        case "merge":
-            from_ = select(p.c.customer_id).where(p.c.id == second).scalar_subquery()
-            moved = update(p).where(p.c.customer_id == from_).values(customer_id=whose)
-        case "split":
-            alone = first + 1_000_000
-            moved = update(p).where(p.c.id == first).values(customer_id=alone)
-        case "delete profile":
-            moved = update(p).where(p.c.id == first).values(deleted_at=NOW)
-        case _:
-            for table in (tables.consent, tables.message):
-                gone = table.c.source_profile_id == first
-                await connection.execute(update(table).where(gone).values(deleted_at=NOW))
-            return
-    await connection.execute(moved)
-
-
-def _as_told(row: Mapping[str, Any]) -> Said:
-    point = None if row["point"] is None else (row["point_kind"], row["point"])
-    use = row["channel"], row["purpose"]
-    return Said(
-        use, row["status"], row["at"], point, row["profile_id"], row["source_id"], row["event"],
-        row["key"], row["evidence"],
-    )  # fmt: skip
-
-
-async def _check(connection: AsyncConnection, ids: Sequence[int]) -> dict[int, dict[Use, str]]:
-    """The SQL says what the rules say, of all and of each, and keeps denials. What holds."""
-    model = Model(await load(connection), NOW)
-    everybody = await standing(connection)
-    heard = statements(Asked(literal(NOW, DateTime(timezone=True))))
-    rows = (await connection.execute(heard)).mappings().all()
-    for customer_id in {model.customer_of(each) for each in ids}:
-        assert customer_id is not None
-        told = {use: _as_told(row) for use, row in everybody.get(customer_id, {}).items()}
-        assert told == model.consents(customer_id)
-        alone = (await standing(connection, customer_id)).get(customer_id, {})
-        assert {use: _as_told(row) for use, row in alone.items()} == told
-        assert sorted(
-            (
-                (_as_told(row), row["holds"], row["is_own"])
-                for row in rows
-                if row["customer_id"] == customer_id
-            ),
-            key=repr,
-        ) == sorted(model.statements(customer_id), key=repr)
-    holding = {
-        customer_id: {use: row["status"] for use, row in uses.items()}
-        for customer_id, uses in everybody.items()
-    }
-    for one in model.said:
-        if one.is_denial:
-            _is_kept(one, model, holding)
-    return holding
-
-
-def _is_kept(denial: Said, model: Model, holding: Mapping[int, Mapping[Use, str]]) -> None:
-    """It is no silence for whoever made it; without a later grant it holds for all concerned."""
-    owner = model.customer_of(denial.profile_id)
-    if owner is not None:
-        assert denial.use in holding[owner]
-    if any(
-        (one.use, one.point) == (denial.use, denial.point)
-        and one.rank() > denial.rank()
-        and not one.is_denial
-        for one in model.said
-    ):
-        return
-    everybody = {row["customer_id"] for row in model.profiles.values()}
-    concerned = {each for each in everybody if denial.point and model.bears(each, denial.point)}
-    for customer_id in concerned | ({owner} if owner is not None else set()):
-        assert holding[customer_id][denial.use] in ("denied", "withdrawn")
-
-
-async def _lose_no_denial(
-    connection: AsyncConnection,
-    profiles: list[Mapping[str, Any]],
-    said: list[Mapping[str, Any]],
-    changes: list[tuple[str, int, int]],
-) -> None:
-    savepoint = await connection.begin_nested()
-    ids = await _tell(connection, profiles, said)
-    before = await _check(connection, ids)
-    for change in changes:
-        await _change(connection, ids, change)
-        after = await _check(connection, ids)
-        if change[0].startswith("delete"):
-            for customer_id, uses in before.items():
-                for use, status in uses.items():
-                    if status != "granted":
-                        assert after[customer_id][use] != "granted"
-        before = after
-    await savepoint.rollback()
-
-
-@slice_of_histories
-@given(profiles=PROFILES, said=SAID, changes=CHANGES)
-async def test_no_merge_split_or_delete_loses_a_denial_or_makes_it_silence(
-    connection: AsyncConnection,
-    profiles: list[Mapping[str, Any]],
-    said: list[Mapping[str, Any]],
-    changes: list[tuple[str, int, int]],
-) -> None:
-    await _lose_no_denial(connection, profiles, said, changes)
-
-
-@all_histories
-@given(profiles=PROFILES, said=SAID, changes=CHANGES)
-async def test_ten_thousand_histories_lose_no_denial(
-    connection: AsyncConnection,
-    profiles: list[Mapping[str, Any]],
-    said: list[Mapping[str, Any]],
-    changes: list[tuple[str, int, int]],
-    part: int,
-) -> None:
-    await _lose_no_denial(connection, profiles, said, changes)
 
 
 # The platform's own statements ----------------------------------------------------------------

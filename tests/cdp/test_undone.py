@@ -2,29 +2,29 @@
 
 import random
 from collections.abc import Sequence
+from typing import Final
 
 import pytest
-from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cdp import tables
-from cdp.delivery import Received, receive
 from cdp.stewardship import undo
 from tests.cdp.at_once import rows_of
 from tests.cdp.histories import (
     AUTHOR,
+    MOST_STEPS,
     Merge,
     Tell,
     Told,
-    all_histories,
     names_of,
-    slice_of_histories,
+    steps_at,
     tells,
 )
 from tests.cdp.ingesting import WORKSPACE, facts_by_members, partition
+from tests.cdp.side_by_side import Claim, in_parts, prove, try_slice
 from tests.cdp.soundness import require_sound
-from tests.cdp.telling import Town
+from tests.cdp.telling import Telling, Town
 
 pytestmark = pytest.mark.anyio
 
@@ -37,46 +37,61 @@ def _merges_and_tells() -> st.SearchStrategy[list[Merge | Tell]]:
     return st.lists(st.one_of(merges, tells()), min_size=3, max_size=9)
 
 
-async def _is_undone_without_trace(
-    connection: AsyncConnection, history: Sequence[Merge | Tell], seed: int
+async def _are_undone_without_trace(
+    connection: AsyncConnection,
+    histories: Sequence[tuple[Sequence[Merge | Tell], int]],
+    world: None,
 ) -> None:
     """Merge, nested too, hear more in between, and undo in any order: as if never merged."""
-    chance, told, merges = random.Random(seed), Told(connection), list[int]()
-    for step in history:
-        effect = await told.one(step)
-        if effect is not None:
-            merges.append(next(one.event_id for one in effect.changes if one.event_id))
-        if merges and chance.random() < 0.2:
-            await _undo(connection, merges.pop(chance.randrange(len(merges))))
-    chance.shuffle(merges)
-    for event_id in merges:
-        await _undo(connection, event_id)
+    assert world is None
+    chances = [random.Random(seed) for _, seed in histories]
+    merges = [list[int]() for _ in histories]
+    told = Told(connection)
+    for at in range(MOST_STEPS):
+        now = steps_at([history for history, _ in histories], at)
+        for number, effect in (await told.one(now)).items():
+            merges[number].append(next(one.event_id for one in effect.changes if one.event_id))
+        for number in now:
+            mine, chance = merges[number], chances[number]
+            if mine and chance.random() < 0.2:
+                await _undo(connection, mine.pop(chance.randrange(len(mine))))
+    for mine, chance in zip(merges, chances, strict=True):
+        chance.shuffle(mine)
+        for event_id in mine:
+            await _undo(connection, event_id)
     await require_sound(connection)
     found = await facts_by_members(connection)
     await connection.rollback()
-    await Told(connection).all([step for step in history if isinstance(step, Tell)])
+    await _only_tell(connection, [history for history, _ in histories])
     assert found == await facts_by_members(connection)
-    await connection.rollback()
+
+
+async def _only_tell(
+    connection: AsyncConnection, histories: Sequence[Sequence[Merge | Tell]]
+) -> None:
+    tells = [[step for step in history if isinstance(step, Tell)] for history in histories]
+    await Told(connection).all(tells)
 
 
 async def _undo(connection: AsyncConnection, event_id: int) -> None:
     await undo(connection, event_id, AUTHOR, WORKSPACE)
 
 
-@slice_of_histories
-@given(history=_merges_and_tells(), seed=st.integers(0, 2**32))
-async def test_merges_undone_in_any_order_were_never(
-    connection: AsyncConnection, history: list[Merge | Tell], seed: int
-) -> None:
-    await _is_undone_without_trace(connection, history, seed)
+UNDONE: Final = Claim(
+    st.tuples(_merges_and_tells(), st.integers(0, 2**32)), st.none(), _are_undone_without_trace
+)
 
 
-@all_histories
-@given(history=_merges_and_tells(), seed=st.integers(0, 2**32))
+async def test_merges_undone_in_any_order_were_never(connection: AsyncConnection) -> None:
+    await try_slice(connection, UNDONE)
+
+
+@pytest.mark.prove
+@in_parts
 async def test_ten_thousand_times_merges_undone_in_any_order_were_never(
-    connection: AsyncConnection, history: list[Merge | Tell], seed: int, part: int
+    connection: AsyncConnection, part: int
 ) -> None:
-    await _is_undone_without_trace(connection, history, seed)
+    await prove(connection, UNDONE, part)
 
 
 HERE, THERE = Town(1), Town(2)
@@ -89,65 +104,70 @@ def _of_two_towns() -> st.SearchStrategy[list[Tell]]:
 def _bridge() -> Tell:
     """A third source that takes somebody of one town and somebody of the other for one person."""
     ties = {"shop": HERE.key("1"), "till": THERE.key("1")}
-    row = {"id": "bridge", "external_ids": ties, "updated_at": "2024-01-01T00:00:00Z"}
-    bridge = receive("customers", row)
-    assert isinstance(bridge, Received)
-    return Tell([("mail", bridge)])
+    key = HERE.key("bridge")
+    row = {"id": key, "external_ids": ties, "updated_at": "2024-01-01T00:00:00Z"}
+    return Tell([Telling("mail", "customers", key, row)])
 
 
 def _ends() -> Tell:
     """The two, as their own sources tell them first."""
-    rows = (("shop", HERE), ("till", THERE))
-    ends = [
-        (source, receive("customers", {"id": town.key("1"), "updated_at": "2023-01-01T00:00:00Z"}))
-        for source, town in rows
-    ]
-    return Tell([(source, end) for source, end in ends if isinstance(end, Received)])
+    ends = (("shop", HERE.key("1")), ("till", THERE.key("1")))
+    since = {"updated_at": "2023-01-01T00:00:00Z"}
+    return Tell([Telling(source, "customers", key, {"id": key, **since}) for source, key in ends])
 
 
-async def _leaves_both_as_they_were(
-    connection: AsyncConnection, history: Sequence[Tell], at: int
+async def _leave_both_as_they_were(
+    connection: AsyncConnection, histories: Sequence[tuple[Sequence[Tell], int]], world: None
 ) -> None:
     """Undo what the evidence joined: but for the evidence itself, as if it had never come."""
-    whole = [_ends(), *history]
-    at %= len(whole) + 1
-    await Told(connection).all([*whole[:at], _bridge(), *whole[at:]])
-    event_id = await _joining(connection)
-    await _undo(connection, event_id)
+    assert world is None
+    whole = [[_ends(), *history] for history, _ in histories]
+    bridged = []
+    for one, (_, at) in zip(whole, histories, strict=True):
+        place = at % (len(one) + 1)
+        bridged.append([*one[:place], _bridge(), *one[place:]])
+    await Told(connection).all(bridged)
+    for event_id in await _joinings(connection, len(histories)):
+        await _undo(connection, event_id)
     await require_sound(connection)
     found = await partition(connection)
     await connection.rollback()
-    await Told(connection).all(whole)
+    await _only_tell(connection, whole)
     wanted = await partition(connection)
-    assert {members - {"mail/customers/bridge"} for members in found} - {frozenset()} == wanted
-    await connection.rollback()
+    bridges = {one.name(n) for n in range(len(histories)) for one in _bridge().said}
+    assert {members - bridges for members in found} - {frozenset()} == wanted
 
 
-async def _joining(connection: AsyncConnection) -> int:
-    """The entry by which the two came to be one customer."""
+async def _joinings(connection: AsyncConnection, count: int) -> list[int]:
+    """The entry by which the two of each history came to be one customer."""
     names = {name: one for one, name in (await names_of(connection)).items()}
-    ends = {names[f"shop/customers/{HERE.key('1')}"], names[f"till/customers/{THERE.key('1')}"]}
     walked = {one: one for one in names.values()}
+    apart = {number: [names[one.name(number)] for one in _ends().said] for number in range(count)}
+    found = []
     for event in await rows_of(connection, tables.merge_event):
         walked.update(dict.fromkeys(event["profile_ids"], event["customer_id"]))
-        if len({walked[one] for one in ends}) == 1:
-            event_id = event["id"]
-            assert isinstance(event_id, int)
-            return event_id
-    raise AssertionError("they never were one")
+        joined = [n for n, ends in apart.items() if len({walked[one] for one in ends}) == 1]
+        for number in joined:
+            del apart[number]
+            found.append(event["id"])
+    assert not apart, "they never were one"
+    return found
 
 
-@slice_of_histories
-@given(history=_of_two_towns(), at=st.integers(0, 20))
+PARTED: Final = Claim(
+    st.tuples(_of_two_towns(), st.integers(0, 20)), st.none(), _leave_both_as_they_were
+)
+
+
 async def test_an_automatic_merge_that_is_undone_leaves_both_sides_as_if_never_merged(
-    connection: AsyncConnection, history: list[Tell], at: int
+    connection: AsyncConnection,
 ) -> None:
-    await _leaves_both_as_they_were(connection, history, at)
+    await try_slice(connection, PARTED)
 
 
-@all_histories
-@given(history=_of_two_towns(), at=st.integers(0, 20))
+@pytest.mark.prove
+@in_parts
 async def test_ten_thousand_automatic_merges_undone_leave_both_sides_as_if_never_merged(
-    connection: AsyncConnection, history: list[Tell], at: int, part: int
+    connection: AsyncConnection, part: int
 ) -> None:
-    await _leaves_both_as_they_were(connection, history, at)
+    await prove(connection, PARTED, part)
