@@ -9,9 +9,9 @@ import asyncpg
 import msgspec
 from sqlalchemy import ColumnElement, FromClause, and_, exists, or_, select
 
-from cdp.identity.cluster import BOUND_PRIORITY, Review
 from cdp.identity.component import HOLDERS, PERSONS
 from cdp.identity.evidence import DECISION, SIMILARITY
+from cdp.identity.outcome import BOUND_PRIORITY, Review
 from cdp.identity.resolve import Move, Resolution
 from cdp.identity.rules import Rules
 from cdp.tables import identity_decision, merge_event
