@@ -17,6 +17,7 @@ from cdp.identity.outcome import (
     Join,
     Review,
     Why,
+    half_alike,
 )
 from cdp.identity.rules import KindRule, Rules, Strength
 from cdp.values import ProfileId
@@ -92,8 +93,7 @@ class Growing:
         for pair in sorted(pairs, key=self._likeness.order):
             left, right = self._group[pair.left], self._group[pair.right]
             if left is not right and not are_parted(left, right):
-                question = 4 * pair.probability * (1 - pair.probability)
-                why = "They are alike, but not alike enough.", question
+                why = half_alike(pair)
                 self._questions.append(_Question(pair.name, pair.left, pair.right, why))
 
     def reviews(self) -> list[Review]:

@@ -2,21 +2,26 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
+from typing import TypeAlias
 
 from cdp.identity.evidence import Pair
 from cdp.identity.groups import Group
 from cdp.identity.rules import Cuts
 from cdp.values import ProfileId
 
+Ranks: TypeAlias = Mapping[ProfileId, tuple[str, str, str]]
+
+
+def by_weight(pair: Pair, ranks: Ranks) -> tuple[object, ...]:
+    """Heavy before light, then by who they are: never by ids, which tell of arrival."""
+    return (-pair.weight, *sorted((ranks[pair.left], ranks[pair.right])))
+
 
 class Likeness:
     """The scored pairs of source profiles, and in which group each of these is by now."""
 
     def __init__(
-        self,
-        pairs: Iterable[Pair],
-        rank: Mapping[ProfileId, tuple[str, str, str]],
-        group: Mapping[ProfileId, Group],
+        self, pairs: Iterable[Pair], rank: Ranks, group: Mapping[ProfileId, Group]
     ) -> None:
         self._rank, self._group = rank, group
         self._pairs: dict[ProfileId, dict[ProfileId, Pair]] = defaultdict(dict)
@@ -25,8 +30,8 @@ class Likeness:
             self._pairs[pair.right][pair.left] = pair
 
     def order(self, pair: Pair) -> tuple[object, ...]:
-        """Heavy before light, then by who they are: never by ids, which tell of arrival."""
-        return (-pair.weight, *sorted((self._rank[pair.left], self._rank[pair.right])))
+        """As pairs are taken."""
+        return by_weight(pair, self._rank)
 
     def heaviest_first(self, members: Iterable[ProfileId], cuts: Cuts) -> list[Pair]:
         """The pairs of a component that may join."""

@@ -50,3 +50,9 @@ class Partition:
     reviews: Sequence[Review]
     weighed: Sequence[Identifier]
     """The evidence that ties more than one: identifiers that are not blocked, and scored pairs."""
+
+
+def half_alike(pair: Pair) -> Why:
+    """Why a pair is left to a person that is heavy enough to ask, and too light to join."""
+    question = 4 * pair.probability * (1 - pair.probability)
+    return "They are alike, but not alike enough.", question
