@@ -5,19 +5,19 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any, Final, TypeVar
 
+import msgspec
+import numpy as np
 import pyarrow as pa
 
 from benchmarks.figure import Figure, figure
 from benchmarks.ground import Ground
 from benchmarks.shoppers import Telling, tell
-from cdp.identity.bounds import too_shared
-from cdp.identity.cluster import partition
-from cdp.identity.evidence import Evidence, Identifier, Pair, Ties
+from cdp.identity.census.clustering import count as cluster_everybody
+from cdp.identity.census.columns import CARRIED, PAIRS, PEOPLE, Census
 from cdp.identity.linkage.linking import Linkage, score, train
 from cdp.identity.linkage.profiles import PROFILES
-from cdp.identity.people import claims_of
+from cdp.identity.people import Claims, claims_of
 from cdp.identity.rules import DEFAULT_RULES, Cuts
-from cdp.values import ProfileId
 
 RECORDS: Final = 1_000_000
 FEWEST_RECORDS: Final = 2_000
@@ -31,10 +31,10 @@ def linkage(ground: Ground, scale: float) -> Iterator[Figure]:
     """Wall seconds, as a person waits, and processor seconds, which the load of others spares."""
     del ground
     count = max(FEWEST_RECORDS, round(RECORDS * scale))
-    profiles, evidence = _read(count)
+    profiles, census = read(SEED, count)
     linked, wall, processor = _timed(lambda: train(profiles))
     yield from _told("linkage_train", wall, processor)
-    found, cluster_wall, cluster_processor = _timed(lambda: _cluster(evidence, linked))
+    found, cluster_wall, cluster_processor = _timed(lambda: _cluster(census, linked))
     yield from _told("linkage_cluster", cluster_wall, cluster_processor)
     yield figure("linkage_rate", count / (wall + cluster_wall), "records/s")
     yield figure("linkage_customers", found, "customers")
@@ -53,26 +53,29 @@ def _timed(work: Callable[[], Found]) -> tuple[Found, float, float]:
     return found, time.monotonic() - wall, time.process_time() - processor
 
 
-def _read(count: int) -> tuple[pa.Table, list[Evidence]]:
-    """The records as linkage reads them, and as the partition does."""
+def read(seed: int, count: int) -> tuple[pa.Table, Census]:
+    """Made-up records as linkage reads them, and as clustering does, with no pair scored yet."""
     columns: dict[str, list[Any]] = {name: [] for name in PROFILES.names}
-    evidence = []
-    for number, one in enumerate(tell(SEED, count)):
-        identifiers = _add(columns, number, one)
-        rank = (one.source, "customers", one.record.id)
-        person = claims_of(one.record, one.source, REGION).person
-        profile_id = ProfileId(number)
-        evidence.append(
-            Evidence(profile_id, rank, person, current=identifiers, all=set(identifiers))
-        )
-    return pa.table(columns, schema=PROFILES), evidence
+    people: dict[str, list[Any]] = {name: [] for name in PEOPLE.names}
+    carried: dict[str, list[Any]] = {name: [] for name in CARRIED.names}
+    for number, one in enumerate(tell(seed, count)):
+        claims = claims_of(one.record, one.source, REGION)
+        _add(columns, _compared(number, one, claims))
+        rank = {"source": one.source, "stream": "customers", "key": one.record.id}
+        _add(people, {"profile_id": number, **rank, **msgspec.structs.asdict(claims.person)})
+        for kind, value in set(claims.identifiers):
+            row = {"profile_id": number, "kind": kind, "value": value, "is_current": True}
+            _add(carried, row)
+    census = Census(
+        pa.table(people, schema=PEOPLE), pa.table(carried, schema=CARRIED), PAIRS.empty_table()
+    )
+    return pa.table(columns, schema=PROFILES), census
 
 
-def _add(columns: dict[str, list[Any]], number: int, one: Telling) -> frozenset[Identifier]:
-    record, claims = one.record, claims_of(one.record, one.source, REGION)
-    own, *others = claims.identifiers
+def _compared(number: int, one: Telling, claims: Claims) -> dict[str, Any]:
+    record, others = one.record, claims.identifiers[1:]
     by_kind = {kind: [v for k, v in others if k == kind] for kind in ("email", "phone")}
-    row = {
+    return {
         "profile_id": number,
         "given": claims.person.given or None,
         "family": claims.person.family or None,
@@ -83,20 +86,15 @@ def _add(columns: dict[str, list[Any]], number: int, one: Telling) -> frozenset[
         "phones": by_kind["phone"],
         "strong": [f"{kind}:{value}" for kind, value in others if kind == "loyalty_card"],
     }
+
+
+def _add(columns: dict[str, list[Any]], row: dict[str, Any]) -> None:
     for name, value in row.items():
         columns[name].append(value)
-    return frozenset([own, *others])
 
 
-def _cluster(evidence: list[Evidence], linked: Linkage) -> int:
+def _cluster(census: Census, linked: Linkage) -> int:
     """The partition under the cuts of the model; returns how many customers there are."""
-    model, columns = linked.model, linked.pairs
-    rules = replace(DEFAULT_RULES, cuts=Cuts(model.join_weight, model.review_weight))
-    holders: dict[Identifier, list[Evidence]] = {}
-    for one in evidence:
-        for identifier in one.all:
-            holders.setdefault(identifier, []).append(one)
-    blocked = {value for value, who in holders.items() if too_shared(value, who, rules)}
-    told = (columns[name].to_pylist() for name in ("left_id", "right_id", "weight", "probability"))
-    pairs = [Pair(*pair) for pair in zip(*told, strict=True)]
-    return len(partition(evidence, rules, blocked, Ties((), pairs)).customers)
+    cuts = Cuts(linked.model.join_weight, linked.model.review_weight)
+    scored = replace(census, pairs=linked.pairs.select(PAIRS.names).cast(PAIRS))
+    return len(np.unique(cluster_everybody(scored, replace(DEFAULT_RULES, cuts=cuts)).customer))

@@ -3,27 +3,31 @@
 import asyncio
 import time
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeAlias
 
+import asyncpg
 import msgspec
 import pyarrow as pa
 
 from cdp.database import Database
 from cdp.database import driver as driver_of
 from cdp.errors import CdpError
-from cdp.identity.ledger import Cause
+from cdp.identity.due import note, note_everybody
+from cdp.identity.ledger import withdraw_pairs
 from cdp.identity.linkage.linking import Linkage, score, train
 from cdp.identity.linkage.model import Model
 from cdp.identity.linkage.reading import Everybody, read_answers, read_everybody
 from cdp.identity.linkage.vectors import Engine, compare_here
 from cdp.identity.linkage.writing import load_model, store_everything, store_model, store_new
-from cdp.identity.rules import LinkageDocument, read_document, rules_of
-from cdp.remap import moment_of, remap_all
-from cdp.rulechange import apply_rules
+from cdp.identity.rules import LinkageDocument, read_document, rules_of, write_rules
+from cdp.stepping import take_steps
 from cdp.values import ProfileId
 from cdp.workspace import Workspace, take_turn
 
+Driver: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
+
 ACTOR: Final = "linkage"
+RUN_LOCK: Final = 7_365_013  # any number, the same for all runs
 GROWN: Final = 2.0
 """Times the profiles that a model was trained on: names are as rare then as it says no more."""
 
@@ -61,7 +65,9 @@ async def resolve_batch(
 
     Trains where there is no model, where there are twice as many profiles as it was trained on, or
     where somebody new is alike in a way that it has not seen. Raises CdpError UNTRAINED where there
-    is too little to learn from, and whatever the engine raises.
+    is too little to learn from, CHANGED where another run has put a model in force meanwhile, and
+    whatever the engine raises. What it finds is put in force at once, and the map follows in steps;
+    those that a run before has left are taken too.
     """
     started = time.monotonic()
     async with database.read_only() as connection:
@@ -81,12 +87,15 @@ async def resolve_batch(
         full = True
         linkage = await asyncio.to_thread(train, profiles, answers, engine)
     link_seconds = time.monotonic() - linked_at
-    write = _apply if full else _add
-    change = await write(database, workspace, linkage, everybody)
+    if full:
+        model_version = await _put_in_force(database, linkage, everybody)
+    else:
+        model_version = await _add(database, linkage, everybody, model_version)
+    tally = await take_steps(database, workspace)
     found = linkage.model
     return Resolved(
         is_full=full,
-        model_version=change.model_version,
+        model_version=model_version,
         profiles=profiles.num_rows,
         compared=profiles.num_rows if full else len(everybody.new),
         candidates=linkage.candidates,
@@ -95,9 +104,9 @@ async def resolve_batch(
         join_weight=found.join_weight,
         review_weight=found.review_weight,
         decided=found.calibration.decided,
-        joined=change.joined,
-        parted=change.parted,
-        more_customers=change.more_customers,
+        joined=tally.joined,
+        parted=tally.parted,
+        more_customers=tally.more_customers,
         link_seconds=link_seconds,
         seconds=time.monotonic() - started,
     )
@@ -115,57 +124,50 @@ async def _scored(
         return None
 
 
-@dataclass(frozen=True, slots=True)
-class _Change:
-    """How the map changed, under which model."""
+async def _put_in_force(database: Database, linkage: Linkage, everybody: Everybody) -> int:
+    """Put a new model and its cuts in force, everybody due; returns the model's version.
 
-    model_version: int
-    joined: int
-    parted: int
-    more_customers: int
-
-
-async def _apply(
-    database: Database, workspace: Workspace, linkage: Linkage, everybody: Everybody
-) -> _Change:
-    """Put a new model and its cuts in force; everybody is resolved anew."""
+    Writers wait for the last statements alone: before them nothing is locked that they write.
+    """
     async with database.transaction() as connection:
-        await take_turn(connection, alone=True)
         driver = await driver_of(connection)
+        await _take_turn_of_runs(driver)
         version = await store_model(driver, linkage.model)
         await store_everything(driver, linkage, everybody, version)
+        await take_turn(connection, alone=True)
         _, document, _ = await read_document(driver)
         cuts = LinkageDocument(linkage.model.join_weight, linkage.model.review_weight)
-        difference = await apply_rules(
-            connection,
-            msgspec.structs.replace(document, linkage=cuts),
-            workspace,
-            actor=ACTOR,
-            reason=f"Linkage model {version} with cuts made for these data.",
-            model_version=version,
-        )
-    more = difference.customers_after - difference.customers_before
-    return _Change(version, difference.joined, difference.parted, more)
+        document = msgspec.structs.replace(document, linkage=cuts)
+        reason = f"Linkage model {version} with cuts made for these data."
+        await write_rules(driver, document, model_version=version, actor=ACTOR, reason=reason)
+        await withdraw_pairs(driver)
+        await note_everybody(driver, actor=ACTOR, reason=reason)
+    return version
 
 
 async def _add(
-    database: Database, workspace: Workspace, linkage: Linkage, everybody: Everybody
-) -> _Change:
-    """Add the pairs of who is new; those whom they touch are resolved anew."""
+    database: Database, linkage: Linkage, everybody: Everybody, scored_by: int | None
+) -> int:
+    """Add the pairs of who is new, those whom they touch due; returns the model's version."""
     async with database.transaction() as connection:
-        await take_turn(connection, alone=False)
         driver = await driver_of(connection)
-        version, document, model_version = await read_document(driver)
-        assert model_version is not None
+        await _take_turn_of_runs(driver)
+        await take_turn(connection, alone=False)
+        _, _, model_version = await read_document(driver)
+        if model_version is None or model_version != scored_by:
+            raise CdpError(
+                "CHANGED",
+                "Another linkage model came in force while this run compared by the one before.",
+                todo="Run cdp resolve again.",
+            )
         await store_new(driver, linkage, everybody, model_version)
-        rules = rules_of(version, document, model_version)
-        ends = {
-            ProfileId(int(one))
-            for side in ("left_id", "right_id")
-            for one in linkage.pairs[side].to_numpy()
-        }
-        cause = Cause(ACTOR, f"Linkage compared {len(everybody.new)} source profiles.")
-        touched = sorted(ends | {ProfileId(one) for one in everybody.new})
-        at = await moment_of(connection)
-        tally = await remap_all(connection, touched, rules, cause, at, workspace)
-    return _Change(model_version, tally.joined, tally.parted, tally.more_customers)
+        ends = (linkage.pairs[side].to_numpy() for side in ("left_id", "right_id"))
+        touched = {*everybody.new, *(int(one) for side in ends for one in side)}
+        reason = f"Linkage compared {len(everybody.new)} source profiles."
+        await note(driver, sorted(map(ProfileId, touched)), actor=ACTOR, reason=reason)
+    return model_version
+
+
+async def _take_turn_of_runs(driver: Driver) -> None:
+    """Wait for another run to have stored what it found; held until the transaction ends."""
+    await driver.execute("SELECT pg_advisory_xact_lock($1)", RUN_LOCK)

@@ -13,6 +13,7 @@ from cdp import tables
 from cdp.customers import choose_anew, count_described_otherwise
 from cdp.database import driver as driver_of
 from cdp.errors import CdpError
+from cdp.identity.due import forget
 from cdp.identity.ledger import Cause
 from cdp.identity.resolve import Move, peek
 from cdp.identity.rules import (
@@ -100,7 +101,9 @@ async def apply_rules(
     await connection.execute(delete(tables.match_review))
     everybody = await every_profile(connection)
     cause, at = Cause(actor, reason), await moment_of(connection)
-    tally = await remap_all(connection, everybody, rules, cause, at, workspace)
+    tally = Tally()
+    await remap_all(connection, everybody, rules, cause, at, workspace, tally)
+    await forget(driver)
     if rules.survivorship != former.chosen():
         await choose_anew(connection, rules.survivorship)
         await mark_due(connection, "rules changed")

@@ -9,7 +9,7 @@ from typing import Final, TypeAlias
 import asyncpg
 
 from cdp.identity.bounds import anchors, is_overgrown, overgrown_name, too_shared, tying
-from cdp.identity.cluster import Components
+from cdp.identity.components import Components
 from cdp.identity.evidence import Decision, Evidence, Identifier, Pair
 from cdp.identity.rules import Rules, Strength
 from cdp.identity.stored import (

@@ -9,9 +9,9 @@ import asyncpg
 import msgspec
 from sqlalchemy import ColumnElement, FromClause, and_, exists, or_, select
 
-from cdp.identity.cluster import BOUND_PRIORITY, Review
 from cdp.identity.component import HOLDERS, PERSONS
 from cdp.identity.evidence import DECISION, SIMILARITY
+from cdp.identity.outcome import BOUND_PRIORITY, Review
 from cdp.identity.resolve import Move, Resolution
 from cdp.identity.rules import Rules
 from cdp.tables import identity_decision, merge_event
@@ -168,6 +168,31 @@ async def _write_reviews(
         await driver.execute("DELETE FROM match_review WHERE id = ANY($1::bigint[])", gone)
     stays = {key for key, row in known.items() if wanted.get(key) == tuple(row[:10])}
     await _open(driver, [row for key, row in wanted.items() if key not in stays], known, at)
+
+
+async def questions_otherwise(driver: Driver, reviews: Iterable[Review]) -> set[ProfileId]:
+    """Of whom other questions are open than these: one source profile of each side.
+
+    Of what too many share nothing is asked: what is told of it has one side alone.
+    """
+    rows = await driver.fetch(
+        "SELECT kind, value, left_id, right_id, left_ids, right_ids, pair_left_id, pair_right_id,"
+        " reason, priority FROM match_review WHERE right_id <> 0"
+    )
+    known = {tuple(row[:4]): tuple(row) for row in rows}
+    wanted = {row[:4]: row for row in map(_review_row, reviews) if row[3]}
+    keys = [key for key in known.keys() | wanted.keys() if known.get(key) != wanted.get(key)]
+    return {ProfileId(int(str(side))) for _, _, *sides in keys for side in sides}
+
+
+async def withdraw_pairs(driver: Driver) -> None:
+    """Withdraw the questions of scored pairs that there are not any more."""
+    await driver.execute(
+        "DELETE FROM match_review r WHERE kind = $1 AND NOT EXISTS (SELECT FROM match_pair p"
+        " WHERE p.left_id = split_part(r.value, ':', 1)::bigint"
+        " AND p.right_id = split_part(r.value, ':', 2)::bigint)",
+        SIMILARITY,
+    )
 
 
 async def _open(

@@ -16,9 +16,10 @@ import asyncpg
 
 from cdp.database import by_index
 from cdp.identity.bounds import tying
-from cdp.identity.cluster import Join, Partition, Review, partition
+from cdp.identity.cluster import partition
 from cdp.identity.component import Block, Component, hold_nothing, read_component
 from cdp.identity.evidence import Evidence, Identifier, Ties
+from cdp.identity.outcome import Join, Partition, Review
 from cdp.identity.rules import Rules
 from cdp.identity.stored import read_profiles
 from cdp.values import CustomerId, ProfileId

@@ -40,14 +40,26 @@ async def has_ties(driver: Driver) -> bool:
 
 async def read_decisions(driver: Driver, profile_ids: Collection[ProfileId]) -> list[Decision]:
     """The decisions in force that speak of any of the given profiles, with all their members."""
+    return await _decisions(
+        driver,
+        " AND d.id IN"
+        " (SELECT decision_id FROM decision_member WHERE source_profile_id = ANY($1::bigint[]))",
+        list(profile_ids),
+    )
+
+
+async def read_every_decision(driver: Driver) -> list[Decision]:
+    """The decisions in force, with all their members."""
+    return await _decisions(driver, "")
+
+
+async def _decisions(driver: Driver, which: str, *values: object) -> list[Decision]:
     rows = await driver.fetch(
-        "SELECT d.id, d.at, d.kind, array_agg(m.source_profile_id) FILTER (WHERE m.side = 'left')"
+        "SELECT d.id, d.at, d.kind, array_agg(m.source_profile_id) FILTER (WHERE m.side = 'left')"  # noqa: S608  # our own constants
         " AS left_ids, array_agg(m.source_profile_id) FILTER (WHERE m.side = 'right') AS right_ids"
         " FROM identity_decision d JOIN decision_member m ON m.decision_id = d.id"
-        " WHERE d.retracted_at IS NULL AND d.id IN"
-        " (SELECT decision_id FROM decision_member WHERE source_profile_id = ANY($1::bigint[]))"
-        " GROUP BY d.id",
-        list(profile_ids),
+        f" WHERE d.retracted_at IS NULL{which} GROUP BY d.id",
+        *values,
     )
     return [
         Decision(

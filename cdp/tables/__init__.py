@@ -28,6 +28,7 @@ from cdp.tables.identity import (
     match_pair,
     match_review,
     merge_event,
+    resolution_due,
 )
 from cdp.tables.loyalty import (
     ACCOUNTS,
@@ -143,6 +144,7 @@ __all__ = [
     "purchase_day",
     "record_version",
     "refund",
+    "resolution_due",
     "rfm_group",
     "sales_order",
     "score",

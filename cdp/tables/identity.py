@@ -116,6 +116,21 @@ compared_profile = Table(
     comment="Source profiles that linkage has compared; whoever says something else since is new.",
 )
 
+resolution_due = Table(
+    "resolution_due",
+    metadata,
+    Column("id", BigInteger, Identity(), primary_key=True),
+    Column(
+        "profile_ids",
+        ARRAY(BigInteger),
+        comment="Null: everybody, of whom it is to be found out yet who changes.",
+    ),
+    Column("actor", Text, nullable=False),
+    Column("reason", Text, nullable=False, comment="For the ledger."),
+    Column("noted_at", Instant, nullable=False, server_default=func.now()),
+    comment="Source profiles to be resolved anew, a step a row; a row goes with what it asked for.",
+)
+
 match_review = Table(
     "match_review",
     metadata,

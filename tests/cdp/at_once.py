@@ -13,10 +13,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from cdp import tables
 from cdp.database import driver
 from cdp.identity.bounds import too_shared, tying
-from cdp.identity.cluster import Partition, partition
+from cdp.identity.cluster import partition
 from cdp.identity.component import HOLDERS, PERSONS
 from cdp.identity.evidence import CONTACT, Decision, Evidence, Identifier, Pair, Ties, Verdict
 from cdp.identity.names import Person
+from cdp.identity.outcome import Partition
 from cdp.identity.rules import Rules, read_rules
 from cdp.values import CustomerId, ProfileId
 

@@ -10,8 +10,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from cdp import tables
 from cdp.customers import rebuild
 from cdp.database import driver
-from cdp.identity.cluster import BOUND_PRIORITY
 from cdp.identity.evidence import DECISION, SIMILARITY, Verdict
+from cdp.identity.outcome import BOUND_PRIORITY
 from cdp.identity.rules import read_document
 from cdp.rows import VOID_STATUSES
 from cdp.rulechange import try_rules

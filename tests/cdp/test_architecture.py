@@ -23,7 +23,7 @@ ROOMS = (
      "keyset", "query", "keys", "freshness", "segments", "audiences", "scoring", "business",
      "recommendations"),
     ("refresh", "writers", "columns", "mart", "export", "publish", "stewardship", "rulechange",
-     "resolving", "forecasting"),
+     "stepping", "resolving", "forecasting"),
 )  # fmt: skip
 """The rooms of cdp: a module imports from its own line and those above, never from one below."""
 

@@ -9,9 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cdp.identity.bounds import too_shared
-from cdp.identity.cluster import Partition, partition
+from cdp.identity.cluster import partition
 from cdp.identity.evidence import Decision, Evidence, Identifier, Pair, Ties, Verdict
 from cdp.identity.names import Person, may_be_one
+from cdp.identity.outcome import Partition
 from cdp.identity.rules import DEFAULT_RULES as RULES
 from cdp.values import ProfileId
 

@@ -1,6 +1,6 @@
 """Candidates: which two people are worth comparing, in blocks that stay small as data grow."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -32,51 +32,67 @@ stand alone); per address, number, identifier or mailbox."""
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """Who share a key may be one person: of each row of a view, columns that must all be known."""
+    """Who share a key may be one person: of each row of a view, what must be known to the last."""
 
     view: str
-    key: str
+    key: Sequence[str]
     condition: str = "true"
+
+    def keys(self, number: int) -> str:
+        """The SQL of the keys as numbers, which those of no other block are, and whose they are."""
+        known = " AND ".join(f"{part} IS NOT NULL" for part in self.key)
+        return (
+            f"SELECT hash({', '.join(self.key)}, {number}) AS k, profile_id, {number}"  # noqa: S608  # our own constants
+            f" FROM {self.view} WHERE ({self.condition}) AND {known}"
+        )
 
 
 BLOCKS: Final[Mapping[str, Block]] = {
-    "email": Block("person_by_email", "email"),
-    "phone": Block("person_by_phone", "phone"),
-    "strong": Block("person_by_strong", "identifier"),
-    "mailbox": Block("person_by_mailbox", "box"),
+    "email": Block("person_by_email", ("email",)),
+    "phone": Block("person_by_phone", ("phone",)),
+    "strong": Block("person_by_strong", ("identifier",)),
+    "mailbox": Block("person_by_mailbox", ("box",)),
     "rare name": Block(
         "person_by_name",
-        "least(name, family), greatest(name, family)",
+        ("least(name, family)", "greatest(name, family)"),
         f"name_rarity < log2({RARE_NAME})",
     ),
-    "names, city": Block("person_by_name", "least(name, family), greatest(name, family), city"),
-    "name, postal code": Block("person_by_word", "word, postal_code"),
-    "name, birth date": Block("person_by_word", "word, birth_digits"),
+    "names, city": Block(
+        "person_by_name", ("least(name, family)", "greatest(name, family)", "city")
+    ),
+    "name, postal code": Block("person_by_word", ("word", "postal_code")),
+    "name, birth date": Block("person_by_word", ("word", "birth_digits")),
     "family or only name, city": Block(
         "person",
-        "coalesce(family, first_name), city",
+        ("coalesce(family, first_name)", "city"),
         f"family IS NULL OR family_rarity < log2({COMMON_IN_A_CITY})",
     ),
-    "given, street": Block("person_by_name", "name, street"),
-    "given, phone end": Block("person_by_name", "name, left(family, 1), right(phones[1], 4)"),
-    "given, phone start": Block("person_by_name", "name, left(family, 1), left(phones[1], -4)"),
-    "family, city": Block("person", "family, city, left(first_name, 1)"),
-    "family, region": Block("person", "family, left(first_name, 1), left(postal_code, -3)"),
-    "street, place": Block("person", "street, coalesce(postal_code, city)"),
-    "birth date, postal code": Block("person", "birth_digits, postal_code"),
-    "birth date, city": Block("person", "birth_digits, city"),
-    "birth day, city": Block("person", "right(birth_digits, 4), city, left(first_name, 1)"),
-    "birth year, city": Block("person", "left(birth_digits, 4), city, left(first_name, 1)"),
+    "given, street": Block("person_by_name", ("name", "street")),
+    "given, phone end": Block("person_by_name", ("name", "left(family, 1)", "right(phones[1], 4)")),
+    "given, phone start": Block(
+        "person_by_name", ("name", "left(family, 1)", "left(phones[1], -4)")
+    ),
+    "family, city": Block("person", ("family", "city", "left(first_name, 1)")),
+    "family, region": Block("person", ("family", "left(first_name, 1)", "left(postal_code, -3)")),
+    "street, place": Block("person", ("street", "coalesce(postal_code, city)")),
+    "birth date, postal code": Block("person", ("birth_digits", "postal_code")),
+    "birth date, city": Block("person", ("birth_digits", "city")),
+    "birth day, city": Block("person", ("right(birth_digits, 4)", "city", "left(first_name, 1)")),
+    "birth year, city": Block("person", ("left(birth_digits, 4)", "city", "left(first_name, 1)")),
     "beginnings, year": Block(
-        "person", "left(first_name, 2), left(family, 3), left(birth_digits, 4)"
+        "person", ("left(first_name, 2)", "left(family, 3)", "left(birth_digits, 4)")
     ),
     "beginnings, day": Block(
-        "person", "left(first_name, 2), left(family, 3), right(birth_digits, 4)"
+        "person", ("left(first_name, 2)", "left(family, 3)", "right(birth_digits, 4)")
     ),
-    "beginnings, city": Block("person", "left(first_name, 1), left(family, 3), city"),
-    "beginnings, postal code": Block("person", "left(first_name, 1), left(family, 2), postal_code"),
-    "endings, city": Block("person", "right(first_name, 2), right(family, 3), city"),
-    "endings, postal code": Block("person", "right(first_name, 1), right(family, 2), postal_code"),
+    "beginnings, city": Block("person", ("left(first_name, 1)", "left(family, 3)", "city")),
+    "beginnings, postal code": Block(
+        "person", ("left(first_name, 1)", "left(family, 2)", "postal_code")
+    ),
+    "endings, city": Block("person", ("right(first_name, 2)", "right(family, 3)", "city")),
+    "endings, postal code": Block(
+        "person", ("right(first_name, 1)", "right(family, 2)", "postal_code")
+    ),
 }
 """Each makes keys of a person, none twice; a key of which a part is not known is none."""
 
@@ -125,12 +141,7 @@ def make_blocks(
     )
     connection.execute(_VIEWS)
     for number, block in enumerate(BLOCKS.values()):
-        connection.execute(
-            "INSERT INTO key SELECT hash(k, $number), profile_id, $number"  # noqa: S608  # our own constants
-            f" FROM (SELECT profile_id, [{block.key}] AS k FROM {block.view}"
-            f" WHERE {block.condition}) WHERE list_count(k) = len(k)",
-            {"number": number},
-        )
+        connection.execute(f"INSERT INTO key {block.keys(number)}")
     connection.execute(_BLOCKS, {"most": MOST_IN_BLOCK})
     if among is not None:
         fresh = pa.table({"profile_id": pa.array(sorted(among), pa.int64())})

@@ -1,0 +1,63 @@
+"""Whoever is due resolved anew, step by step: each a transaction, so that writers wait for one.
+
+Rules and pairs in force hold for every component from the moment when they are: whoever writes
+meanwhile resolves what it touches by them. The steps bring the rest up to date; what is left of
+them is written down, so that after a crash the next run goes on where this one was.
+"""
+
+from typing import Final
+
+from cdp.database import Database
+from cdp.database import driver as driver_of
+from cdp.identity.census.survey import who_changes
+from cdp.identity.collector import without_collector
+from cdp.identity.due import note, survey_due, take
+from cdp.identity.ledger import Cause
+from cdp.identity.rules import read_rules
+from cdp.remap import Tally, moment_of, remap_all
+from cdp.workspace import Workspace, take_turn
+
+MOST_STEPS: Final = 1_000_000  # five hundred people each: more than there are
+
+
+async def take_steps(database: Database, workspace: Workspace) -> Tally:
+    """Take all steps that are due; returns what they changed."""
+    tally = Tally()
+    for _ in range(MOST_STEPS):
+        with without_collector():
+            is_done = not await take_step(database, workspace, tally)
+        if is_done:
+            return tally
+    raise AssertionError("somebody adds steps as fast as they are taken")
+
+
+async def take_step(database: Database, workspace: Workspace, tally: Tally) -> bool:
+    """Take one step; False where none is due, but for those that others are at."""
+    if await _survey(database):
+        return True
+    async with database.transaction() as connection:
+        await take_turn(connection, alone=False)
+        driver = await driver_of(connection)
+        due = await take(driver)
+        if due is None:
+            return False
+        rest = [one for one in due.profile_ids if one not in tally.seen]
+        cause, at = Cause(due.actor, due.reason), await moment_of(connection)
+        await remap_all(connection, rest, await read_rules(driver), cause, at, workspace, tally)
+    return True
+
+
+async def _survey(database: Database) -> bool:
+    """Find out who of everybody changes, where that is due, and make steps of them."""
+    async with database.read_only() as connection:
+        driver = await driver_of(connection)
+        survey = await survey_due(driver)
+        if survey is None:
+            return False
+        changing = await who_changes(driver)
+    async with database.transaction() as connection:
+        driver = await driver_of(connection)
+        due = await take(driver, survey)
+        if due is not None:  # nobody else has found out meanwhile
+            await note(driver, changing, actor=due.actor, reason=due.reason)
+    return True
