@@ -91,7 +91,8 @@ class ModelReport:
         "total_orders", "ModelTotal", TOTAL, "Expected order days of all within the horizon."
     )
     total_predicted: Decimal | None = planned(
-        Leaf(lambda row: exact(row.table.c.total_predicted)), "`cltv.predicted` of all together."
+        Leaf(lambda row: exact(row.table.c.total_predicted)),
+        "`cltv.predicted` of all together when they were scored, before each was rounded.",
     )
     backtests: list[ModelBacktest] = some(
         "trials",

@@ -11,9 +11,9 @@ from connectors.sandbox.business.catalogue import PRODUCTS, Product
 from connectors.sandbox.business.population import Person, Population, populate
 
 YEARS: Final = 3
-DAYS: Final = YEARS * 365  # of arrivals, weddings and moves; the current quarter follows
+DAYS: Final = YEARS * 365  # of weddings and moves; people arrive in the current quarter too
 LONGEST_QUARTER_DAYS: Final = 92
-CAMPAIGN_EVERY_DAYS: Final = 90
+CAMPAIGN_EVERY_DAYS: Final = 56  # so that the latest one is never long ago
 MAX_PURCHASES: Final = 45  # of one person; keeps the numbers of their orders below STEP
 STEP: Final = 100
 """Numbers of what a person did: person.number * STEP + a running number."""
@@ -152,7 +152,7 @@ def _live(story: Story, person: Person) -> Life:
     random = story.random(person, "life")
     habit = random.choices(tuple(HABIT_WEIGHTS), tuple(HABIT_WEIGHTS.values()))[0]
     # More arrive as the business grows: the square root leans towards the end.
-    life = Life(person, habit, int(DAYS * random.random() ** 0.7))
+    life = Life(person, habit, int((DAYS + LONGEST_QUARTER_DAYS) * random.random() ** 0.7))
     life.is_guest = random.random() < 0.18
     ends = story.last_second
     life.purchases = [_cut(one, ends) for one in _purchases(random, life) if one.second < ends]
