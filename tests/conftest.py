@@ -1,6 +1,7 @@
 """One PostgreSQL and one migrated database for the whole run, a copy of it per worker or test."""
 
 import asyncio
+import gc
 import os
 import secrets
 from collections.abc import AsyncIterator, Iterator
@@ -21,7 +22,16 @@ from tests.server import Server
 settings.register_profile("project", deadline=None)
 settings.load_profile("project")
 
+GARBAGE_THRESHOLD = 500_000  # as in a command: cycles are looked for after so many new objects
+
 TEST_HOME = Path(__file__).resolve().parents[1] / ".cdp" / "tests"
+
+
+def pytest_collection_finish() -> None:
+    """What is loaded by now stays until the end: looking for cycles in it finds none."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(GARBAGE_THRESHOLD, 20, 100)
 
 
 @pytest.fixture(scope="session")
