@@ -1,16 +1,21 @@
 """What a batch of one record costs the database: how many statements are sent for it."""
 
 from collections.abc import Mapping
+from datetime import UTC, datetime
 
 import pytest
+from sqlalchemy import literal_column, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from cdp.customers import refresh_activity, refresh_facts
 from cdp.database import by_index, driver, planned_once
-from tests.cdp.ingesting import take
+from cdp.tables import customer
+from tests.cdp.ingesting import WORKSPACE, take
 from tests.cdp.sent import noted
 
 pytestmark = pytest.mark.anyio
 
+LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
 ANN = {"first_name": "Ann", "last_name": "Lee", "email": "ann@example.com"}
 
 
@@ -54,3 +59,17 @@ async def test_a_stretch_that_failed_stands_in_nobodys_way(connection: AsyncConn
     assert await below.fetchval("SHOW enable_seqscan") == "on"
     async with by_index(below):
         assert await below.fetchval("SHOW enable_seqscan") == "off"
+
+
+async def test_a_row_that_stays_as_it_is_is_not_written_again(connection: AsyncConnection) -> None:
+    await take(connection, "customers", [{"id": "0", **ANN}])
+    (customer_id,) = await connection.scalars(select(customer.c.id))
+    place = select(literal_column("ctid::text"), customer.c.updated_at)
+    before = (await connection.execute(place)).one()
+    await refresh_facts(connection, [customer_id])
+    await refresh_activity(connection, [customer_id], WORKSPACE)
+    assert (await connection.execute(place)).one() == before
+    # In another transaction the moment of the fold is another.
+    await connection.execute(customer.update().values(updated_at=LONG_AGO))
+    await refresh_facts(connection, [customer_id])
+    assert (await connection.execute(place)).one().updated_at == before.updated_at
