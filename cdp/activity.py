@@ -262,12 +262,13 @@ def _subscriptions(customers: FromClause, workspace: Workspace, as_of: Clock) ->
     goes_on = is_running(as_of)
     values: Facts = {
         "active_subscriptions": func.count().filter(goes_on),
-        "monthly_value": func.round(
-            func.coalesce(
+        # Nothing is 0, as in the row of who is new, and not 0.00.
+        "monthly_value": func.coalesce(
+            func.round(
                 func.sum(a_month_of(subscription, workspace)).filter(goes_on, s.status.in_(PAYING)),
-                0,
+                2,
             ),
-            2,
+            0,
         ),
         "subscribed_at": func.min(s.started_at).filter(s.started_at <= as_of),
         "renews_at": func.min(s.renews_at).filter(goes_on, s.renews_at > as_of),

@@ -1,7 +1,7 @@
 """The customers' rows: locked, folded anew from profiles and days, and written."""
 
 from collections import Counter
-from collections.abc import AsyncIterator, Collection, Sequence
+from collections.abc import AsyncIterator, Collection, Iterable, Sequence
 from datetime import date
 from functools import cache, lru_cache
 from typing import Any, Final, TypeAlias
@@ -12,6 +12,9 @@ from sqlalchemy import (
     ColumnElement,
     Date,
     FromClause,
+    Numeric,
+    Text,
+    cast,
     delete,
     exists,
     func,
@@ -131,9 +134,11 @@ def _fold_facts() -> Statement:
     whom = _given()
     facts = customer_facts(whom, days_of(whom).cte("days")).subquery("facts")
     values = {fact.name: facts.c[fact.name] for fact in FACT_COLUMNS if fact.computed is None}
+    # It says when the row was folded; where attributes were in the same transaction, it does so.
+    is_older = customer.c.updated_at != func.now()
     return compiled(
         update(customer)
-        .where(customer.c.id == facts.c.id)
+        .where(customer.c.id == facts.c.id, or_(is_older, _differ(facts, values)))
         .values({**values, "updated_at": func.now()})
     )
 
@@ -141,11 +146,25 @@ def _fold_facts() -> Statement:
 @cache
 def _fold_activity(workspace: Workspace) -> Statement:
     activity = customer_activity(_given(), workspace, func.now()).subquery("activity")
+    values = {fact.name: activity.c[fact.name] for fact in ACTIVITY_COLUMNS}
     return compiled(
         update(customer)
-        .where(customer.c.id == activity.c.id)
-        .values({fact.name: activity.c[fact.name] for fact in ACTIVITY_COLUMNS})
+        .where(customer.c.id == activity.c.id, _differ(activity, values))
+        .values(values)
     )
+
+
+def _differ(folded: FromClause, names: Iterable[str]) -> ColumnElement[bool]:
+    """Whether what was folded is not what the customer's row holds: a row costs all its indexes.
+
+    Of numbers also whether they are written otherwise: 10.00 is told as that, and not as 10.
+    """
+
+    def told(row: FromClause, name: str) -> ColumnElement[Any]:
+        column: ColumnElement[Any] = row.c[name]
+        return cast(column, Text) if isinstance(column.type, Numeric) else column
+
+    return or_(*(told(folded, name).is_distinct_from(told(customer, name)) for name in names))
 
 
 async def refresh_days(

@@ -1,21 +1,18 @@
 """What a decision costs the database: few statements, compiled once, however many segments."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 
 import pytest
-from asyncpg.connection import LoggedQuery
-from sqlalchemy import event
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cdp import tables
 from cdp.database import driver
 from cdp.segments.settle import steps_of
-from cdp.statements import Driver
 from cdp.stewardship import Author, merge_customers, undo
 from cdp.values import CustomerId
 from tests.cdp.ingesting import WORKSPACE, take
 from tests.cdp.segmenting import a_segment, customer_ids, feed, members, without_starters
+from tests.cdp.sent import noted
 
 pytestmark = pytest.mark.anyio
 
@@ -23,36 +20,16 @@ AUTHOR = Author("ann", "They wrote to us.")
 MOST_STATEMENTS = 60  # of a merge or its undo, savepoints and settings of the planner included
 
 
-@contextmanager
-def _noted(below: Driver, connection: AsyncConnection) -> Iterator[list[str]]:
-    """The statements that are sent meanwhile, by SQLAlchemy or past it."""
-    sent: list[str] = []
-
-    def note(text: str) -> None:
-        sent.append("SAVEPOINT" if "savepoint" in text else text)
-
-    def by_alchemy(_connection: object, _cursor: object, statement: str, *_rest: object) -> None:
-        note(statement)
-
-    def by_driver(query: LoggedQuery) -> None:
-        note(query.query)
-
-    event.listen(connection.sync_connection, "before_cursor_execute", by_alchemy)
-    with below.query_logger(by_driver):
-        yield sent
-    event.remove(connection.sync_connection, "before_cursor_execute", by_alchemy)
-
-
 async def _merged_and_undone(connection: AsyncConnection) -> Sequence[list[str]]:
     """The statements of a merge of ann and bob, and those of its undo."""
     who = await customer_ids(connection)
     pair = [CustomerId(who["ann"]), CustomerId(who["bob"])]
     below = await driver(connection)
-    with _noted(below, connection) as of_merge:
+    async with noted(below, connection) as of_merge:
         effect = await merge_customers(connection, pair, AUTHOR, WORKSPACE)
     (event_id,) = (one.event_id for one in effect.changes)
     assert event_id is not None
-    with _noted(below, connection) as of_undo:
+    async with noted(below, connection) as of_undo:
         await undo(connection, event_id, AUTHOR, WORKSPACE)
     return of_merge, of_undo
 
