@@ -38,12 +38,19 @@ class Block:
     key: Sequence[str]
     condition: str = "true"
 
-    def keys(self, number: int) -> str:
-        """The SQL of the keys as numbers, which those of no other block are, and whose they are."""
+    def rows(self, number: int) -> str:
+        """The SQL of who has which key that others have too.
+
+        Keys are numbers, and those of no other block. One block after the other: where all are
+        counted at once, nearly all of the work is waiting for memory.
+        """
         known = " AND ".join(f"{part} IS NOT NULL" for part in self.key)
         return (
-            f"SELECT hash({', '.join(self.key)}, {number}) AS k, profile_id, {number}"  # noqa: S608  # our own constants
-            f" FROM {self.view} WHERE ({self.condition}) AND {known}"
+            "WITH key AS MATERIALIZED ("  # noqa: S608  # our own constants
+            f"SELECT hash({', '.join(self.key)}, {number}) AS k, profile_id, {number}"
+            f" FROM {self.view} WHERE ({self.condition}) AND {known}), told AS"
+            f" (SELECT k FROM key GROUP BY k HAVING count(*) BETWEEN 2 AND {MOST_IN_BLOCK})"
+            " SELECT key.* FROM key SEMI JOIN told USING (k)"
         )
 
 
@@ -103,13 +110,6 @@ SHARED_BLOCKS: Final = sum(1 << list(BLOCKS).index(name) for name in ("email", "
 """The bits of candidates that share an identifier of any kind."""
 
 
-_BLOCKS: Final = """
-CREATE OR REPLACE TEMP TABLE block AS
-WITH told AS (
-    SELECT k FROM key GROUP BY k HAVING count(*) BETWEEN 2 AND $most
-)
-SELECT key.* FROM key SEMI JOIN told USING (k)
-"""
 _CANDIDATES: Final = """
 CREATE OR REPLACE TEMP TABLE candidate AS
 SELECT a.profile_id AS join_key_l, b.profile_id AS join_key_r,
@@ -137,12 +137,11 @@ def make_blocks(
     `number`. `among`: only the keys that one of these has, who then are the table `fresh`.
     """
     connection.execute(
-        "CREATE OR REPLACE TEMP TABLE key (k ubigint, profile_id bigint, number utinyint)"
+        "CREATE OR REPLACE TEMP TABLE block (k ubigint, profile_id bigint, number utinyint)"
     )
     connection.execute(_VIEWS)
     for number, block in enumerate(BLOCKS.values()):
-        connection.execute(f"INSERT INTO key {block.keys(number)}")
-    connection.execute(_BLOCKS, {"most": MOST_IN_BLOCK})
+        connection.execute(f"INSERT INTO block {block.rows(number)}")
     if among is not None:
         fresh = pa.table({"profile_id": pa.array(sorted(among), pa.int64())})
         connection.register("fresh", fresh)

@@ -35,10 +35,10 @@ RARELY: Final = ("email", "phone", "strong_identifier")
 
 _DRAW: Final = """
 CREATE OR REPLACE TEMP TABLE drawn AS
-WITH known AS (SELECT row_number() OVER (ORDER BY profile_id) - 1 AS place, profile_id FROM person),
-pair AS (
-    SELECT i, hash(i) % (SELECT count(*) FROM person) AS one,
-        hash(-1 - i) % (SELECT count(*) FROM person) AS other
+WITH known AS (
+    SELECT (row_number() OVER (ORDER BY profile_id) - 1)::ubigint AS place, profile_id FROM person
+), pair AS (
+    SELECT i, hash(i) % $people::ubigint AS one, hash(-1 - i) % $people::ubigint AS other
     FROM range($count) AS t(i)
 )
 SELECT i, a.profile_id AS one, b.profile_id AS other
@@ -67,7 +67,7 @@ def chances(connection: duckdb.DuckDBPyConnection) -> Mapping[str, Chance]:
     """
     people = connection.execute("SELECT count(*) FROM person").fetchall()[0][0]
     most = min(max(DRAWN_PAIRS.values()), DRAWN_PER_PROFILE * int(people))
-    connection.execute(_DRAW, {"count": most})
+    connection.execute(_DRAW, {"count": most, "people": max(int(people), 1)})
     found = {
         one.name: _drawn(connection, one, DRAWN_PAIRS[one.name])
         for one in (*COMPARISONS, FAMILY, PLACE)

@@ -40,21 +40,25 @@ CREATE OR REPLACE TEMP TABLE value AS
 WITH carried AS (
     SELECT 'email' AS kind, unnest(emails) AS value, * FROM profiles
     UNION ALL SELECT 'phone', unnest(phones), * FROM profiles
-), judged AS (
-    SELECT kind, value, count(*) AS holders,
-        count(DISTINCT coalesce(given, '') || '|' || coalesce(family, ''))
+), counted AS (
+    SELECT kind, value, count(*) AS holders FROM carried
+    GROUP BY kind, value HAVING count(*) <= $holders
+), crowded AS (
+    SELECT kind, value FROM carried
+    SEMI JOIN (FROM counted WHERE holders > $persons) USING (kind, value)
+    GROUP BY kind, value
+    HAVING count(DISTINCT coalesce(given, '') || '|' || coalesce(family, ''))
             FILTER (given IS NOT NULL OR family IS NOT NULL)
-        + count(*) FILTER (given IS NULL AND family IS NULL) AS persons
-    FROM carried GROUP BY kind, value
+        + count(*) FILTER (given IS NULL AND family IS NULL) > $persons
 )
 SELECT c.kind, c.value, c.profile_id, nullif(split_part(c.given, ' ', 1), '') AS first_name,
-    c.family, j.holders
-FROM carried c JOIN judged j USING (kind, value)
-WHERE j.persons <= $persons AND j.holders <= $holders
+    c.family, n.holders
+FROM carried c JOIN counted n USING (kind, value) ANTI JOIN crowded USING (kind, value)
 """
 """One row per address or number that tells something, and profile that carries it.
 
-Nameless profiles count one person each here; they are few where names are known at all.
+Nameless profiles count one person each here; they are few where names are known at all. Where
+hardly anybody shares a value, their names are not looked at.
 """
 
 _CLASHES: Final = """
