@@ -19,6 +19,7 @@ from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from cdp import tables
 from cdp.segments.refresh import REFRESH_LOCK
 
 BESIDE: Final = 50  # histories in a database at once; more share little more
@@ -60,6 +61,12 @@ async def prove(
     """One part of so many histories, by chance others each time."""
     assert part < PARTS
     await _try(connection, claim, count // PARTS)
+
+
+async def count_rows(connection: AsyncConnection) -> None:
+    """Let the planner know how many rows there are: within a transaction nobody else tells it."""
+    names = ", ".join(tables.metadata.tables)
+    await connection.exec_driver_sql(f"ANALYZE {names}")
 
 
 async def _try(connection: AsyncConnection, claim: Claim[History, World], count: int) -> None:

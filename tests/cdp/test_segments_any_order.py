@@ -27,7 +27,7 @@ from cdp.values import CustomerId, ProfileId
 from tests.cdp.histories import steps_at
 from tests.cdp.ingesting import WORKSPACE, a_source
 from tests.cdp.segmenting import a_segment, customer_ids, feed, members, without_starters
-from tests.cdp.side_by_side import Claim, in_parts, prove, try_slice
+from tests.cdp.side_by_side import Claim, count_rows, in_parts, prove, try_slice
 from tests.cdp.telling import HERE, named
 
 pytestmark = pytest.mark.anyio
@@ -176,6 +176,7 @@ class _Lives:
         ]
         for event in told:
             await self.happen(dict.fromkeys(range(self.count), event))
+        await count_rows(self.connection)
         await self.refresh()
 
     async def befall(self, kind: str, what: object) -> None:
