@@ -22,10 +22,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from cdp import tables
 from cdp.segments.refresh import REFRESH_LOCK
 
-BESIDE: Final = 50  # histories in a database at once; more share little more
+BESIDE: Final = 100  # histories in a database at once: their number has two digits
 SLICE_COUNT: Final = 12  # that are tried whenever tests run
 FULL_COUNT: Final = 10_000
-PARTS: Final = 10  # of the full count: each is a test of its own, for several processes to share
+PARTS: Final = 20  # of the full count: each is a test of its own, for several processes to share
 
 History = TypeVar("History")
 World = TypeVar("World")
