@@ -24,6 +24,7 @@ from cdp.stewardship import Author, Effect, decide, merge_customers, split_custo
 from cdp.values import CustomerId, ProfileId
 from tests.cdp.at_once import rows_of
 from tests.cdp.ingesting import WORKSPACE, a_source
+from tests.cdp.side_by_side import count_rows
 from tests.cdp.telling import SOURCES, TOWN, Said, Telling, Town, number_of, things
 
 MOST_STEPS: Final = 10  # after the first, in which everybody is told of
@@ -215,9 +216,11 @@ class Told:
         self, histories: Sequence[Sequence[Step]], changes: Sequence[Change] = ()
     ) -> None:
         """One step of each after another."""
-        for at in range(MOST_STEPS + 1):
+        for at in range(max(map(len, histories))):
             await self.change(at, changes)
             await self.one(steps_at(histories, at))
+            if at == 0:
+                await count_rows(self.connection)
 
     async def change(self, at: int, changes: Sequence[Change]) -> None:
         """Put in force what comes before this step."""

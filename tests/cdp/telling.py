@@ -42,24 +42,24 @@ class Telling:
         if self.row is None:
             key = self.key.replace(HERE, f"{number:02d}")
             return self.source, Deleted(self.stream, key, self.at)
-        row = {name: _named(value, number) for name, value in self.row.items()}
+        row = {name: named(value, number) for name, value in self.row.items()}
         delivery = receive(self.stream, row)
         assert isinstance(delivery, Received), delivery
         return self.source, delivery
 
     def name(self, number: int) -> str:
         """What its source profile is called in the history of that number."""
-        return f"{self.source}/{self.stream}/{_named(self.key, number)}"
+        return f"{self.source}/{self.stream}/{named(self.key, number)}"
 
 
-def _named(value: object, number: int) -> object:
+def named(value: object, number: int) -> object:
     """With the number of the history in every name."""
     if isinstance(value, str):
         return value.replace(HERE, f"{number:02d}")
     if isinstance(value, list):
-        return [_named(one, number) for one in value]
+        return [named(one, number) for one in value]
     if isinstance(value, dict):
-        return {name: _named(one, number) for name, one in value.items()}
+        return {name: named(one, number) for name, one in value.items()}
     return value
 
 

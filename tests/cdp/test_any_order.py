@@ -33,7 +33,7 @@ from tests.cdp.histories import (
     store_pair,
 )
 from tests.cdp.ingesting import WORKSPACE, facts_by_members, partition
-from tests.cdp.side_by_side import Claim, in_parts, prove, try_slice
+from tests.cdp.side_by_side import Claim, count_rows, in_parts, prove, try_slice
 from tests.cdp.soundness import require_sound
 from tests.cdp.telling import Said, number_of
 
@@ -125,6 +125,8 @@ async def _tell_otherwise(
             )
         now = steps_at([one.batches for one in again], at)
         await told.tell([(number, one) for number, batch in now.items() for one in batch])
+        if at == 0:
+            await count_rows(connection)
         ids = {name: one for one, name in (await names_of(connection)).items()}
         brought: list[tuple[float, int, _Decided | _Scored]] = []
         for number, one in waiting:

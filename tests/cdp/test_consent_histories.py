@@ -16,7 +16,7 @@ from cdp.consent import Asked, consents, statements
 from tests.cdp.builders import a_source
 from tests.cdp.consent_model import Model, Said, Use, load
 from tests.cdp.histories import steps_at
-from tests.cdp.side_by_side import Claim, in_parts, prove, try_slice
+from tests.cdp.side_by_side import Claim, count_rows, in_parts, prove, try_slice
 
 pytestmark = pytest.mark.anyio
 
@@ -312,6 +312,7 @@ def _takes_nothing_back(before: Standing, after: Standing) -> None:
 async def _lose_no_denial(connection: AsyncConnection, lives: Sequence[Life], world: None) -> None:
     assert world is None
     ids = await _tell(connection, lives)
+    await count_rows(connection)
     before = await _check(connection, ids)
     for at in range(max(len(life.changes) for life in lives)):
         now = steps_at([life.changes for life in lives], at)

@@ -13,7 +13,6 @@ from cdp.stewardship import undo
 from tests.cdp.at_once import rows_of
 from tests.cdp.histories import (
     AUTHOR,
-    MOST_STEPS,
     Merge,
     Tell,
     Told,
@@ -22,7 +21,7 @@ from tests.cdp.histories import (
     tells,
 )
 from tests.cdp.ingesting import WORKSPACE, facts_by_members, partition
-from tests.cdp.side_by_side import Claim, in_parts, prove, try_slice
+from tests.cdp.side_by_side import Claim, count_rows, in_parts, prove, try_slice
 from tests.cdp.soundness import require_sound
 from tests.cdp.telling import Telling, Town
 
@@ -47,10 +46,12 @@ async def _are_undone_without_trace(
     chances = [random.Random(seed) for _, seed in histories]
     merges = [list[int]() for _ in histories]
     told = Told(connection)
-    for at in range(MOST_STEPS):
+    for at in range(max(len(history) for history, _ in histories)):
         now = steps_at([history for history, _ in histories], at)
         for number, effect in (await told.one(now)).items():
             merges[number].append(next(one.event_id for one in effect.changes if one.event_id))
+        if at == 0:
+            await count_rows(connection)
         for number in now:
             mine, chance = merges[number], chances[number]
             if mine and chance.random() < 0.2:

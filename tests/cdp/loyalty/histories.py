@@ -24,6 +24,7 @@ from cdp.stewardship import Author, merge_customers, split_customer, undo
 from cdp.values import CustomerId, ProfileId
 from tests.cdp.ingesting import WORKSPACE, a_source
 from tests.cdp.loyalty.club import START, an_act, count_entries, pass_days
+from tests.cdp.side_by_side import count_rows
 
 PROGRAMME: Final = """
 name = "Histories"
@@ -250,6 +251,8 @@ class Histories:
             await self._happen(
                 [(self.each[n], *one[place]) for n, one in enumerate(events) if place < len(one)]
             )
+            if place == 0:
+                await count_rows(self.connection)
         await self._pass(times[-1])
 
     # What happens ---------------------------------------------------------------------------
