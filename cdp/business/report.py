@@ -3,9 +3,11 @@
 from collections.abc import Callable, Mapping
 from typing import Any, Final, TypeAlias
 
-from sqlalchemy import Select
+from sqlalchemy import Select, literal, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from cdp import tables
+from cdp.audiences.effect import effect_of
 from cdp.business.campaigns import campaigns_query
 from cdp.business.feedback import csat_query, nps_query
 from cdp.business.moment import Moment
@@ -54,3 +56,22 @@ async def read_campaigns(connection: AsyncConnection, moment: Moment, count: int
     """The latest campaigns, with what each brought."""
     rows = await connection.execute(campaigns_query(moment, count))
     return [dict(row) for row in rows.mappings()]
+
+
+async def read_audiences(
+    connection: AsyncConnection, moment: Moment, count: int, days: int
+) -> list[Figures]:
+    """The latest audiences, with what writing to each did within some days (`effect_of`)."""
+    audience = tables.audience
+    rows = await connection.execute(
+        select(audience.c.id, audience.c.slug, audience.c.channel, audience.c.purpose)
+        .where(audience.c.created_at <= moment.at)
+        .order_by(audience.c.created_at.desc(), audience.c.id.desc())
+        .limit(count)
+    )
+    told: list[Figures] = []
+    for number, slug, channel, purpose in rows.all():
+        effect = effect_of(literal(number), days, moment.at, moment.workspace)
+        figures = (await connection.execute(effect)).mappings().one()
+        told.append({"slug": slug, "channel": channel, "purpose": purpose, **figures})
+    return told

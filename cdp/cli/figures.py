@@ -7,7 +7,13 @@ from decimal import Decimal
 import click
 
 from cdp.business.moment import Moment, moment_of
-from cdp.business.report import GROUPS, Figures, read_campaigns, read_figures
+from cdp.business.report import (
+    GROUPS,
+    Figures,
+    read_audiences,
+    read_campaigns,
+    read_figures,
+)
 from cdp.business.retention import Cell, RetentionGrid, RetentionPeriod, read_retention
 from cdp.cli.score import read_moment
 from cdp.cli.session import Session, runs
@@ -16,6 +22,8 @@ from cdp.query import present
 from cdp.workspace import Workspace
 
 SHOWN_CAMPAIGNS = 10  # the latest
+SHOWN_AUDIENCES = 10  # the latest
+EFFECT_DAYS = 30  # in which an order counts as an answer to what was written
 SHOWN_PERIODS = 13  # columns of a grid on a terminal; --json prints all of them
 
 AS_OF = click.option(
@@ -93,8 +101,23 @@ async def business(session: Session, as_of: str | None) -> None:
         async with database.read_only() as connection:
             told = {group: await read_figures(connection, group, moment) for group in GROUPS}
             campaigns = await read_campaigns(connection, moment, SHOWN_CAMPAIGNS)
-    shown = {"currency": workspace.currency, **told, "campaigns": campaigns}
-    session.show(shown, "\n".join(_business_lines(told, campaigns, workspace.currency)))
+            audiences = await read_audiences(connection, moment, SHOWN_AUDIENCES, EFFECT_DAYS)
+    shown = {
+        "currency": workspace.currency, **told, "campaigns": campaigns, "audiences": audiences,
+    }  # fmt: skip
+    lines = [*_business_lines(told, campaigns, workspace.currency), *_audience_lines(audiences)]
+    session.show(shown, "\n".join(lines))
+
+
+def _audience_lines(audiences: list[Figures]) -> Iterator[str]:
+    """Who bought within EFFECT_DAYS, of those written to and of those held out."""
+    if audiences:
+        yield f"{'audience, ' + str(EFFECT_DAYS) + ' days':<35}{'written':>9}{'held':>8}{'lift':>8}"
+    for one in audiences:
+        name = f"{one['slug']} by {one['channel']}"[:34]
+        shares = (one["written_rate"], one["held_rate"], one["lift"])
+        written, held, lift = ("-" if share is None else f"{share:.1%}" for share in shares)
+        yield f"{name:<35}{written:>9}{held:>8}{lift:>8}"
 
 
 def _business_lines(

@@ -144,6 +144,21 @@ def _audiences(scene: Scene, _: Arguments) -> Branch:
     )
 
 
+def audiences_by(business: Row, arguments: Arguments) -> Branch:
+    """The audiences that had been exported by the moment of a business, the latest first."""
+    scene = business.scene
+    permitted(scene)
+    audience = tables.audience.alias()
+    query = (
+        select()
+        .select_from(audience)
+        .where(audience.c.created_at <= scene.as_of)
+        .order_by(audience.c.created_at.desc(), audience.c.id.desc())
+        .limit(arguments.page_size())
+    )
+    return Branch("Audience", row_of(audience, scene), query)
+
+
 AUDIENCES: Final = planned(
     Roots(_audiences),
     "The audiences that were exported, by slug; at most 250. Not for the role frontend.",

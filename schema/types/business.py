@@ -35,6 +35,7 @@ from schema.edges import (
 )
 from schema.moments import AS_OF, AS_OF_LATE, currency_of, moment_in, scene_at
 from schema.scalars import DateTime, Decimal
+from schema.types.audience import Audience, audiences_by
 from schema.types.records import money, source_name
 
 GROUP_PRICE: Final = 25  # each group reads the customers, the answers or the points whole
@@ -336,6 +337,12 @@ class BusinessMetrics:
                 "first", int | None, f"How many at most: 25 unless told, {MAX_CAMPAIGNS} at most."
             )
         ],
+    )
+    audiences: list[Audience] = planned(
+        Many(audiences_by),
+        "What writing to each audience did, against those who were held out of it: its `effect`"
+        " tells the lift. The one exported first last. Not for the role frontend.",
+        [argument("first", int | None, "How many at most: 25 unless told, 250 at most.")],
     )
 
 

@@ -39,6 +39,19 @@ async def graph(database: Database) -> AsyncIterator[Graph]:
         yield graph
 
 
+async def test_business_tells_the_lift_of_the_audiences_that_there_were_by_then(
+    graph: Graph,
+) -> None:
+    query = """query ($asOf: DateTime) { business(asOf: $asOf) { audiences(first: 5) {
+        slug effect(days: 30) { writtenTo { rate } heldOut { rate } difference lift } } } }"""
+    (audience,) = (await graph.read(query, "analyst"))["business"]["audiences"]
+    effect = {"writtenTo": {"rate": 1.0}, "heldOut": {"rate": 0.5}, "difference": 0.5, "lift": 1.0}
+    assert audience == {"slug": "all", "effect": effect}
+    before = (SENT - timedelta(days=1)).isoformat()
+    assert (await graph.read(query, "analyst", asOf=before))["business"]["audiences"] == []
+    assert (await graph.refusal(query, "frontend"))[0] == "FORBIDDEN"
+
+
 async def test_effect_of_an_audience_is_read_for_any_number_of_days(graph: Graph) -> None:
     (audience,) = (await graph.read(QUERY, "analyst", days=7))["audiences"]
     assert (audience["slug"], audience["heldOutPercent"]) == ("all", 50.0)

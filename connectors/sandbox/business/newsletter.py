@@ -32,7 +32,7 @@ METRICS: Final = {
     "unsubscribed": "Unsubscribed from Email Marketing",
     "subscribed": "Subscribed to Email Marketing",
 }
-SEASONS: Final = ("Winter", "Spring", "Summer", "Autumn")
+SEASONS: Final = ("Winter", "Spring", "Summer", "Autumn")  # each of three months, from December
 
 
 def tell_newsletter(story: Story, truth: Truth) -> Iterator[tuple[str, Item]]:
@@ -43,7 +43,7 @@ def tell_newsletter(story: Story, truth: Truth) -> Iterator[tuple[str, Item]]:
         attributes = {"name": name, **times, "integration": integration}
         yield "metrics", {"type": "metric", "id": _metric(kind), "attributes": attributes}
     for number in range(1, (DAYS + LONGEST_QUARTER_DAYS) // CAMPAIGN_EVERY_DAYS + 1):
-        sent = story.start + timedelta(days=number * CAMPAIGN_EVERY_DAYS, hours=9)
+        sent = _sent(story, number)
         if sent < story.until:
             yield "campaigns", _campaign(number, sent)
     for life in story.lives:
@@ -110,8 +110,9 @@ def _event(story: Story, profile: str, act: Act) -> tuple[str, Item]:
     moment = story.at(act.second)
     properties: Item = {}
     if act.value:
-        message = {"$message": f"CAMPAIGN{act.value:04d}", "Campaign Name": _name(act.value)}
-        properties = {**message, "Subject": _name(act.value)}
+        name = _name(act.value, _sent(story, act.value))
+        message = {"$message": f"CAMPAIGN{act.value:04d}", "Campaign Name": name}
+        properties = {**message, "Subject": name}
     if act.kind == "clicked":
         properties["URL"] = f"https://shop.example.com/season/{act.value}"
     key = f"{act.kind}-{profile}-{act.value}"
@@ -140,7 +141,7 @@ def _campaign(number: int, sent: datetime) -> Item:
         "type": "campaign",
         "id": f"CAMPAIGN{number:04d}",
         "attributes": {
-            "name": _name(number),
+            "name": _name(number, sent),
             "status": "Sent",
             "archived": False,
             "channel": "email",
@@ -152,8 +153,12 @@ def _campaign(number: int, sent: datetime) -> Item:
     }
 
 
-def _name(number: int) -> str:
-    return f"{SEASONS[number % len(SEASONS)]} letter {number}"
+def _sent(story: Story, campaign: int) -> datetime:
+    return story.start + timedelta(days=campaign * CAMPAIGN_EVERY_DAYS, hours=9)
+
+
+def _name(number: int, sent: datetime) -> str:
+    return f"{SEASONS[sent.month % 12 // 3]} letter {number}"
 
 
 def _metric(kind: str) -> str:
