@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.schema import CreateTable, DropTable
 
 from cdp import tables
-from cdp.database import Database
+from cdp.database import Database, from_memory
 from cdp.database import driver as driver_of
 from cdp.query import present
 from cdp.scoring.rescore import rescore
@@ -216,4 +216,6 @@ async def _settle_touched(
         await connection.exec_driver_sql(TAKE_WHO_SHARES)
     await connection.exec_driver_sql("ANALYZE touched_now")
     await rescore(connection, workspace, as_of, select(touched_now.c.id))
-    return await steps.follow(await driver_of(connection), as_of, as_of)
+    driver = await driver_of(connection)
+    async with from_memory(driver):
+        return await steps.follow(driver, as_of, as_of)

@@ -123,11 +123,17 @@ def _statement(conditions: Mapping[int, ColumnElement[bool]], told: FromClause) 
     at = given("at", DateTime(timezone=True))
     whom = select(told.c.id)
     answers = [case((holds, literal(one, Integer))) for one, holds in conditions.items()]
-    answered = (
-        select(func.unnest(array(answers)).label("segment_id"), scored_customer.c.id)
+    # Fenced off: were it one with the rows that are made of it, the planner would expect to look
+    # for records once for each answer, and rather gather everybody's first.
+    looked_at = (
+        select(array(answers).label("answers"), scored_customer.c.id)
         .where(scored_customer.c.id.in_(whom))
-        .subquery("answered")
+        .offset(literal_column("0"))
+        .subquery("looked_at")
     )
+    answered = select(
+        func.unnest(looked_at.c.answers).label("segment_id"), looked_at.c.id
+    ).subquery("answered")
     holding = select(answered).where(answered.c.segment_id.is_not(None)).cte("holding")
     held = (
         select(_MEMBER.c.segment_id, _MEMBER.c.customer_id.label("id"))
