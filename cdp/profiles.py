@@ -12,6 +12,7 @@ import msgspec
 
 from cdp.ahead import Ahead
 from cdp.identity import ledger
+from cdp.identity.component import Component
 from cdp.identity.evidence import CONTACT, Evidence, Identifier
 from cdp.identity.people import (
     NOBODY,
@@ -22,7 +23,7 @@ from cdp.identity.people import (
     identifiers_of,
     no_claims,
 )
-from cdp.identity.resolve import conclude, gather
+from cdp.identity.resolve import Resolution, conclude, gather
 from cdp.identity.rules import Rules
 from cdp.identity.stored import read_profiles
 from cdp.records import CustomerRecord
@@ -32,6 +33,7 @@ from cdp.values import CustomerId, ProfileId, SourceId
 from cdp.versions import Changes, Driver, Version, copy_rows, keep_old
 
 CUSTOMERS: Final = "customers"
+FEW: Final = 500  # people who are told apart in a few milliseconds
 
 STORED_COLUMNS: Final = ("id", "customer_id", "first_stored_at")
 """What of a stored profile outlives its versions."""
@@ -243,11 +245,7 @@ class _Writer:
         """Resolve against what is stored, then write profiles, identifiers, map and ledger."""
         people, rules = self._people, self._origin.rules
         component = await gather(self._driver, self._evidence, people.fresh, rules)
-        # While we work out who is who, the database takes what does not depend on it.
-        resolution, _ = await asyncio.gather(
-            asyncio.to_thread(conclude, component, rules),
-            self._write_certain(component.alone, changes),
-        )
+        resolution = await self._conclude(component, changes)
         await keep_old(self._driver, self._origin.source_id, CUSTOMERS, changes)
         await self._write_profiles(
             self._row(row, resolution.customer_of[row.profile_id])
@@ -271,6 +269,21 @@ class _Writer:
                 people.left_customers.add(move.from_customer_id)
         people.moves = len(resolution.moves)
         return people
+
+    async def _conclude(self, component: Component, changes: Changes) -> Resolution:
+        """Work out who is who, and write what does not depend on it.
+
+        Of many people the database takes that meanwhile; of few a thread takes longer to begin.
+        """
+        rules = self._origin.rules
+        if len(component.evidence) <= FEW:
+            await self._write_certain(component.alone, changes)
+            return conclude(component, rules)
+        resolution, _ = await asyncio.gather(
+            asyncio.to_thread(conclude, component, rules),
+            self._write_certain(component.alone, changes),
+        )
+        return resolution
 
     async def _write_certain(self, alone: Collection[ProfileId], changes: Changes) -> None:
         """The identifiers, and the profiles whom nothing ties to anybody."""

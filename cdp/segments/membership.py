@@ -59,27 +59,20 @@ async def evaluate(
     segment_id: int,
     condition: ColumnElement[bool],
     as_of: datetime,
-    cause: str | None,
+    cause: str,
 ) -> Moves:
-    """Make the members those for whom `condition` holds, and tell the feed of the difference.
-
-    With a `cause`, everybody is looked at; with None, those in `touched_now`, each for its own.
-    """
+    """Make the members those of all customers for whom `condition` holds; tell the feed why."""
     row = (await connection.execute(_statement(segment_id, condition, as_of, cause))).one()
     return Moves(row.entered, row.exited)
 
 
 def _statement(
-    segment_id: int, condition: ColumnElement[bool], as_of: datetime, cause: str | None
+    segment_id: int, condition: ColumnElement[bool], as_of: datetime, cause: str
 ) -> Select[Any]:
     member, at = segment_membership, literal(as_of, DateTime(timezone=True))
     is_open = (member.c.segment_id == segment_id) & member.c.exited_at.is_(None)
-    held_by = select(member.c.customer_id.label("id")).where(is_open)
-    holding_for = select(scored_customer.c.id).where(condition)
-    if cause is None:
-        held_by = held_by.where(member.c.customer_id.in_(select(touched_now.c.id)))
-        holding_for = holding_for.where(scored_customer.c.id.in_(select(touched_now.c.id)))
-    held, holding = held_by.cte("held"), holding_for.cte("holding")
+    held = select(member.c.customer_id.label("id")).where(is_open).cte("held")
+    holding = select(scored_customer.c.id).where(condition).cte("holding")
     left = (
         update(member)
         .where(_place("segment_membership") == any_(_open_of(_missing(held, holding), segment_id)))
@@ -149,32 +142,34 @@ def _place(name: str) -> ColumnElement[Any]:
     return literal_column(f"{name}.ctid")
 
 
-def _entries(
-    entered: CTE, segment_id: int, at: ColumnElement[Any], cause: str | None
-) -> Select[Any]:
-    told = select(literal(segment_id), entered.c.id, literal(ENTERED, Text), at)
-    if cause is not None:
-        return told.add_columns(literal(cause, Text), cast(null(), BigInteger))
-    return told.join(touched_now, touched_now.c.id == entered.c.id).add_columns(
-        touched_now.c.cause, touched_now.c.other_id
+def _entries(entered: CTE, segment_id: int, at: ColumnElement[Any], cause: str) -> Select[Any]:
+    return select(
+        literal(segment_id),
+        entered.c.id,
+        literal(ENTERED, Text),
+        at,
+        literal(cause, Text),
+        cast(null(), BigInteger),
     )
 
 
-def _exits(left: CTE, segment_id: int, at: ColumnElement[Any], cause: str | None) -> Select[Any]:
+def _exits(left: CTE, segment_id: int, at: ColumnElement[Any], cause: str) -> Select[Any]:
     """Those who left; whoever is nobody any more left by being merged, whatever else happened."""
     bearer = source_profile.alias("bearer")
-    told = (
-        select(literal(segment_id), left.c.id, literal(EXITED, Text), at)
+    is_merged = bearer.c.customer_id != left.c.id
+    return (
+        select(
+            literal(segment_id),
+            left.c.id,
+            literal(EXITED, Text),
+            at,
+            case(
+                (bearer.c.id.is_(None), "erased"),
+                (is_merged, "merged into"),
+                else_=literal(cause, Text),
+            ),
+            case((is_merged, bearer.c.customer_id)),
+        )
         .select_from(left)
         .outerjoin(bearer, bearer.c.id == left.c.id)
-    )
-    words: ColumnElement[Any] = literal(cause, Text)
-    other: ColumnElement[Any] = cast(null(), BigInteger)
-    if cause is None:
-        told = told.join(touched_now, touched_now.c.id == left.c.id)
-        words, other = touched_now.c.cause, touched_now.c.other_id
-    is_merged = bearer.c.customer_id != left.c.id
-    return told.add_columns(
-        case((bearer.c.id.is_(None), "erased"), (is_merged, "merged into"), else_=words),
-        case((is_merged, bearer.c.customer_id), else_=other),
     )

@@ -11,10 +11,12 @@ from sqlalchemy.schema import CreateTable, DropTable
 
 from cdp import tables
 from cdp.database import Database
+from cdp.database import driver as driver_of
 from cdp.query import present
 from cdp.scoring.rescore import rescore
 from cdp.segments.membership import Moves, evaluate, touched_now
 from cdp.segments.segment import Defined, Segment, define, list_segments
+from cdp.segments.several import known, steps_of
 from cdp.segments.told import TAKE, TAKE_WHO_SHARES
 from cdp.workspace import Workspace
 
@@ -22,6 +24,9 @@ REFRESH_LOCK: Final = 7_365_004  # any number, the same for all who refresh
 TAKEN_ROWS: Final = 200  # of the outbox in one transaction; each has at most thousands of ids
 WHOLE_FROM: Final = 100_000  # ids waiting: looking at everybody once is cheaper than one by one
 MAX_STEPS: Final = 100_000  # transactions of one refresh; writers may be adding all the while
+
+CLOCK: Final = "clock"
+"""Why a segment is due where nothing but time has passed."""
 
 _TABLE: Final = tables.segment
 _OUTBOX: Final = tables.touched_customer
@@ -93,19 +98,23 @@ async def refresh_step(
     Segments that are due come first, one a step, each after those that it names; then whom the
     outbox tells, for all segments together.
     """
-    scope = present(as_of, workspace)
     segments = await list_segments(connection, is_archived_too=True)
     gone = next((one for one in segments if one.archived_at is not None), None)
     if gone is not None:
-        moves = await evaluate(connection, gone.id, false(), as_of, gone.due_cause)
+        moves = await evaluate(connection, gone.id, false(), as_of, gone.due_cause or CLOCK)
         await _settle(connection, gone, as_of, None)
         return Refreshed(1, 0, moves.entered, moves.exited)
     await _give_up_on_backlog(connection, workspace, as_of)
-    definitions = define(await list_segments(connection), scope, workspace)
-    for one in definitions:
-        if one.segment.due_at is not None and one.segment.due_at <= as_of:
-            return await _evaluate_whole(connection, one, definitions, as_of, workspace)
-    return await _follow(connection, definitions, workspace, as_of)
+    segments = await list_segments(connection)
+    if any(_is_due_by(as_of, one) for one in segments):
+        definitions = define(segments, present(as_of, workspace), workspace)
+        first = next(one for one in definitions if _is_due_by(as_of, one.segment))
+        return await _evaluate_whole(connection, first, definitions, as_of, workspace)
+    return await _follow(connection, segments, workspace, as_of)
+
+
+def _is_due_by(as_of: datetime, segment: Segment) -> bool:
+    return segment.due_at is not None and segment.due_at <= as_of
 
 
 async def mark_due(connection: AsyncConnection, cause: str) -> None:
@@ -149,7 +158,7 @@ async def _evaluate_whole(
         await _settle(connection, segment, as_of, None, defined.error)
         return Refreshed(whole=1)
     moves = await evaluate(
-        connection, segment.id, defined.filter.condition, as_of, segment.due_cause
+        connection, segment.id, defined.filter.condition, as_of, segment.due_cause or CLOCK
     )
     due = [defined.filter.clock.next_after(as_of, workspace.timezone)]
     due += [
@@ -170,13 +179,13 @@ async def _settle(
     await connection.execute(
         update(_TABLE)
         .where(_TABLE.c.id == segment.id, _TABLE.c.due_at == segment.due_at)
-        .values(evaluated_at=as_of, due_at=due_at, due_cause="clock", error=error)
+        .values(evaluated_at=as_of, due_at=due_at, due_cause=CLOCK, error=error)
     )
 
 
 async def _follow(
     connection: AsyncConnection,
-    definitions: Sequence[Defined],
+    segments: Sequence[Segment],
     workspace: Workspace,
     as_of: datetime,
 ) -> Refreshed | None:
@@ -188,30 +197,23 @@ async def _follow(
     # of the process has prepared.
     await connection.exec_driver_sql(_CREATE)
     told = await connection.exec_driver_sql(TAKE, (as_of, TAKEN_ROWS))
-    moves: Sequence[Moves] = ()
+    moves = Moves(0, 0)
     if told.rowcount:
-        moves = await _settle_touched(connection, definitions, workspace, as_of)
+        moves = await _settle_touched(connection, segments, workspace, as_of)
     await connection.exec_driver_sql(_DROP)
-    return Refreshed(0, told.rowcount, *_sums(moves)) if told.rowcount else None
+    return Refreshed(0, told.rowcount, moves.entered, moves.exited) if told.rowcount else None
 
 
 async def _settle_touched(
     connection: AsyncConnection,
-    definitions: Sequence[Defined],
+    segments: Sequence[Segment],
     workspace: Workspace,
     as_of: datetime,
-) -> Sequence[Moves]:
+) -> Moves:
     """Score whom `touched_now` holds anew, then evaluate every segment for them."""
-    if any(one.filter is not None and one.filter.asks_consent for one in definitions):
+    steps = steps_of(known(segments), workspace, of_touched_now=True)
+    if steps.asks_consent:
         await connection.exec_driver_sql(TAKE_WHO_SHARES)
     await connection.exec_driver_sql("ANALYZE touched_now")
     await rescore(connection, workspace, as_of, select(touched_now.c.id))
-    return [
-        await evaluate(connection, one.segment.id, one.filter.condition, as_of, None)
-        for one in definitions
-        if one.filter is not None
-    ]
-
-
-def _sums(moves: Sequence[Moves]) -> tuple[int, int]:
-    return sum(one.entered for one in moves), sum(one.exited for one in moves)
+    return await steps.follow(await driver_of(connection), as_of, as_of)

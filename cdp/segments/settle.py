@@ -1,28 +1,26 @@
 """Scores and segments of a few customers whom a transaction has changed, renewed within it."""
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field
 from datetime import datetime
-from functools import lru_cache
 from typing import Final, TypeAlias
 
 import asyncpg
-import msgspec
 from sqlalchemy import ARRAY, BigInteger, func, literal, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cdp.database import driver as driver_of
-from cdp.query import whenever
 from cdp.scoring.rescore import rescore
 from cdp.segments.refresh import REFRESH_LOCK
-from cdp.segments.segment import Defined, Segment, define, list_segments
-from cdp.segments.several import Told, follow, followers
+from cdp.segments.segment import list_segments
+from cdp.segments.several import TOLD, known, steps_of
 from cdp.segments.told import TELL, TELL_WHO_SHARES
-from cdp.statements import Statement
 from cdp.values import CustomerId
 from cdp.workspace import Workspace
 
 Driver: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
+
+Told: TypeAlias = tuple[CustomerId, str, CustomerId | None]
+"""Who is to be looked at, why, in words, and whom that speaks of."""
 
 _TURN: Final = "SELECT CASE WHEN pg_try_advisory_xact_lock($1) THEN clock_timestamp() END"
 
@@ -43,12 +41,13 @@ async def settle_now(
     if at is None:
         return False
     segments = await list_segments(connection)
-    steps = steps_of(Known(tuple(map(_written, segments)), segments), workspace)
+    steps = steps_of(known(segments), workspace, of_touched_now=False)
     told = await _told(driver, customers, asks_consent=steps.asks_consent)
     ids = func.unnest(literal([one[0] for one in told], ARRAY(BigInteger)))
     await rescore(connection, workspace, as_of, select(ids))
-    for statement in steps.statements:
-        await follow(driver, statement, told, as_of, at)
+    if told:
+        given = (list(each) for each in zip(*told, strict=True))
+        await steps.follow(driver, as_of, at, **dict(zip(TOLD, given, strict=True)))
     return True
 
 
@@ -63,54 +62,3 @@ async def _told(
         for row in await driver.fetch(TELL_WHO_SHARES, list(told), causes):
             told.setdefault(row["id"], (row["cause"], None))
     return [(one, cause, other) for one, (cause, other) in told.items()]
-
-
-_Written: TypeAlias = tuple[int, str, bytes]
-"""What of a segment says whom it holds for: number, slug, filter as JSON."""
-
-
-def _written(segment: Segment) -> _Written:
-    return segment.id, segment.slug, msgspec.json.encode(segment.filter)
-
-
-@dataclass(frozen=True, slots=True)
-class Known:
-    """All segments there are; those are the same that are written alike."""
-
-    written: tuple[_Written, ...]
-    segments: Sequence[Segment] = field(compare=False)
-
-
-@dataclass(frozen=True, slots=True)
-class Steps:
-    """What brings all segments up to date for a few customers, statement after statement."""
-
-    statements: Sequence[Statement]
-    asks_consent: bool
-
-
-@lru_cache(maxsize=4)  # the segments there are, and those before them
-def steps_of(known: Known, workspace: Workspace) -> Steps:
-    """Those that name others come in a statement after these: it reads what these have stored."""
-    definitions = define(known.segments, whenever(workspace), workspace)
-    levels: dict[str, int] = {}
-    conditions: dict[int, dict[int, Defined]] = {}
-    for one in definitions:  # each after those that it names
-        names = () if one.filter is None else one.filter.segments
-        level = max((levels[name] + 1 for name in names if name in levels), default=0)
-        levels[one.segment.slug] = level
-        conditions.setdefault(level, {})[one.segment.id] = one
-    return Steps(
-        [
-            statement
-            for _, together in sorted(conditions.items())
-            for statement in followers(
-                {
-                    number: one.filter.condition
-                    for number, one in together.items()
-                    if one.filter is not None
-                }
-            )
-        ],
-        any(one.filter is not None and one.filter.asks_consent for one in definitions),
-    )

@@ -1,17 +1,20 @@
-"""Several segments brought up to date for a few customers, in a statement compiled once."""
+"""All segments brought up to date for whoever was touched, in a statement compiled once."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
+from functools import lru_cache
 from typing import Any, Final, TypeAlias
 
 import asyncpg
+import msgspec
 from sqlalchemy import (
     ARRAY,
     CTE,
     BigInteger,
     ColumnElement,
     DateTime,
-    Insert,
+    FromClause,
     Integer,
     Select,
     Text,
@@ -27,60 +30,105 @@ from sqlalchemy import (
     union_all,
     update,
 )
+from sqlalchemy.dialects.postgresql import array
 
-from cdp.query import AS_OF
-from cdp.segments.membership import ENTERED, EXITED
+from cdp.query import AS_OF, whenever
+from cdp.segments.membership import ENTERED, EXITED, Moves, touched_now
+from cdp.segments.segment import Segment, define
 from cdp.statements import Statement, compiled, given
 from cdp.tables import scored_customer, segment_change, segment_membership, source_profile
-from cdp.values import CustomerId
+from cdp.workspace import Workspace
 
 Driver: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
-Told: TypeAlias = tuple[CustomerId, str, CustomerId | None]
-"""Who is to be looked at, why, in words, and whom that speaks of."""
 
 MOST_TOGETHER: Final = 50  # segments in one statement: bounds its text and the time to plan it
 
+TOLD: Final = ("ids", "causes", "others")
+"""What is given of whom: three lists, of customers, of why, in words, of whom that speaks of."""
+
 _MEMBER: Final = segment_membership
 
+_Written: TypeAlias = tuple[int, str, bytes]
+"""What of a segment says whom it holds for: number, slug, filter as JSON."""
 
-def followers(conditions: Mapping[int, ColumnElement[bool]]) -> Sequence[Statement]:
-    """The statements that bring the segments of these numbers up to date, in the order given.
 
-    None of the conditions asks who is in another one of them.
+@dataclass(frozen=True, slots=True)
+class Known:
+    """All segments there are; those are the same that are written alike."""
+
+    written: tuple[_Written, ...]
+    segments: Sequence[Segment] = field(compare=False)
+
+
+def known(segments: Sequence[Segment]) -> Known:
+    """As they were read."""
+    written = ((one.id, one.slug, msgspec.json.encode(one.filter)) for one in segments)
+    return Known(tuple(written), segments)
+
+
+@dataclass(frozen=True, slots=True)
+class Steps:
+    """What brings all segments up to date for some customers, statement after statement."""
+
+    statements: Sequence[Statement]
+    asks_consent: bool
+
+    async def follow(self, driver: Driver, as_of: datetime, at: datetime, **told: object) -> Moves:
+        """Evaluate all segments for those told, and tell the feed of the difference.
+
+        They are looked at as of `as_of`; who enters or leaves does so `at`. `told` has the
+        lists of TOLD, where the steps are not of `touched_now`.
+        """
+        values = {**told, AS_OF: as_of, "at": at}
+        entered = exited = 0
+        for statement in self.statements:
+            ((came, went),) = await statement.fetch(driver, values)
+            entered, exited = entered + came, exited + went
+        return Moves(entered, exited)
+
+
+@lru_cache(maxsize=8)  # the segments there are, and those before them
+def steps_of(there: Known, workspace: Workspace, *, of_touched_now: bool) -> Steps:
+    """Those that name others come in a statement after these: it reads what these have stored.
+
+    For whom `touched_now` holds, or for those who are given.
     """
-    numbers = list(conditions)
-    return [
-        compiled(_statement({one: conditions[one] for one in numbers[at : at + MOST_TOGETHER]}))
-        for at in range(0, len(numbers), MOST_TOGETHER)
-    ]
+    levels: dict[str, int] = {}
+    conditions: dict[int, dict[int, ColumnElement[bool]]] = {}
+    asks_consent = False
+    for one in define(there.segments, whenever(workspace), workspace):
+        if one.filter is None:
+            continue
+        level = max((levels[name] + 1 for name in one.filter.segments if name in levels), default=0)
+        levels[one.segment.slug] = level
+        conditions.setdefault(level, {})[one.segment.id] = one.filter.condition
+        asks_consent |= one.filter.asks_consent
+    statements = []
+    for _, together in sorted(conditions.items()):
+        numbers = list(together)
+        for start in range(0, len(numbers), MOST_TOGETHER):
+            some = {one: together[one] for one in numbers[start : start + MOST_TOGETHER]}
+            told = touched_now if of_touched_now else _given()
+            statements.append(compiled(_statement(some, told)))
+    return Steps(statements, asks_consent)
 
 
-async def follow(
-    driver: Driver, statement: Statement, told: Sequence[Told], as_of: datetime, at: datetime
-) -> None:
-    """Evaluate the segments of a statement for those told, and tell the feed of the difference.
+def _statement(conditions: Mapping[int, ColumnElement[bool]], told: FromClause) -> Select[Any]:
+    """As `membership.evaluate` of each for whom it is told of, but for all at once.
 
-    They are looked at as of `as_of`; who enters or leaves does so `at`.
+    Each customer's row is read once, whatever the number of segments. None of the conditions asks
+    who is in another one of them.
     """
-    ids, causes, others = (list(each) for each in zip(*told, strict=True))
-    values = {"ids": ids, "causes": causes, "others": others, AS_OF: as_of, "at": at}
-    await statement.fetch(driver, values)
-
-
-def _statement(conditions: Mapping[int, ColumnElement[bool]]) -> Insert:
-    """As `membership.evaluate` of each for whom it is told of, but for all at once."""
     numbers = literal(list(conditions), ARRAY(Integer))
     at = given("at", DateTime(timezone=True))
-    told = _told()
     whom = select(told.c.id)
-    holding = union_all(
-        *(
-            select(literal(number, Integer).label("segment_id"), scored_customer.c.id).where(
-                condition, scored_customer.c.id.in_(whom)
-            )
-            for number, condition in conditions.items()
-        )
-    ).cte("holding")
+    answers = [case((holds, literal(one, Integer))) for one, holds in conditions.items()]
+    answered = (
+        select(func.unnest(array(answers)).label("segment_id"), scored_customer.c.id)
+        .where(scored_customer.c.id.in_(whom))
+        .subquery("answered")
+    )
+    holding = select(answered).where(answered.c.segment_id.is_not(None)).cte("holding")
     held = (
         select(_MEMBER.c.segment_id, _MEMBER.c.customer_id.label("id"))
         .where(
@@ -111,10 +159,19 @@ def _statement(conditions: Mapping[int, ColumnElement[bool]]) -> Insert:
     # Segment by segment, as if they had been looked at one after another.
     position = func.array_position(numbers, changes.c.segment_id)
     rows = select(changes).order_by(position, changes.c.kind, changes.c.customer_id)
-    return insert(segment_change).from_select([each.name for each in changes.c], rows)
+    told_of = (
+        insert(segment_change)
+        .from_select([each.name for each in changes.c], rows)
+        .returning(segment_change.c.kind)
+        .cte("told_of")
+    )
+    counts: list[ColumnElement[Any]] = [
+        func.count().filter(told_of.c.kind == kind) for kind in (ENTERED, EXITED)
+    ]
+    return select(*counts)
 
 
-def _told() -> CTE:
+def _given() -> CTE:
     rows = func.unnest(
         given("ids", ARRAY(BigInteger)),
         given("causes", ARRAY(Text)),
@@ -147,7 +204,7 @@ def _place(name: str) -> ColumnElement[Any]:
     return literal_column(f"{name}.ctid")
 
 
-def _entries(entered: CTE, told: CTE, at: ColumnElement[Any]) -> Select[Any]:
+def _entries(entered: CTE, told: FromClause, at: ColumnElement[Any]) -> Select[Any]:
     return select(
         entered.c.segment_id,
         entered.c.id.label("customer_id"),
@@ -158,7 +215,7 @@ def _entries(entered: CTE, told: CTE, at: ColumnElement[Any]) -> Select[Any]:
     ).join(told, told.c.id == entered.c.id)
 
 
-def _exits(left: CTE, told: CTE, at: ColumnElement[Any]) -> Select[Any]:
+def _exits(left: CTE, told: FromClause, at: ColumnElement[Any]) -> Select[Any]:
     """Those who left; whoever is nobody any more left by being merged."""
     bearer = source_profile.alias("bearer")
     is_merged = bearer.c.customer_id != left.c.id
