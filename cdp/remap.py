@@ -109,18 +109,19 @@ async def remap_all(
     cause: Cause,
     at: datetime,
     workspace: Workspace,
-    tally: Tally,
-) -> None:
+) -> Tally:
     """Resolve any number of stored profiles anew and fold whom it changes, in bounded batches.
 
-    A component is resolved once, with the first of its profiles. Adds to the tally.
+    A component is resolved once, with the first of its profiles.
     """
+    tally = Tally()
     for start in range(0, len(profile_ids), REMAP_BATCH):
         batch = profile_ids[start : start + REMAP_BATCH]
         rest = [one for one in batch if one not in tally.seen]
         remap = await write_map(connection, rest, rules, cause, at)
         await fold(connection, remap, workspace)
         tally.add(remap.resolution)
+    return tally
 
 
 async def every_profile(connection: AsyncConnection) -> list[ProfileId]:

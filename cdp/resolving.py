@@ -91,7 +91,7 @@ async def resolve_batch(
         model_version = await _put_in_force(database, linkage, everybody)
     else:
         model_version = await _add(database, linkage, everybody, model_version)
-    tally = await take_steps(database, workspace)
+    taken = await take_steps(database, workspace)
     found = linkage.model
     return Resolved(
         is_full=full,
@@ -104,9 +104,9 @@ async def resolve_batch(
         join_weight=found.join_weight,
         review_weight=found.review_weight,
         decided=found.calibration.decided,
-        joined=tally.joined,
-        parted=tally.parted,
-        more_customers=tally.more_customers,
+        joined=taken.joined,
+        parted=taken.parted,
+        more_customers=taken.more_customers,
         link_seconds=link_seconds,
         seconds=time.monotonic() - started,
     )

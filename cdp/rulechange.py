@@ -101,8 +101,7 @@ async def apply_rules(
     await connection.execute(delete(tables.match_review))
     everybody = await every_profile(connection)
     cause, at = Cause(actor, reason), await moment_of(connection)
-    tally = Tally()
-    await remap_all(connection, everybody, rules, cause, at, workspace, tally)
+    tally = await remap_all(connection, everybody, rules, cause, at, workspace)
     await forget(driver)
     if rules.survivorship != former.chosen():
         await choose_anew(connection, rules.survivorship)

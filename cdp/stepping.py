@@ -5,6 +5,7 @@ meanwhile resolves what it touches by them. The steps bring the rest up to date;
 them is written down, so that after a crash the next run goes on where this one was.
 """
 
+from dataclasses import dataclass
 from typing import Final
 
 from cdp.database import Database
@@ -20,31 +21,49 @@ from cdp.workspace import Workspace, take_turn
 MOST_STEPS: Final = 1_000_000  # five hundred people each: more than there are
 
 
-async def take_steps(database: Database, workspace: Workspace) -> Tally:
+@dataclass(slots=True)
+class Taken:
+    """What steps have changed: entries of the ledger, and how many customers there are more."""
+
+    joined: int = 0
+    parted: int = 0
+    more_customers: int = 0
+
+    def add(self, step: Tally) -> None:
+        """Count one more."""
+        self.joined += step.joined
+        self.parted += step.parted
+        self.more_customers += step.more_customers
+
+
+async def take_steps(database: Database, workspace: Workspace) -> Taken:
     """Take all steps that are due; returns what they changed."""
-    tally = Tally()
+    taken = Taken()
     for _ in range(MOST_STEPS):
         with without_collector():
-            is_done = not await take_step(database, workspace, tally)
-        if is_done:
-            return tally
+            step = await take_step(database, workspace)
+        if step is None:
+            return taken
+        taken.add(step)
     raise AssertionError("somebody adds steps as fast as they are taken")
 
 
-async def take_step(database: Database, workspace: Workspace, tally: Tally) -> bool:
-    """Take one step; False where none is due, but for those that others are at."""
+async def take_step(database: Database, workspace: Workspace) -> Tally | None:
+    """Take one step; None where none is due, but for those that others are at.
+
+    Whoever was in a step before is resolved again: since then somebody may have found out more.
+    """
     if await _survey(database):
-        return True
+        return Tally()
     async with database.transaction() as connection:
         await take_turn(connection, alone=False)
         driver = await driver_of(connection)
         due = await take(driver)
         if due is None:
-            return False
-        rest = [one for one in due.profile_ids if one not in tally.seen]
-        cause, at = Cause(due.actor, due.reason), await moment_of(connection)
-        await remap_all(connection, rest, await read_rules(driver), cause, at, workspace, tally)
-    return True
+            return None
+        rules, at = await read_rules(driver), await moment_of(connection)
+        cause = Cause(due.actor, due.reason)
+        return await remap_all(connection, due.profile_ids, rules, cause, at, workspace)
 
 
 async def _survey(database: Database) -> bool:

@@ -34,6 +34,7 @@ from cdp.identity.outcome import Partition
 from cdp.identity.rules import DEFAULT_RULES, Cuts, Rules
 from cdp.values import ProfileId
 
+SEED, SHOPPERS = 6, 2_000
 NARROW = replace(
     DEFAULT_RULES,
     most_persons_per_component=4,
@@ -144,11 +145,10 @@ def test_everybody_at_once_is_clustered_as_one_by_one(
     assert_same(counted, census, result)
 
 
-@pytest.mark.parametrize(("seed", "size"), [(5, 1_500), (6, 3_000)])
 def test_shoppers_are_clustered_as_one_by_one_and_few_of_them_are(
-    seed: int, size: int, monkeypatch: pytest.MonkeyPatch
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    profiles, census = read(seed, size)
+    profiles, census = read(SEED, SHOPPERS)
     linked = train(profiles)
     census = replace(census, pairs=linked.pairs.select(PAIRS.names).cast(PAIRS))
     rules = replace(DEFAULT_RULES, cuts=Cuts(linked.model.join_weight, linked.model.review_weight))
@@ -160,10 +160,10 @@ def test_shoppers_are_clustered_as_one_by_one_and_few_of_them_are(
 
     monkeypatch.setattr(clustering, "partition", watched)
     counted = count(census, rules)
-    assert 0 < len(walked) < size / 3
+    assert 0 < len(walked) < SHOPPERS / 3
     carriers = census.carried["profile_id"].to_numpy()
     pairs = census.pairs_at(np.ones(census.pairs.num_rows, np.bool_))
-    everybody = census.evidence_of(np.ones(size, np.bool_), census.places_of(carriers))
+    everybody = census.evidence_of(np.ones(SHOPPERS, np.bool_), census.places_of(carriers))
     assert_same(counted, census, one_by_one(everybody, rules, Ties((), pairs)))
 
 

@@ -123,7 +123,7 @@ SELECT n.profile_id, n.given, n.first_name,
     coalesce(v.lone_emails, []) AS lone_emails, coalesce(v.lone_phones, []) AS lone_phones,
     coalesce(s.shared_emails, []) AS shared_emails, coalesce(s.shared_phones, []) AS shared_phones,
     split_part(v.emails[1], '@', 1) AS mailbox,
-    length(regexp_replace(mailbox, '[^0-9]', '', 'g')) >= $digits
+    length(mailbox) - length(translate(mailbox, '0123456789', '')) >= $digits
         OR NOT (coalesce(contains(mailbox, n.first_name), false)
             OR coalesce(contains(mailbox, n.family), false)) AS mailbox_tells,
     n.strong, list_sort(list_distinct([regexp_extract(one, '^(.*):', 1)
