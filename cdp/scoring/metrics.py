@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-from scipy.stats import rankdata
 
 from cdp.scoring.histories import Floats, Integers
+from cdp.scoring.ranks import mean_ranks
 
 DECILES: Final = 10
 REPEAT_BINS: Final = ((0, "0"), (1, "1"), (2, "2"), (3, "3-5"), (6, "6+"))
@@ -42,7 +42,7 @@ def accuracy(forecast: Floats, actual: Floats) -> Accuracy:
         mean_absolute_error=float(np.abs(error).mean()),
         root_mean_square_error=float(np.sqrt((error**2).mean())),
         bias=float(forecast.sum()) / total - 1.0 if total else None,
-        spearman=_correlation(rankdata(forecast), rankdata(actual)),
+        spearman=_correlation(mean_ranks(forecast), mean_ranks(actual)),
         gini=_gini(ranked) / concentration if concentration else None,
         top_decile=_top_decile(ranked),
         best_top_decile=_top_decile(best),

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import rankdata
 
 from cdp.scoring.beta_geometric import BG_NBD, MBG_NBD
 from cdp.scoring.forecast import (
@@ -20,6 +19,7 @@ from cdp.scoring.intervals import Levels
 from cdp.scoring.maximise import Fit
 from cdp.scoring.model import OrderModel, fit_orders
 from cdp.scoring.pareto import PARETO_NBD
+from cdp.scoring.ranks import ranks_from_highest
 from cdp.scoring.sums import Sums
 
 MODELS: tuple[OrderModel, ...] = (MBG_NBD, PARETO_NBD, BG_NBD)
@@ -126,5 +126,5 @@ def scores(forecast: Forecast, histories: Histories, terms: Terms, levels: Level
         low=spend.quantiles[levels.lower] * share,
         high=spend.quantiles[levels.upper] * share,
         next_order_days=orders.median_wait[of],
-        rank=rankdata(-predicted, method="min").astype(np.int64),
+        rank=ranks_from_highest(predicted),
     )

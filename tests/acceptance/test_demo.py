@@ -80,7 +80,10 @@ async def test_summary_is_one_object_and_a_second_demo_prints_the_same(
     tables = ("score_model", "record_version", "merge_event", "dead_letter")
     name = server.draw()
     await server.create(name, demo.database)
-    here: dict[str, str | Path] = {"CDP_DATABASE_URL": server.url_of(name), "CDP_HOME": tmp_path}
+    here: dict[str, str | Path] = {
+        "CDP_DATABASE_URL": server.url_of(name),
+        "CDP_HOME": tmp_path,
+    }
     before = await counted(server.url_of(name), *tables)
     second = object_of(await asyncio.to_thread(asked, *OPTIONS, "--no-serve", "--json", **here))
     second.pop("seconds")

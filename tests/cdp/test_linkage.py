@@ -1,7 +1,8 @@
 """Batch linkage through the product: people who share no identifier become one, or a question."""
 
+import asyncio
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 
 import msgspec
 import pytest
@@ -9,13 +10,14 @@ from sqlalchemy import select
 
 from benchmarks.shoppers import tell
 from cdp import tables
-from cdp.database import Database, driver
+from cdp.database import Database, driver, open_database
 from cdp.errors import CdpError
 from cdp.identity.rules import read_document
 from cdp.resolving import resolve_batch
 from cdp.rulechange import try_rules
 from cdp.stewardship import Author, undo
 from tests.cdp.ingesting import WORKSPACE, take
+from tests.server import Server
 
 pytestmark = pytest.mark.anyio
 
@@ -25,18 +27,44 @@ NEW = 60
 AUTHOR = Author("ann", "They are two.")
 
 
-async def _ingest(database: Database, first: int, last: int) -> Mapping[str, int]:
-    """Some of the made-up records; returns who each truly is."""
-    truth: dict[str, int] = {}
+async def _ingest(database: Database, first: int, last: int) -> None:
+    """Some of the made-up records."""
     rows: dict[str, list[Mapping[str, object]]] = defaultdict(list)
     for number, one in enumerate(tell(SEED, RECORDS)):
         if first <= number < last:
             rows[one.source].append(msgspec.to_builtins(one.record))
-            truth[f"{one.source}/{one.record.id}"] = one.person
     async with database.transaction() as connection:
         for source, records in rows.items():
             await take(connection, "customers", records, source=source)
-    return truth
+
+
+def _truth() -> dict[str, int]:
+    """Who each record truly is of."""
+    return {f"{one.source}/{one.record.id}": one.person for one in tell(SEED, RECORDS)}
+
+
+@pytest.fixture(scope="session")
+def shoppers(server: Server, template: str) -> str:
+    """The name of a database with all but the newest records."""
+
+    def fill(url: str) -> None:
+        async def ingest() -> None:
+            async with open_database(url) as database:
+                await _ingest(database, 0, RECORDS - NEW)
+
+        asyncio.run(ingest())
+
+    return server.built("shoppers", fill, template)
+
+
+@pytest.fixture
+async def shop(server: Server, shoppers: str) -> AsyncIterator[Database]:
+    """A copy of it, open."""
+    name = server.draw()
+    await server.create(name, shoppers)
+    async with open_database(server.url_of(name)) as database:
+        yield database
+    await server.drop(name)
 
 
 async def _customers(database: Database) -> Mapping[str, int]:
@@ -62,9 +90,10 @@ def _judged(found: Mapping[str, int], truth: Mapping[str, int]) -> tuple[float, 
 
 
 async def test_likeness_joins_people_whom_no_identifier_ties_and_rarely_the_wrong_ones(
-    database: Database,
+    shop: Database,
 ) -> None:
-    truth = await _ingest(database, 0, RECORDS)
+    database, truth = shop, _truth()
+    await _ingest(database, RECORDS - NEW, RECORDS)
     precision, recall = _judged(await _customers(database), truth)
     run = await resolve_batch(database, WORKSPACE, full=True)
     assert run.is_full
@@ -81,9 +110,9 @@ async def test_likeness_joins_people_whom_no_identifier_ties_and_rarely_the_wron
 
 
 async def test_a_later_run_compares_what_is_new_and_what_a_person_parted_stays_parted(
-    database: Database,
+    shop: Database,
 ) -> None:
-    await _ingest(database, 0, RECORDS - NEW)
+    database = shop
     await resolve_batch(database, WORKSPACE, full=True)
     event = tables.merge_event
     alike = event.c.evidence.contains([{"kind": "similarity"}])
