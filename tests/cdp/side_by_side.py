@@ -101,6 +101,7 @@ def _settings(count: int, *phases: Phase) -> settings:
         phases=phases,
         database=None,
         deadline=None,
+        report_multiple_bugs=False,
         suppress_health_check=list(HealthCheck),
     )
 
