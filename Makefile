@@ -36,7 +36,7 @@ bench-identity: development
 	$(RUN) -m benchmarks public_sets shoppers linkage online $(ARGS)
 
 prove: development
-	$(RUN) -m pytest -m prove $(ARGS)
+	$(RUN) -m pytest -m prove -n 2 --dist worksteal $(ARGS)
 
 clean:
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist

@@ -151,7 +151,7 @@ def steps() -> st.SearchStrategy[list[Step]]:
     first = st.lists(everybody, min_size=4, max_size=10).map(
         lambda told: [Tell([Telling(source, *thing) for source, thing in told])]
     )
-    rest = st.lists(st.one_of(tells(), decisions()), min_size=2, max_size=MOST_STEPS)
+    rest = st.lists(st.one_of(tells(), tells(), decisions()), min_size=2, max_size=MOST_STEPS)
     parts: st.SearchStrategy[tuple[Sequence[Step], ...]] = st.tuples(first, rest)
     return parts.map(lambda several: [step for part in several for step in part])
 
@@ -215,10 +215,12 @@ class Told:
     async def all(
         self, histories: Sequence[Sequence[Step]], changes: Sequence[Change] = ()
     ) -> None:
-        """One step of each after another."""
-        for at in range(max(map(len, histories))):
+        """One step of each after another; the rules change for whoever has come to an end too."""
+        for at in range(MOST_STEPS + 1):
             await self.change(at, changes)
-            await self.one(steps_at(histories, at))
+            now = steps_at(histories, at)
+            if now:
+                await self.one(now)
             if at == 0:
                 await count_rows(self.connection)
 

@@ -7,11 +7,10 @@ each is lived through again alone, and Hypothesis makes the first that fails as 
 """
 
 import asyncio
-import math
 import secrets
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from itertools import cycle, islice
+from itertools import cycle
 from typing import Final, Generic, TypeVar
 
 import pytest
@@ -23,6 +22,7 @@ from cdp import tables
 from cdp.segments.refresh import REFRESH_LOCK
 
 BESIDE: Final = 100  # histories in a database at once: their number has two digits
+ALONE: Final = 100  # of so many one has the database to itself, where nobody else has any ties
 SLICE_COUNT: Final = 12  # that are tried whenever tests run
 FULL_COUNT: Final = 10_000
 PARTS: Final = 20  # of the full count: each is a test of its own, for several processes to share
@@ -73,13 +73,12 @@ async def _try(connection: AsyncConnection, claim: Claim[History, World], count:
     chance = secrets.randbits(32)
     histories = _drawn(claim.histories, count, chance)
     assert len(histories) == count
-    worlds = _drawn(claim.worlds, math.ceil(count / BESIDE), chance)
-    worlds = list(islice(cycle(worlds), math.ceil(count / BESIDE)))
+    cuts = _cuts(count)
+    worlds = cycle(_drawn(claim.worlds, len(cuts), chance))
     async with connection.engine.connect() as refresher:
         if not claim.follows_segments:
             await refresher.exec_driver_sql(f"SELECT pg_advisory_xact_lock({REFRESH_LOCK})")
-        for start, world in zip(range(0, count, BESIDE), worlds, strict=True):
-            several = range(start, min(start + BESIDE, count))
+        for several, world in zip(cuts, worlds, strict=False):
             try:
                 await claim.live(connection, [histories[one] for one in several], world)
             except Exception:
@@ -89,12 +88,20 @@ async def _try(connection: AsyncConnection, claim: Claim[History, World], count:
             await connection.rollback()
 
 
+def _cuts(count: int) -> list[range]:
+    """Which histories share a database: as many as can, but for the last few."""
+    shared = count - count // ALONE
+    alone = [range(one, one + 1) for one in range(shared, count)]
+    return [*(range(n, min(n + BESIDE, shared)) for n in range(0, shared, BESIDE)), *alone]
+
+
 def _settings(count: int, *phases: Phase) -> settings:
     return settings(
         max_examples=count,
         phases=phases,
         database=None,
         deadline=None,
+        report_multiple_bugs=False,
         suppress_health_check=list(HealthCheck),
     )
 

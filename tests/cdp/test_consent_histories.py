@@ -160,7 +160,7 @@ async def _tell_profiles(
     await connection.execute(insert(profile), rows)
     await connection.execute(update(profile).values(customer_id=profile.c.id))
     stored = await connection.execute(select(profile.c.key, profile.c.id))
-    ids: dict[str, int] = dict(stored.tuples().all())
+    ids: dict[str, int] = {row[0]: row[1] for row in stored}
     return [
         [ids[f"{number}-{place}"] for place in range(len(life.profiles))]
         for number, life in enumerate(lives)

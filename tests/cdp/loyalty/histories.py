@@ -238,7 +238,7 @@ class Histories:
         self.told: list[Told] = []
 
     async def run(self, events: Sequence[Sequence[Event]], times: Sequence[int]) -> None:
-        """Everything that happens, in order."""
+        """Everything that happens, in order; time goes on for whoever has come to an end too."""
         people = [
             (source, one.told("person", {"source": source, "id": person}, self.now))
             for one in self.each
@@ -246,7 +246,7 @@ class Histories:
             for person in PEOPLE
         ]
         await self._deliver([told for _, told in people])
-        for place in range(max(map(len, events))):
+        for place in range(MOST_EVENTS):
             await self._pass(times[place])
             await self._happen(
                 [(self.each[n], *one[place]) for n, one in enumerate(events) if place < len(one)]
@@ -263,6 +263,8 @@ class Histories:
 
     async def _happen(self, now: Sequence[tuple[History, str, Mapping[str, Any]]]) -> None:
         """One event of each."""
+        if not now:
+            return
         told = [one for one in now if one[1] not in ("person", "act", "close", "map")]
         await self._deliver([one.told(name, given, self.now) for one, name, given in told])
         before = await self.entries()
