@@ -188,19 +188,18 @@ async def look(
     """What is there, by the number of the history that a source profile's key belongs to."""
     there: dict[int, There] = defaultdict(There)
     profile, event, review = tables.source_profile.c, tables.merge_event.c, tables.match_review.c
+    events = await connection.execute(select(event.id, event.profile_ids).order_by(event.id))
+    reviews = await connection.execute(select(review.id, review.left_ids).order_by(review.id))
+    # Last: whom an entry or a question speaks of is there, whoever else is writing.
     columns = (profile.id, profile.customer_id, profile.key, profile.compared_digest)
     rows = await connection.execute(select(*columns).order_by(profile.id))
     whose = {}
     for row in rows.mappings():
         whose[row["id"]] = number_of(row["key"])
         there[whose[row["id"]]].profiles.append(row)
-    for id_, profile_ids in await connection.execute(
-        select(event.id, event.profile_ids).order_by(event.id)
-    ):
+    for id_, profile_ids in events:
         there[whose[profile_ids[0]]].event_ids.append(id_)
-    for id_, left_ids in await connection.execute(
-        select(review.id, review.left_ids).order_by(review.id)
-    ):
+    for id_, left_ids in reviews:
         there[whose[left_ids[0]]].review_ids.append(id_)
     return there
 
