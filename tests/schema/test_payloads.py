@@ -14,7 +14,7 @@ from tests.schema.operations import Builder
 
 pytestmark = pytest.mark.anyio
 
-VOLATILE = ("updatedAt", "mergeHistory", "decisions", "matchReviews")
+VOLATILE = ("updatedAt", "enteredAt", "mergeHistory", "decisions", "matchReviews")
 """What tells of the moment and of numbers that a preview gives back: another the second time."""
 
 WHO = [{"kind": "email", "value": value} for value in ("ann@example.com", "bo@example.org")]
