@@ -135,15 +135,19 @@ def _statement(conditions: Mapping[int, ColumnElement[bool]], told: FromClause) 
         func.unnest(looked_at.c.answers).label("segment_id"), looked_at.c.id
     ).subquery("answered")
     holding = select(answered).where(answered.c.segment_id.is_not(None)).cte("holding")
-    held = (
-        select(_MEMBER.c.segment_id, _MEMBER.c.customer_id.label("id"))
+    member = _MEMBER.alias("member")
+    theirs = (
+        select(member.c.segment_id)
         .where(
-            _MEMBER.c.segment_id == any_(numbers),
-            _MEMBER.c.exited_at.is_(None),
-            _MEMBER.c.customer_id.in_(whom),
+            member.c.customer_id == told.c.id,
+            member.c.segment_id == any_(numbers),
+            member.c.exited_at.is_(None),
         )
-        .cte("held")
+        .correlate(told)
+        .offset(literal_column("0"))  # looked up customer by customer, not among all members
+        .lateral("theirs")
     )
+    held = select(theirs.c.segment_id, told.c.id).select_from(told.join(theirs, true())).cte("held")
     left = (
         update(_MEMBER)
         .where(_place("segment_membership") == any_(_open_of(held, holding)))
