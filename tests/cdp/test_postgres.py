@@ -75,9 +75,16 @@ def each_binaries(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatc
 @pytest.fixture
 def open_folder() -> Iterator[Path]:
     """A folder that every account may pass; pytest's own is for its user alone."""
-    with tempfile.TemporaryDirectory(prefix="cdp-postgres-") as name:
-        Path(name).chmod(0o711)
-        yield Path(name)
+    folder = Path(tempfile.mkdtemp(prefix="cdp-postgres-"))
+    folder.chmod(0o711)
+    yield folder
+
+    def is_gone() -> bool:
+        shutil.rmtree(folder, ignore_errors=True)
+        return not folder.exists()
+
+    # A server that its last user has left may still be writing there for a moment.
+    assert eventually(is_gone)
 
 
 @pytest.fixture
