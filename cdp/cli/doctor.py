@@ -28,6 +28,7 @@ from cdp.tables import (
     match_review,
     metadata,
     purchase_day,
+    resolution_due,
     score_model,
     source,
     touched_customer,
@@ -278,6 +279,13 @@ async def _identity(connection: AsyncConnection) -> Check:
         f"Shared identifiers open for review: {reviews:,};"
         f" blocked, being shared by too many: {blocked:,}."
     )
+    since: timedelta | None = await connection.scalar(
+        select(cast(func.now() - func.min(resolution_due.c.noted_at), Interval))
+    )
+    if since is not None and since > BEHIND:
+        finding += f" Steps of a resolution have waited for {since.total_seconds():,.0f} seconds."
+        todo = "Where no cdp resolve is running, one has ended early: run it again."
+        return Check("identity", "warning", finding, todo)
     return Check("identity", "ok", finding)
 
 

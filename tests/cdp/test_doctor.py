@@ -113,6 +113,16 @@ def test_scores_are_judged_by_their_age(database_url: str, tmp_path: Path) -> No
     assert "32 days" in checks["scores"]["finding"]
 
 
+def test_steps_that_a_resolution_has_left_are_told(database_url: str) -> None:
+    note = "INSERT INTO resolution_due (actor, reason, noted_at) VALUES ('linkage', 'As it was',"
+    execute(database_url, f"{note} now())")
+    assert examine(database_url)[1] == "ok"
+    execute(database_url, f"{note} now() - interval '1 hour')")
+    _, worst, checks = examine(database_url)
+    assert (worst, checks["identity"]["state"]) == ("warning", "warning")
+    assert "3,60" in checks["identity"]["finding"]
+
+
 def test_sources_are_judged_by_settings_last_run_and_age(database_url: str) -> None:
     def add(name: str, key: str) -> None:
         settings = ["--set", "shop=example", "--set", f"access_token={key}"]
