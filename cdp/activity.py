@@ -52,8 +52,9 @@ PAYING: Final = ("active", "past_due")
 OVER: Final = ("cancelled", "expired")
 """Statuses of a subscription that goes on, of one that is paid for, and of one that is over."""
 
+MONTH_DAYS: Final = 30.4375  # a twelfth of a year of 365.25 days
 MONTHS_PER: Final = {
-    "day": Decimal("30.4375"),  # a year of 365.25 days has twelve months
+    "day": Decimal(MONTH_DAYS),
     "week": Decimal("4.348125"),
     "month": Decimal(1),
     "year": Decimal(1) / 12,
