@@ -10,7 +10,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from cdp.__main__ import main
-from connectors.conformance import CASES, FAST, KEY, WRONG_KEY
+from connectors.conformance.bench import FAST, KEY, WRONG_KEY
+from connectors.conformance.cases import CASES
 from connectors.sandbox.server import serving
 from connectors.sandbox.shopify import ShopifySandbox
 
