@@ -22,8 +22,8 @@ ROOMS = (
     ("deadletters", "clock", "operators", "bearers", "fields", "related", "clauses", "filters",
      "keyset", "query", "keys", "freshness", "segments", "audiences", "scoring", "business",
      "recommendations"),
-    ("refresh", "writers", "columns", "mart", "export", "publish", "stewardship", "rulechange",
-     "stepping", "resolving", "forecasting"),
+    ("refresh", "writers", "columns", "mart", "export", "publish", "difference", "stewardship",
+     "rulechange", "stepping", "resolving", "forecasting"),
 )  # fmt: skip
 """The rooms of cdp: a module imports from its own line and those above, never from one below."""
 
