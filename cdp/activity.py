@@ -26,7 +26,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import aggregate_order_by
 
-from cdp.facts import day_in, exchange_rate_on
+from cdp.order_days import day_in, exchange_rate_on
 from cdp.tables import (
     ACTIVITY_COLUMNS,
     feedback,

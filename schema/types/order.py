@@ -6,7 +6,7 @@ import strawberry
 from sqlalchemy import ColumnElement, FromClause, func, select
 
 from cdp import tables
-from cdp.facts import given_back
+from cdp.order_days import given_back
 from cdp.rows import ORDER_STATUSES
 from schema.declare import Declared, enumeration
 from schema.edges import (
