@@ -190,6 +190,7 @@ async def lock_customers(
     """Lock the customers of the given profiles, and `also`, in id order; returns the former.
 
     Two writers cannot miss each other's order: the second waits here, and reads after the first.
+    Raises CdpError BUSY where others move them again and again.
     """
     if not profiles:
         await _lock(connection, also)

@@ -253,7 +253,10 @@ class _Act:
     async def profiles_of(
         self, customer_ids: Sequence[CustomerId], path: str
     ) -> Mapping[CustomerId, list[ProfileId]]:
-        """Each customer's source profiles; an id that was merged leads to its survivor."""
+        """Each customer's source profiles; an id that was merged leads to its survivor.
+
+        Raises NotFound, and BadInput for more of them than a decision speaks of.
+        """
         rows = await self.driver.fetch(
             "SELECT asked.id AS asked, p.customer_id, p.id FROM source_profile asked"
             " JOIN source_profile p ON p.customer_id = asked.customer_id"
@@ -273,7 +276,7 @@ class _Act:
         return {customer_id: list(profiles) for customer_id, profiles in found.items()}
 
     async def event(self, event_id: int) -> RowMapping:
-        """An entry of the ledger that has not been undone."""
+        """An entry of the ledger that has not been undone. Raises NotFound, else BadInput."""
         entry, decision = merge_event, identity_decision
         rows = await self.connection.execute(
             select(
@@ -316,7 +319,10 @@ class _Act:
         return await self._remap(decision_id, [*left, *right], undoes_event_id)
 
     async def retract(self, event: RowMapping) -> _Done:
-        """Take the decision of an entry back and compute the map anew."""
+        """Take the decision of an entry back and compute the map anew.
+
+        Raises BadInput where somebody else was first.
+        """
         decision_id = event["decision_id"]
         if not await retract_decision(self.driver, decision_id, self.at, self.author.actor):
             raise BadInput("Somebody else has just taken it back.", path="mergeEventId")

@@ -247,7 +247,10 @@ _KEYS: Final = (Instant, str, Whole, str)
 
 
 def timeline(customer: Row | None, scene: Scene, arguments: Arguments) -> Slice:
-    """What happened to a customer, newest first: a union of the tables of the kinds asked for."""
+    """What happened to a customer, newest first: a union of the tables of the kinds asked for.
+
+    Raises BadInput where `kinds` is an empty list.
+    """
     assert customer is not None
     asked = arguments.now("kinds")
     names = {kind.value for kind in asked} if asked is not None else {kind.name for kind in KINDS}
