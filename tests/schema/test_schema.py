@@ -24,7 +24,8 @@ CONTRACT = {
     "Query": "node nodes customer customers segment segments segmentPreview segmentMembership"
     " segmentOverlap sources matchReviews identityRules retention business",
     "Mutation": "mergeCustomers splitCustomer undoMerge decideMatch createSegment updateSegment"
-    " deleteSegment",
+    " deleteSegment recordConsent earnPoints redeemPoints adjustPoints ingest",
+    "IngestPayload": "new changed unchanged refused refusals errors",
     "MergeCustomersPayload": "customer customers mergeEvents changes traitChanges notes errors",
     "SplitCustomerPayload": "customers mergeEvents changes traitChanges notes errors",
     "UndoMergePayload": "customers mergeEvents changes traitChanges notes errors",
