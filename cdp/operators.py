@@ -29,10 +29,10 @@ from sqlalchemy import (
 from sqlalchemy.types import TypeEngine
 
 from cdp import tables
+from cdp.delivery import EARLIEST_YEAR, LATEST_YEAR
 from cdp.errors import BadInput
 from cdp.identity.normalise import normalise_email, normalise_phone
 from cdp.traits.trait import Scope
-from cdp.validation import EARLIEST_YEAR, LATEST_YEAR
 from cdp.workspace import Workspace
 
 MAX_LIST: Final = 250  # values of one operand; as many as one list of GraphQL may have
