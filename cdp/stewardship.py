@@ -15,7 +15,6 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cdp.database import driver as driver_of
 from cdp.database import planned_once
-from cdp.difference import TraitChange, differences, values_of
 from cdp.errors import BadInput, NotFound
 from cdp.identity.evidence import Verdict
 from cdp.identity.ledger import Cause, is_undone
@@ -25,6 +24,7 @@ from cdp.operators import read_text
 from cdp.remap import Remap, fold, moment_of, write_map
 from cdp.segments.settle import settle_now
 from cdp.tables import identity_decision, merge_event
+from cdp.traitchange import TraitChange, differences, values_of
 from cdp.values import CustomerId, ProfileId
 from cdp.workspace import Workspace, take_turn
 

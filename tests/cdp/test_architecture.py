@@ -22,7 +22,7 @@ ROOMS = (
     ("deadletters", "pushed", "clock", "operators", "bearers", "fields", "related", "clauses",
      "filters", "keyset", "query", "keys", "freshness", "segments", "audiences", "scoring",
      "business", "recommendations"),
-    ("refresh", "writers", "columns", "mart", "export", "publish", "difference", "stewardship",
+    ("refresh", "writers", "columns", "mart", "export", "publish", "traitchange", "stewardship",
      "rulechange", "stepping", "resolving", "forecasting"),
 )  # fmt: skip
 """The rooms of cdp: a module imports from its own line and those above, never from one below."""
