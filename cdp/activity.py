@@ -26,7 +26,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import aggregate_order_by
 
-from cdp.facts import day_in, exchange_rate_on
+from cdp.order_days import day_in, exchange_rate_on
 from cdp.tables import (
     ACTIVITY_COLUMNS,
     feedback,
@@ -52,8 +52,9 @@ PAYING: Final = ("active", "past_due")
 OVER: Final = ("cancelled", "expired")
 """Statuses of a subscription that goes on, of one that is paid for, and of one that is over."""
 
+MONTH_DAYS: Final = 30.4375  # a twelfth of a year of 365.25 days
 MONTHS_PER: Final = {
-    "day": Decimal("30.4375"),  # a year of 365.25 days has twelve months
+    "day": Decimal(MONTH_DAYS),
     "week": Decimal("4.348125"),
     "month": Decimal(1),
     "year": Decimal(1) / 12,

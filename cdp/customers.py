@@ -30,11 +30,12 @@ from cdp.activity import customer_activity
 from cdp.database import by_index
 from cdp.database import driver as driver_of
 from cdp.errors import CdpError
-from cdp.facts import customer_facts, days_of, order_day, purchase_days
+from cdp.facts import customer_facts, days_of
 from cdp.identity.rules import read_rules
 from cdp.loyalty.carried import post_entries
 from cdp.loyalty.fold import refresh_loyalty
 from cdp.loyalty.orders import post_orders
+from cdp.order_days import order_day, purchase_days
 from cdp.statements import Statement, compiled, given
 from cdp.survivorship import attributes_alone, attributes_of
 from cdp.survivorship_rules import Survivorship
@@ -189,6 +190,7 @@ async def lock_customers(
     """Lock the customers of the given profiles, and `also`, in id order; returns the former.
 
     Two writers cannot miss each other's order: the second waits here, and reads after the first.
+    Raises CdpError BUSY where others move them again and again.
     """
     if not profiles:
         await _lock(connection, also)

@@ -180,7 +180,12 @@ def receive(
     vendor_version: int | None = None,
     place: str = "",
 ) -> Received | Refused:
-    """Validate a row into a delivery; one that cannot be taken comes back refused, never raised."""
+    """Validate a row into a delivery; one that cannot be taken comes back refused, never raised.
+
+    `payload`: the row as it came, as JSON; None: the row itself. `vendor_version` orders versions
+    of one `updated_at`. `place`: where it stood in its page or file, for people. Raises BadInput
+    for a stream that there is not.
+    """
     raw = b"null"
     try:
         raw = payload_of(row) if payload is None else payload

@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from cdp.database import Database
 from cdp.database import driver as driver_of
 from cdp.errors import BadInput
-from cdp.facts import day_of
+from cdp.order_days import day_of
 from cdp.scoring.appraise import Appraisal, Report, appraise
 from cdp.scoring.basis import BASIS_ID, read_basis
 from cdp.scoring.churn import shop_gap_days

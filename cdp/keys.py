@@ -43,8 +43,9 @@ class Viewer:
     """Who asks, what is shown, and how much at once.
 
     `may_read_everything` goes beyond customers and segments: sources, syncs, reviews.
-    `may_decide`: merges, splits, and all else that a steward changes. `most_first` bounds a page,
-    `most_cost` one operation; a role that does not read has 0. `name` is that of the key: what the
+    `may_decide`: merges, splits, and all else that a steward changes; `may_ingest`: to hand records
+    over. `most_first` bounds a page, of which a role that does not read has 0, and `most_cost` one
+    operation. `name` is that of the key: what the
     viewer changes is kept under it.
     """
 
@@ -53,6 +54,7 @@ class Viewer:
     may_read_everything: bool
     may_see_personal: bool
     may_decide: bool
+    may_ingest: bool
     most_first: int
     most_cost: int
     name: str = WITHOUT_KEY
@@ -72,6 +74,7 @@ VIEWERS: Final[Mapping[Role, Viewer]] = {
             may_read_everything=False,
             may_see_personal=False,
             may_decide=False,
+            may_ingest=False,
             most_first=100,
             most_cost=1_000,
         ),
@@ -81,6 +84,7 @@ VIEWERS: Final[Mapping[Role, Viewer]] = {
             may_read_everything=True,
             may_see_personal=False,
             may_decide=False,
+            may_ingest=False,
             most_first=1_000,
             most_cost=10_000,
         ),
@@ -90,6 +94,7 @@ VIEWERS: Final[Mapping[Role, Viewer]] = {
             may_read_everything=True,
             may_see_personal=True,
             may_decide=True,
+            may_ingest=False,
             most_first=250,
             most_cost=5_000,
         ),
@@ -99,8 +104,9 @@ VIEWERS: Final[Mapping[Role, Viewer]] = {
             may_read_everything=False,
             may_see_personal=False,
             may_decide=False,
+            may_ingest=True,
             most_first=0,
-            most_cost=0,
+            most_cost=1_000,
         ),
         Viewer(
             role=Role.ADMIN,
@@ -108,6 +114,7 @@ VIEWERS: Final[Mapping[Role, Viewer]] = {
             may_read_everything=True,
             may_see_personal=True,
             may_decide=True,
+            may_ingest=True,
             most_first=1_000,
             most_cost=10_000,
         ),

@@ -33,7 +33,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from cdp.facts import given_back
+from cdp.order_days import given_back
 from cdp.rows import VOID_STATUSES
 from cdp.tables import article, article_pair, order_line, product, sales_order, source_profile
 from cdp.workspace import Workspace

@@ -23,6 +23,9 @@ SOURCE_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 PLATFORM: Final = "platform"
 """The name, and the connector, of the source whose records the platform itself writes."""
 
+PUSHED: Final = "push"
+"""The connector of a source that nobody reads: its records are handed to the platform."""
+
 MAX_ERROR = 2_000  # characters kept of a run's error
 
 

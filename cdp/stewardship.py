@@ -7,38 +7,30 @@ decided and why. Every function runs in the caller's transaction.
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from functools import lru_cache
 from typing import Any, Final
 
 import asyncpg
-from sqlalchemy import ARRAY, BigInteger, RowMapping, any_, select
+from sqlalchemy import RowMapping, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from cdp.attributes import ATTRIBUTES, Attribute
 from cdp.database import driver as driver_of
 from cdp.database import planned_once
 from cdp.errors import BadInput, NotFound
-from cdp.fields import camel_case
 from cdp.identity.evidence import Verdict
 from cdp.identity.ledger import Cause, is_undone
 from cdp.identity.rules import read_rules
 from cdp.identity.ties import retract_decision, write_decision
 from cdp.operators import read_text
-from cdp.query import AS_OF, whenever
-from cdp.related import segments_of
 from cdp.remap import Remap, fold, moment_of, write_map
 from cdp.segments.settle import settle_now
-from cdp.statements import Statement, compiled, given
 from cdp.tables import identity_decision, merge_event
-from cdp.traits.catalog import CATALOG
+from cdp.traitchange import TraitChange, differences, values_of
 from cdp.values import CustomerId, ProfileId
 from cdp.workspace import Workspace, take_turn
 
 MAX_REASON: Final = 500  # characters
 MAX_CUSTOMERS: Final = 100  # that are merged at once; nobody has looked at more
 MAX_PROFILES: Final = 10_000  # that one decision speaks of; more are no person
-
-SEGMENTS: Final = "segments"  # the path in GraphQL
 
 NO_REASON: Final = "No reason was given."
 """The reason of those decisions that explain themselves: an undo, an answer to a review."""
@@ -74,19 +66,6 @@ class Change:
     from_customer_id: CustomerId
     profile_ids: tuple[ProfileId, ...]
     event_id: int | None
-
-
-@dataclass(frozen=True, slots=True)
-class TraitChange:
-    """An attribute or trait of a customer that becomes another; None where it is not known.
-
-    `name` is the path in GraphQL, such as `purchases.netSpend`; `segments` is the list of slugs.
-    """
-
-    customer_id: CustomerId
-    name: str
-    before: object
-    after: object
 
 
 @dataclass(frozen=True, slots=True)
@@ -274,7 +253,10 @@ class _Act:
     async def profiles_of(
         self, customer_ids: Sequence[CustomerId], path: str
     ) -> Mapping[CustomerId, list[ProfileId]]:
-        """Each customer's source profiles; an id that was merged leads to its survivor."""
+        """Each customer's source profiles; an id that was merged leads to its survivor.
+
+        Raises NotFound, and BadInput for more of them than a decision speaks of.
+        """
         rows = await self.driver.fetch(
             "SELECT asked.id AS asked, p.customer_id, p.id FROM source_profile asked"
             " JOIN source_profile p ON p.customer_id = asked.customer_id"
@@ -294,7 +276,7 @@ class _Act:
         return {customer_id: list(profiles) for customer_id, profiles in found.items()}
 
     async def event(self, event_id: int) -> RowMapping:
-        """An entry of the ledger that has not been undone."""
+        """An entry of the ledger that has not been undone. Raises NotFound, else BadInput."""
         entry, decision = merge_event, identity_decision
         rows = await self.connection.execute(
             select(
@@ -337,7 +319,10 @@ class _Act:
         return await self._remap(decision_id, [*left, *right], undoes_event_id)
 
     async def retract(self, event: RowMapping) -> _Done:
-        """Take the decision of an entry back and compute the map anew."""
+        """Take the decision of an entry back and compute the map anew.
+
+        Raises BadInput where somebody else was first.
+        """
         decision_id = event["decision_id"]
         if not await retract_decision(self.driver, decision_id, self.at, self.author.actor):
             raise BadInput("Somebody else has just taken it back.", path="mergeEventId")
@@ -359,13 +344,14 @@ class _Act:
         async with self.connection.begin_nested() as savepoint, planned_once(self.driver):
             remap, decision_id, profile_ids = await act()
             concerned = {remap.resolution.customer_of[one] for one in profile_ids}
-            before = await self._values(remap.customer_ids | concerned)
+            watched = remap.customer_ids | concerned
+            before = await values_of(self.driver, watched, self.workspace, self.at)
             await fold(self.connection, remap, self.workspace)
             changed = remap.customer_ids
             is_settled = not changed or await settle_now(
                 self.connection, changed, self.workspace, self.at
             )
-            after = await self._values(remap.customer_ids | concerned)
+            after = await values_of(self.driver, watched, self.workspace, self.at)
             if dry_run:
                 await savepoint.rollback()
         return Effect(
@@ -379,63 +365,14 @@ class _Act:
                 )
                 for move, event_id in zip(remap.resolution.moves, remap.event_ids, strict=True)
             ],
-            traits=_differences(before, after),
+            traits=differences(before, after),
             customer_ids=sorted(concerned),
             notes=[*_notes(remap), *([] if is_settled else [_FOLLOWS])],
             decision_id=None if dry_run else decision_id,
         )
 
-    async def _values(
-        self, customer_ids: Collection[CustomerId]
-    ) -> Mapping[CustomerId, Mapping[str, object]]:
-        """Every attribute and trait of the given customers, by its path in GraphQL."""
-        names, statement = _all_of_a_customer(self.workspace)
-        asked = {"ids": list(customer_ids), AS_OF: self.at}
-        return {
-            CustomerId(customer_id): dict(zip(names, values, strict=True))
-            for customer_id, *values in await statement.fetch(self.driver, asked)
-        }
-
-
-@lru_cache(maxsize=4)  # the settings in force, and those before them
-def _all_of_a_customer(workspace: Workspace) -> tuple[Sequence[str], Statement]:
-    """Every attribute and trait of the customers `ids`: the paths in GraphQL, and the query."""
-    scope = whenever(workspace)
-    columns = {
-        **{_path(one): scope.customer.c[one.name] for one in ATTRIBUTES},
-        **{
-            f"{group.name}.{camel_case(each.name)}": each(scope)
-            for group in CATALOG
-            for each in group.traits
-        },
-        SEGMENTS: segments_of(scope),
-    }
-    ids = any_(given("ids", ARRAY(BigInteger)))
-    query = select(scope.customer.c.id, *columns.values()).where(scope.customer.c.id == ids)
-    return tuple(columns), compiled(query)
-
 
 _FOLLOWS: Final = "Scores and segments follow: a refresh of everybody is under way."
-
-
-def _path(attribute: Attribute) -> str:
-    """As GraphQL names it, which has the parts of the address in an object."""
-    within = "address." if attribute.composite == "address" else ""
-    return f"{within}{camel_case(attribute.name)}"
-
-
-def _differences(
-    before: Mapping[CustomerId, Mapping[str, object]],
-    after: Mapping[CustomerId, Mapping[str, object]],
-) -> list[TraitChange]:
-    """What becomes another for the customers that there are after it."""
-    nobody: Mapping[str, object] = {}
-    return [
-        TraitChange(customer_id, name, before.get(customer_id, nobody).get(name), value)
-        for customer_id, values in sorted(after.items())
-        for name, value in values.items()
-        if before.get(customer_id, nobody).get(name) != value
-    ]
 
 
 def _notes(remap: Remap) -> list[str]:

@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cdp import outbox
 from cdp.customers import ProfileDay
-from cdp.facts import RATE_VALID_DAYS, day_of, order_day
+from cdp.order_days import RATE_VALID_DAYS, day_of, order_day
 from cdp.records import ExchangeRateRecord, OrderRecord, split_line_key
 from cdp.tables import (
     PERSON_TABLES,

@@ -149,7 +149,10 @@ def shown(connector: Connector, settings: Mapping[str, str]) -> dict[str, str]:
 
 
 def read_secret(name: str, value: str) -> str:
-    """`env:NAME` and `file:PATH` are read at use; anything else is the secret itself."""
+    """`env:NAME` and `file:PATH` are read at use; anything else is the secret itself.
+
+    Raises BadInput, which names the place and never the secret, where nothing can be read there.
+    """
     scheme, _, place = value.partition(":")
     if scheme == "env":
         found = os.environ.get(place)

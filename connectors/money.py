@@ -48,7 +48,10 @@ def from_minor(amount: int, currency: str) -> Decimal:
 
 
 def minor_money(item: Item, *path: str) -> Decimal | None:
-    """The amount of `{"amount": 1234, "currency": "EUR"}` at the path; None where there is none."""
+    """The amount of `{"amount": 1234, "currency": "EUR"}` at the path; None where there is none.
+
+    In whole units: 12.34. Raises Skip for an amount without a currency.
+    """
     money = item.item(*path)
     amount = money.number("amount")
     if amount is None:

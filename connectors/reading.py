@@ -15,7 +15,7 @@ MISSING: Final[Mapping[str, object]] = {}
 
 
 class Item:
-    """One JSON object of a vendor. A path that leads nowhere reads None; a wrong type is a Skip."""
+    """One JSON object of a vendor. A path that leads nowhere is None; a wrong type raises Skip."""
 
     __slots__ = ("raw",)
 

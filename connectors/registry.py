@@ -9,11 +9,12 @@ from connectors.base import Connector, Source, read_values
 from connectors.ecommerce.shopify import SHOPIFY
 from connectors.email.klaviyo import KLAVIYO
 from connectors.generic.file import FILE
+from connectors.generic.push import PUSH
 from connectors.pos.square import SQUARE
 from connectors.social.bluesky import BLUESKY
 
 CONNECTORS: Final[Mapping[str, Connector]] = {
-    connector.name: connector for connector in (SHOPIFY, SQUARE, KLAVIYO, BLUESKY, FILE)
+    connector.name: connector for connector in (SHOPIFY, SQUARE, KLAVIYO, BLUESKY, FILE, PUSH)
 }
 
 

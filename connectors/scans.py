@@ -86,7 +86,10 @@ async def scan(
     now: datetime,
     overlap: timedelta = OVERLAP,
 ) -> AsyncIterator[Page]:
-    """Every page of one scan. A vendor's cursor that has gone stale starts the scan again."""
+    """Every page of one scan. A vendor's cursor that has gone stale starts the scan again.
+
+    Raises Abort for a list that goes in a circle or does not end, and what `fetch` raises.
+    """
     current = open_scan(cursor, now)
     is_resumed = current.page is not None
     for _ in range(MAX_PAGES):

@@ -50,7 +50,10 @@ class Access:
         self._viewers: Remembered[bytes, tuple[float, Viewer | None]] = Remembered(MAX_KEYS)
 
     async def viewer_of(self, scope: Scope) -> Viewer:
-        """Who asks: the bearer of the key; without any key in the database, the machine itself."""
+        """Who asks: the bearer of the key; without any key in the database, the machine itself.
+
+        Raises Unauthenticated.
+        """
         key = _bearer(scope)
         if key is not None:
             viewer = await self._bearer_of(key)

@@ -8,6 +8,7 @@ whatever a query can, and is compiled to one statement with the same masking, li
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from operator import attrgetter
 from typing import Any, Final
 
 from sqlalchemy import Text, bindparam, cast, func
@@ -51,7 +52,7 @@ UseCase = Callable[[AsyncConnection, Mapping[str, Value], Caller], Awaitable[Out
 
 @dataclass(frozen=True, slots=True)
 class Deed:
-    """The edge. `columns`: of the payload's row.
+    """The edge. `columns`: of the payload's row. `may`: who may do it.
 
     A CdpError that `run` raises becomes the payload's `errors`, and nothing is written. The `path`
     of a BadInput is the name of a member of the input.
@@ -59,6 +60,7 @@ class Deed:
 
     run: UseCase
     columns: Mapping[str, TypeEngine[Any]]
+    may: Callable[[Viewer], bool] = attrgetter("may_decide")
 
     def row(self, scene: Scene) -> Row:
         """The row that the payload's fields are read from."""

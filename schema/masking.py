@@ -63,7 +63,10 @@ OPEN: Mapping[str, frozenset[str]] = {
         {"version", "document", "model_version", "applied_at", "actor", "reason"}
     ),
     "kind_rule": frozenset({"kind", "rule"}),
-    "payload": frozenset({"notes"}),
+    "payload": frozenset(
+        {"notes", "new", "changed", "unchanged", "stale", "deleted", "refused", "merged"}
+    ),
+    "ingest_refusal": frozenset({"index", "path", "reason"}),
     "user_error": frozenset({"code", "message", "path"}),
     "identity_change": frozenset({"kind"}),
     "trait_change": frozenset({"name"}),

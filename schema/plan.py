@@ -158,7 +158,7 @@ def plan_steps(
 ) -> Steps:
     """Plan a mutation, whole, before anything of it is done: each payload is a statement.
 
-    Raises Forbidden for a role that changes nothing, and as `plan` does.
+    Raises Forbidden for what the role may not do, and as `plan` does.
     """
     as_of = bindparam("as_of", None, type_=DateTime(timezone=True))
     mutation = selection.schema.mutation_type
@@ -169,11 +169,11 @@ def plan_steps(
         if name == "__typename":
             steps[key] = None
             continue
-        if not viewer.may_decide:
-            raise Forbidden(f"The role {viewer.role.value} changes nothing.")
         graphql_field = mutation.fields[name]
         edge = edge_of(graphql_field)
         assert isinstance(edge, Deed), name
+        if not edge.may(viewer):
+            raise Forbidden(f"{name} is not for the role {viewer.role.value}.")
         planner = _Planner(selection, Scene(as_of, workspace, viewer, survivorship), is_walked)
         payload = planner.payload(edge, get_named_type(graphql_field.type).name, nodes)
         steps[key] = Step(edge, payload, graphql_field, nodes[0])

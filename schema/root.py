@@ -27,6 +27,7 @@ from schema.edges import (
 from schema.ids import row_id
 from schema.mutations.consent import RECORD_CONSENT, RecordConsentPayload
 from schema.mutations.decide import DECIDE, DecideMatchPayload
+from schema.mutations.ingest import INGEST, IngestPayload
 from schema.mutations.merge import MERGE, MergeCustomersPayload
 from schema.mutations.points import ADJUST, EARN, REDEEM, PointsPayload
 from schema.mutations.segment import (
@@ -253,7 +254,8 @@ class Query:
 
 
 @strawberry.type(
-    description="Where every change begins; for the roles steward and admin. The fields of one"
+    description="Where every change begins; for the roles steward and admin, `ingest` for the role"
+    " connector and admin. The fields of one"
     " operation run one after another, each in a transaction of its own: one that is refused or"
     " fails leaves nothing. What a caller can expect to go wrong stands in the payload's `errors`."
     " Any other error makes the whole answer null and ends the operation: its `path` names the"
@@ -273,6 +275,7 @@ class Mutation:
     earn_points: PointsPayload = EARN
     redeem_points: PointsPayload = REDEEM
     adjust_points: PointsPayload = ADJUST
+    ingest: IngestPayload = INGEST
 
 
 @functools.cache

@@ -24,7 +24,7 @@ from sqlalchemy import (
 from cdp import tables
 from cdp.audiences.assignment import assignments
 from cdp.errors import BadInput
-from cdp.facts import day_in, priced_orders
+from cdp.order_days import day_in, priced_orders
 from cdp.workspace import Workspace
 
 MAX_DAYS: Final = 366  # after a year nobody would say that it was the message

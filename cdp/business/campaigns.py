@@ -22,7 +22,7 @@ from sqlalchemy import (
 
 from cdp.business.moment import Moment
 from cdp.business.shares import share
-from cdp.facts import day_in, exchange_rate_on, priced_orders
+from cdp.order_days import day_in, exchange_rate_on, priced_orders
 from cdp.tables import campaign, message, purchase_day, source_profile
 
 ATTRIBUTION_DAYS: Final = 7  # an order is credited to a message of the week before it

@@ -15,7 +15,8 @@ from sqlalchemy import (
     union_all,
 )
 
-from cdp.facts import customer_facts, day_in, purchase_days
+from cdp.facts import customer_facts
+from cdp.order_days import day_in, purchase_days
 from cdp.tables import FACT_COLUMNS, customer, purchase_day, source_profile
 from cdp.workspace import Workspace
 

@@ -5,12 +5,11 @@ from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Numeric, Select, and_, case, func, or_, select
 
-from cdp.activity import RUNNING, a_month_of
+from cdp.activity import MONTH_DAYS, RUNNING, a_month_of
 from cdp.business.moment import Moment
 from cdp.business.shares import share
 from cdp.tables import source_profile, subscription
 
-MONTH_DAYS: Final = 30.4375  # a twelfth of 365.25 days
 MONTHS_PER_YEAR: Final = 12
 TRIAL: Final = "trialing"  # is not paid for
 

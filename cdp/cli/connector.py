@@ -12,7 +12,9 @@ from cdp.cli.session import Session, runs
 from cdp.database import Database, open_database
 from cdp.errors import BadInput, CdpError
 from connectors.base import Connector
-from connectors.conformance import CASES, Broken, checks_of, run_check
+from connectors.conformance.bench import Broken
+from connectors.conformance.cases import CASES
+from connectors.conformance.checks import checks_of, run_check
 from connectors.registry import CONNECTORS, find_connector
 from migrations import upgrade
 

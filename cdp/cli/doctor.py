@@ -19,7 +19,7 @@ from cdp.errors import CdpError
 from cdp.keys import list_keys
 from cdp.postgres import embedded
 from cdp.segments.segment import list_segments
-from cdp.sources import SourceState, get_source, source_states
+from cdp.sources import PUSHED, SourceState, get_source, source_states
 from cdp.tables import (
     PERSON_TABLES,
     blocked_value,
@@ -213,6 +213,8 @@ async def _source(connection: AsyncConnection, state: SourceState, now: datetime
     except CdpError as error:
         return Check(name, "problem", error.message, error.todo)
     run = state.last_run
+    if state.connector == PUSHED:
+        return Check(name, "ok", "Its records are pushed; nobody reads it.")
     if run is None:
         return Check(name, "warning", "It was never read.", sync)
     if run.status == "failed":

@@ -4,7 +4,7 @@ import getpass
 import uuid
 from collections.abc import Mapping
 from dataclasses import asdict
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
 
@@ -20,6 +20,7 @@ from cdp.loyalty.accounts import Lot, soonest_first
 from cdp.loyalty.acts import adjust_points, earn_points, redeem_points, reverse
 from cdp.loyalty.application import apply_programme, current_terms
 from cdp.loyalty.desk import Act, Receipt
+from cdp.loyalty.holds import capture_hold, hold_points, release_hold
 from cdp.loyalty.ledger import lots_of
 from cdp.loyalty.programme import parse_programme, summary
 from cdp.loyalty.standing import refer, suspend
@@ -29,6 +30,7 @@ from cdp.values import CustomerId
 from cdp.workspace import Workspace
 
 MOST_ID: Final = 2**63 - 1
+HOLD_MINUTES: Final = 30  # longer than a checkout takes
 
 _CUSTOMER = click.argument("customer", type=click.IntRange(1, MOST_ID), metavar="CUSTOMER")
 _POINTS = click.argument("points", type=int)
@@ -188,6 +190,54 @@ async def redeem(
     _tell(session, receipt)
 
 
+@loyalty.command("hold")
+@_CUSTOMER
+@_POINTS
+@click.option(
+    "--minutes",
+    type=click.IntRange(1),
+    default=HOLD_MINUTES,
+    show_default=True,
+    help="Until it lapses; up to 30 days.",
+)
+@_KEY
+@_REASON
+@runs
+async def hold(
+    session: Session, customer: int, points: int, minutes: int, key: str | None, reason: str
+) -> None:
+    """Set points aside for a purchase under way: capture or release them by KEY, or they lapse."""
+    act = _act(key, reason)
+    async with session.database() as database, database.transaction() as connection:
+        receipt = await hold_points(
+            connection, CustomerId(customer), points, act, lasts=timedelta(minutes=minutes)
+        )
+    _tell(session, receipt, f" Capture or release them as {act.key}.")
+
+
+@loyalty.command("capture")
+@click.argument("hold_key", metavar="KEY")
+@click.argument("points", type=int, required=False)
+@_REASON
+@runs
+async def capture(session: Session, hold_key: str, points: int | None, reason: str) -> None:
+    """Spend what the hold of KEY set aside: all of it, or only so many POINTS."""
+    async with session.database() as database, database.transaction() as connection:
+        receipt = await capture_hold(connection, hold_key, _act(None, reason), points=points)
+    _tell(session, receipt)
+
+
+@loyalty.command("release")
+@click.argument("hold_key", metavar="KEY")
+@_REASON
+@runs
+async def release(session: Session, hold_key: str, reason: str) -> None:
+    """Give back what the hold of KEY set aside, with the expiry that it had."""
+    async with session.database() as database, database.transaction() as connection:
+        receipt = await release_hold(connection, hold_key, _act(None, reason))
+    _tell(session, receipt)
+
+
 @loyalty.command("adjust", context_settings={"ignore_unknown_options": True})
 @_CUSTOMER
 @_POINTS
@@ -264,10 +314,10 @@ def _actor() -> str:
         return "cli"
 
 
-def _tell(session: Session, receipt: Receipt) -> None:
+def _tell(session: Session, receipt: Receipt, then: str = "") -> None:
     moved = f"{receipt.points:+,} points; {receipt.balance:,} can be spent."
     again = " It had been done before." if receipt.is_repeat else ""
-    session.show(asdict(receipt), f"{moved}{again}")
+    session.show(asdict(receipt), f"{moved}{again}{then}")
 
 
 def _plain(value: object) -> str:

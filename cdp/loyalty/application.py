@@ -11,11 +11,11 @@ from cdp import outbox
 from cdp.customers import REBUILD_BATCH
 from cdp.database import driver as driver_of
 from cdp.errors import BadInput
-from cdp.facts import order_day
 from cdp.loyalty.fold import refresh_loyalty
 from cdp.loyalty.orders import post_orders
 from cdp.loyalty.programme import parse_programme
 from cdp.loyalty.terms import Terms, read_terms
+from cdp.order_days import order_day
 from cdp.tables import customer, sales_order, source_profile
 from cdp.values import CustomerId
 from cdp.versions import Driver

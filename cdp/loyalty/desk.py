@@ -101,7 +101,10 @@ class Desk:
             raise Suspended
 
     def landing(self, profile_id: ProfileId | None) -> ProfileId:
-        """Where points land: the named profile, else the earliest, whose id the customer bears."""
+        """Where points land: the named profile, else the earliest, whose id the customer bears.
+
+        Raises BadInput for a profile that is not the customer's.
+        """
         if profile_id is None:
             return ProfileId(self.customer_id)
         if profile_id not in self.profile_ids:

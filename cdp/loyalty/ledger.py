@@ -4,7 +4,7 @@ Append-only: an entry is a difference and is never changed; a lot's accounts are
 entries. The caller holds the locks of the customers whose lots it moves.
 """
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
@@ -246,8 +246,3 @@ def issue(journal: Journal, lot: Lot, points: int, kind: str, parts: dict[str, i
         parts or None,
         issued=-points - lot.accounts.issued,
     )
-
-
-def profile_ids_of(lots: Sequence[Lot]) -> set[ProfileId]:
-    """Whose they are."""
-    return {lot.profile_id for lot in lots}

@@ -27,11 +27,11 @@ from sqlalchemy import (
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cdp.database import driver as driver_of
-from cdp.facts import priced_orders
 from cdp.loyalty.accounts import Lot
 from cdp.loyalty.earning import Purchase, points_of
 from cdp.loyalty.ledger import RECORDS, Cause, Journal, issue, post, read_lots
 from cdp.loyalty.terms import Terms, has_programme, in_force, read_terms
+from cdp.order_days import priced_orders
 from cdp.tables import (
     identifier,
     loyalty_entry,

@@ -88,7 +88,7 @@ def settle(files: Home) -> tuple[Path, Account]:
 
     Where the account of root's server may not pass through the home's parents, that is a folder of
     its own below /var/lib/cdp. A plain user's server is in the home, and stays that user's even if
-    root starts it.
+    root starts it. Raises DatabaseUnavailable.
     """
     if os.geteuid() != 0:
         return files.folder, Account()

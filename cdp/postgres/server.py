@@ -153,7 +153,10 @@ class Server:
             )
 
     def start(self) -> None:
-        """Start postgres and wait until it is ready; on its former port if that is free."""
+        """Start postgres and wait until it is ready; on its former port if that is free.
+
+        Raises DatabaseUnavailable.
+        """
         begin = self._files.log.stat().st_size
         for _ in range(START_ATTEMPTS):
             self._clear()

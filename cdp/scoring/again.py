@@ -8,7 +8,7 @@ import pyarrow as pa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cdp.database import driver as driver_of
-from cdp.facts import day_of
+from cdp.order_days import day_of
 from cdp.scoring.basis import Basis
 from cdp.scoring.estimate import Estimate, score_with
 from cdp.scoring.histories import OrderDays, summarise

@@ -138,11 +138,12 @@ scored_customer = (
         customer,
         *(column.label(f"score_{column.name}") for column in score.c if not column.primary_key),
         *(column.label(f"basis_{column.name}") for column in score_basis.c if column.name != "id"),
+        score_model.c.horizon_days.label("basis_horizon_days"),
     )
     .select_from(
-        customer.outerjoin(score_basis, score_basis.c.id == _BASIS_ID).outerjoin(
-            score, score.c.customer_id == customer.c.id
-        )
+        customer.outerjoin(score_basis, score_basis.c.id == _BASIS_ID)
+        .outerjoin(score_model, score_model.c.version == score_basis.c.version)
+        .outerjoin(score, score.c.customer_id == customer.c.id)
     )
     .subquery("scored_customer")
 )

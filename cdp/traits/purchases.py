@@ -14,6 +14,21 @@ def order_count(s: Scope) -> ColumnElement[int]:
     return s.fact.c.order_count
 
 
+@trait(unit="count")
+def order_day_count(s: Scope) -> ColumnElement[int]:
+    """Days of the workspace with a qualifying order; 0 without any."""
+    return s.fact.c.order_day_count
+
+
+@trait(unit="count")
+def unpriced_count(s: Scope) -> ColumnElement[int]:
+    """Orders and refunds that no exchange rate prices: they count, but are in no money. 0 without.
+
+    Rates of the order's day, or of the week before, are loaded as the stream `exchange_rates`.
+    """
+    return s.fact.c.unpriced_count
+
+
 @trait(unit="currency")
 def gross_spend(s: Scope) -> ColumnElement[Decimal]:
     """Totals of the orders that stand, before refunds, in the workspace's currency."""
@@ -77,6 +92,7 @@ PURCHASES = Group(
     "What the customer has bought, net of cancellations, in the workspace's currency.",
     (
         order_count,
+        order_day_count,
         gross_spend,
         net_spend,
         refunded,
@@ -86,6 +102,7 @@ PURCHASES = Group(
         average_days_between_orders,
         favourite_category,
         favourite_channel,
+        unpriced_count,
     ),
     streams=("orders", "order_lines", "refunds"),
 )

@@ -2,10 +2,15 @@
 
 from datetime import datetime
 from decimal import Decimal
+from typing import Final
 
-from sqlalchemy import ColumnElement, case
+from sqlalchemy import ColumnElement, Float, Numeric, case, cast, func
 
+from cdp.activity import MONTH_DAYS
 from cdp.traits.trait import Group, Scope, trait
+
+LONGEST_MONTHS: Final = 120  # ten years: fees do not outlive what shops have seen by much
+NEARLY_CERTAIN: Final = 0.999_999  # that it ends: as exact as probabilities are stored
 
 
 @trait(unit="count")
@@ -49,10 +54,25 @@ def churn_probability(s: Scope) -> ColumnElement[float]:
     return case((active(s) > 0, s.score("plan_end")))
 
 
+@trait(unit="currency")
+def lifetime_value(s: Scope) -> ColumnElement[Decimal]:
+    """What subscriptions that go on will still bring: monthly value times months to last.
+
+    They end at a constant rate, that which makes `churnProbability` of the horizon (several as if
+    each were as likely to end); 1 / rate is the mean time to last, at most ten years. Fees as they
+    are now, neither discounted nor at a margin. Null where that probability is.
+    """
+    each_ends = func.power(churn_probability(s), 1.0 / func.nullif(cast(active(s), Float), 0))
+    rate = -func.ln(1 - func.least(each_ends, NEARLY_CERTAIN))  # of a horizon
+    months = s.basis("horizon_days") / MONTH_DAYS / func.nullif(rate, 0)
+    value = monthly_value(s) * cast(func.least(months, LONGEST_MONTHS), Numeric)
+    return case((churn_probability(s).is_not(None), func.round(value, 2, type_=Numeric)))
+
+
 SUBSCRIPTION = Group(
     "subscription",
     "What the customer has subscribed to.",
-    (active, monthly_value, started_at, renews_at, cancelled_at, churn_probability),
+    (active, monthly_value, started_at, renews_at, cancelled_at, churn_probability, lifetime_value),
     type_name="Subscriptions",
     streams=("subscriptions",),
 )

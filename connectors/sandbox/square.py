@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
-from uuid import NAMESPACE_URL, uuid5
 
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -11,7 +10,8 @@ from starlette.routing import Route
 
 from connectors.sandbox.front import Front, Handler, answer, body_of
 from connectors.sandbox.limiter import Windows
-from connectors.sandbox.square_kinds import CREATED, EVENT_NAMES, KINDS, key_of
+from connectors.sandbox.square_events import EventLog
+from connectors.sandbox.square_kinds import EVENT_NAMES, KINDS, key_of
 from connectors.sandbox.square_query import Limits, Query, SquareError, cut, time_range, within
 from connectors.sandbox.state import (
     NO_FAULTS,
@@ -37,9 +37,6 @@ from connectors.sandbox.state import (
 # Square publishes no quota (it answers 429 RATE_LIMITED); developers report a few tens per second.
 REQUESTS_PER_SECOND = 20
 
-# The Events API searches 28 days (OpenAPI description of SearchEvents).
-EVENTS_KEPT = timedelta(days=28)
-
 # OpenAPI: SearchOrdersRequest.location_ids, loyalty account queries.
 MAX_LOCATIONS = 10
 MAX_ORDER_IDS = 100
@@ -48,16 +45,12 @@ MAX_LOYALTY_CUSTOMERS = 30
 # Prepared customer listings kept for the pages that follow; a sync has one or two open at a time.
 MAX_OPEN_LISTINGS = 8
 
-MERCHANT_ID = "MLSANDBOX0001"
-
-
 _CUSTOMERS = Limits(100, 100)
 _ORDERS = Limits(500, 1000)
 _REFUNDS = Limits(100, 100)
 _LOYALTY_ACCOUNTS = Limits(30, 200)
 _LOYALTY_EVENTS = Limits(30, 30)
 _CATALOG = Limits(100, 1000)
-_EVENTS = Limits(100, 100)
 
 
 class SquareSandbox:
@@ -81,7 +74,7 @@ class SquareSandbox:
         self._index_lag = timedelta(seconds=index_lag_seconds)
         self._windows = Windows(((REQUESTS_PER_SECOND, 1),), self._faults.rate_multiplier)
         self._kinds = {kind: Collection(key_of(), orders) for kind, orders in KINDS.items()}
-        self._events = Collection(key_of("event_id"), {"CREATED_AT": CREATED})
+        self._events = EventLog()
         self._open_listings: dict[str, list[Entry]] = {}
         self.app = Starlette(routes=self._routes())
 
@@ -94,7 +87,9 @@ class SquareSandbox:
         former = self._kinds[kind].put(item)
         if kind in EVENT_NAMES:
             moment = as_text(item.get("updated_at") or item["created_at"])
-            self._note(kind, as_text(item["id"]), "updated" if former else "created", moment, item)
+            self._events.note(
+                kind, as_text(item["id"]), "updated" if former else "created", moment, item
+            )
 
     def delete(self, kind: str, key: str, at: datetime) -> None:
         """Delete by id: gone from searches, an event `*.deleted`; in the catalog `is_deleted`."""
@@ -105,25 +100,7 @@ class SquareSandbox:
             gone = {"id": key, "type": former["type"], "updated_at": iso_millis(at)}
             self._kinds[kind].put({**gone, "version": micros_of(at) // 1000, "is_deleted": True})
         elif kind in EVENT_NAMES:
-            self._note(kind, key, "deleted", iso_millis(at), None)
-
-    def _note(self, kind: str, key: str, what: str, moment: str, item: Item | None) -> None:
-        prefix, name = EVENT_NAMES[kind]
-        event_type = f"{prefix}.{what}"
-        if prefix == "loyalty.event":
-            event_type = "loyalty.event.created"
-        event_id = uuid5(NAMESPACE_URL, f"{event_type}:{key}:{moment}")
-        data: Item = {"type": name, "id": key}
-        data |= {"deleted": True} if item is None else {"object": {name: item}}
-        self._events.put(
-            {
-                "merchant_id": MERCHANT_ID,
-                "type": event_type,
-                "event_id": str(event_id),
-                "created_at": moment,
-                "data": data,
-            }
-        )
+            self._events.note(kind, key, "deleted", iso_millis(at), None)
 
     def _routes(self) -> list[Route]:
         refusal: Item = {
@@ -142,7 +119,7 @@ class SquareSandbox:
             ("POST", "/v2/loyalty/events/search", "SearchLoyaltyEvents", self._loyalty_events),
             ("GET", "/v2/catalog/list", "ListCatalog", self._catalog_list),
             ("POST", "/v2/catalog/search", "SearchCatalogObjects", self._catalog_search),
-            ("POST", "/v2/events", "SearchEvents", self._search_events),
+            ("POST", "/v2/events", "SearchEvents", self._events_found),
         ]
         return [
             Route(path, front.endpoint(name, self._guarded(operation)), methods=[method])
@@ -351,6 +328,9 @@ class SquareSandbox:
         page = self._kinds["loyalty_events"].page("CREATED_AT", turn, bounds, where)
         return query.paged("events", page, self.requests)
 
+    def _events_found(self, query: "Query") -> Item:
+        return self._events.search(query, self._clock(), self.requests)
+
     def _catalog_list(self, query: "Query") -> Item:
         types = str(query.asked.get("types") or "").upper()
         wanted = {name.strip() for name in types.split(",") if name.strip()}
@@ -376,25 +356,6 @@ class SquareSandbox:
         turn = query.turn(query.limit(_CATALOG))
         page = self._kinds["catalog"].page("UPDATED_AT", turn, bounds, where)
         return query.paged("objects", page, self.requests)
-
-    def _search_events(self, query: "Query") -> Item:
-        filters, sort = query.part("query", "filter"), query.part("query", "sort")
-        types = filters.get("event_types")
-        oldest = micros_of(self._clock() - EVENTS_KEPT)
-        asked = time_range(filters.get("created_at"))
-        low = asked.low if isinstance(asked.low, int) else oldest
-        bounds = Bounds(low=max(low, oldest), high=asked.high)
-
-        def where(item: Item) -> bool:
-            return not isinstance(types, list) or item["type"] in types
-
-        turn = query.turn(query.limit(_EVENTS), descending=sort.get("order") == "DESC")
-        page = self._events.page("CREATED_AT", turn, bounds, where)
-        body = query.paged("events", page, self.requests)
-        body["metadata"] = [
-            {"event_id": e["event_id"], "api_version": "2025-08-20"} for e in page.items
-        ]
-        return body
 
 
 _Operation = Callable[[Query], Item]

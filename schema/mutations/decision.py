@@ -10,7 +10,7 @@ from sqlalchemy import BigInteger, Text, any_, func, literal_column, select
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.types import TypeEngine
 
-from cdp import stewardship, tables
+from cdp import tables, traitchange
 from cdp.fields import camel_case
 from cdp.stewardship import Author, Effect
 from cdp.traits.catalog import CATALOG
@@ -96,7 +96,7 @@ def outcome(effect: Effect, given: Mapping[str, Value]) -> Outcome:
     return Outcome(row, is_kept=is_kept)
 
 
-def _shown(change: stewardship.TraitChange, value: object) -> object:
+def _shown(change: traitchange.TraitChange, value: object) -> object:
     """A value as the field of that name shows it: decimals are text, but for plain numbers."""
     if isinstance(value, datetime):
         return value.isoformat()

@@ -63,6 +63,7 @@ from schema.types.recommendation import (
     Recommendation,
 )
 from schema.types.review import CUSTOMER_REVIEWS, MatchReview
+from schema.types.ticket import TicketConnection, customer_tickets
 from schema.types.timeline import TIMELINE_ARGUMENTS, TimelineConnection, timeline
 
 
@@ -144,6 +145,9 @@ class _Customer(Node):
     )
     tier_history: list[TierPeriod] = planned(
         Many(tier_periods), "Which tier was held when, latest first; at most 250."
+    )
+    tickets: TicketConnection = planned(
+        Page(customer_tickets), "Cases in the support queue, the latest first.", FORWARD, LATE
     )
     recommendations: list[Recommendation] = planned(
         RECOMMENDATIONS,

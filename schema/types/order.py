@@ -6,7 +6,7 @@ import strawberry
 from sqlalchemy import ColumnElement, FromClause, func, select
 
 from cdp import tables
-from cdp.facts import given_back
+from cdp.order_days import given_back
 from cdp.rows import ORDER_STATUSES
 from schema.declare import Declared, enumeration
 from schema.edges import (
@@ -22,11 +22,11 @@ from schema.edges import (
     planned,
     row_of,
 )
-from schema.ids import Instant, Whole, cursor, exact, global_id
+from schema.ids import exact, global_id
 from schema.scalars import DateTime, Decimal
 from schema.types.connection import connection
 from schema.types.node import Node
-from schema.types.records import beyond, is_alive, money, profiles_of, source_name, upper
+from schema.types.records import is_alive, money, newest_first, source_name, upper
 
 OrderStatus: Declared = enumeration(
     "OrderStatus",
@@ -147,33 +147,17 @@ class Order(Node):
 
 OrderConnection: Declared = connection("Order", Order, "A page of orders, newest first.")
 
-_TAG = "orders"
-_KEYS = (Instant, Whole, str)
 
-
-def customer_orders(customer: Row | None, scene: Scene, arguments: Arguments) -> Slice:
+def customer_orders(customer: Row | None, _: Scene, arguments: Arguments) -> Slice:
     """A customer's orders, newest first."""
     assert customer is not None
-    order = tables.sales_order.alias()
-    row = row_of(order, scene)
-    whole = (
-        select()
-        .select_from(order)
-        .where(
-            order.c.source_profile_id.in_(profiles_of(customer)),
-            is_alive(order, "placed_at", scene.as_of),
-        )
-    )
-    keys = (order.c.placed_at, order.c.source_id, order.c.key)
-    rest, is_inner = beyond(arguments, _TAG, _KEYS, keys)
-    page = whole.where(*rest).order_by(*(key.desc() for key in keys))
-    return Slice(
-        branches=[Branch("Order", row, page)],
-        size=arguments.page_size(),
-        order=lambda _: keys,
-        cursor=lambda _: cursor(_TAG, *keys),
-        total=lambda: whole.add_columns(func.count()).correlate_except(order).scalar_subquery(),
-        is_inner=is_inner,
+    return newest_first(
+        customer,
+        arguments,
+        tables.sales_order,
+        type_name="Order",
+        tag="orders",
+        occurred="placed_at",
     )
 
 

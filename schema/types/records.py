@@ -10,6 +10,7 @@ from sqlalchemy import (
     DateTime,
     FromClause,
     Select,
+    Table,
     Text,
     and_,
     func,
@@ -19,8 +20,9 @@ from sqlalchemy import (
 from sqlalchemy.types import TypeEngine
 
 from cdp import tables
-from schema.edges import Arguments, Leaf, Row
-from schema.ids import Instant, Whole, decode_cursor, exact
+from schema.edges import Arguments, Branch, Leaf, Row, Slice, row_of
+from schema.ids import Instant, Whole, cursor, decode_cursor, exact
+from schema.masking import is_open, veil
 
 
 def money(name: str) -> Leaf:
@@ -52,6 +54,14 @@ def source_name(row: Row) -> ColumnElement[Any]:
     return query.correlate_except(source).scalar_subquery()
 
 
+def shown_key(row: Row) -> ColumnElement[str]:
+    """What tells a record from others of its source; says nothing to who is masked."""
+    source_id, key = row.table.c.source_id, row.table.c.key
+    if row.scene.viewer.is_masked and not is_open(row.name, "key"):
+        return veil(row.name, source_id, key)
+    return key
+
+
 def upper(name: str, default: str | None = None) -> Leaf:
     """A column of lower-case words as the value of an enum."""
 
@@ -80,6 +90,35 @@ def beyond(
         return (), False
     return (tuple_(*keys) < tuple_(*values),), True
 
+
+def newest_first(
+    customer: Row, arguments: Arguments, table: Table, *, type_name: str, tag: str, occurred: str
+) -> Slice:
+    """A customer's records of one stream, the latest first; `tag` names the list in its cursors."""
+    record = table.alias()
+    row = row_of(record, customer.scene)
+    whole = (
+        select()
+        .select_from(record)
+        .where(
+            record.c.source_profile_id.in_(profiles_of(customer)),
+            is_alive(record, occurred, customer.scene.as_of),
+        )
+    )
+    keys = (record.c[occurred], record.c.source_id, shown_key(row))
+    rest, is_inner = beyond(arguments, tag, _NEWEST_FIRST, keys)
+    page = whole.where(*rest).order_by(*(key.desc() for key in keys))
+    return Slice(
+        branches=[Branch(type_name, row, page)],
+        size=arguments.page_size(),
+        order=lambda _: keys,
+        cursor=lambda _: cursor(tag, *keys),
+        total=lambda: whole.add_columns(func.count()).correlate_except(record).scalar_subquery(),
+        is_inner=is_inner,
+    )
+
+
+_NEWEST_FIRST: Final = (Instant, Whole, str)
 
 _SQL_TYPES: Final[Mapping[Any, TypeEngine[Any]]] = {
     Instant: DateTime(timezone=True),

@@ -24,13 +24,19 @@ from schema.edges import (
     row_of,
 )
 from schema.ids import Instant, Whole, cursor, global_id
-from schema.masking import is_open, veil
 from schema.objects import constant
 from schema.scalars import DateTime, Decimal, Json
 from schema.types.connection import FORWARD, connection
 from schema.types.node import is_type_of, type_of
 from schema.types.order import Order
-from schema.types.records import beyond, is_alive, money, profiles_of, source_name
+from schema.types.records import (
+    beyond,
+    is_alive,
+    money,
+    profiles_of,
+    shown_key,
+    source_name,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,16 +80,8 @@ def _kind_text(row: Row) -> ColumnElement[str]:
     return constant(_kind(row).name)
 
 
-def _shown_key(row: Row) -> ColumnElement[str]:
-    """What tells an entry from others of its kind and source; says nothing to who is masked."""
-    source_id, key = row.table.c.source_id, row.table.c.key
-    if row.scene.viewer.is_masked and not is_open(row.name, "key"):
-        return veil(row.name, source_id, key)
-    return key
-
-
 def _entry_id(row: Row) -> ColumnElement[str]:
-    return global_id(_kind(row).type_name, row.table.c.source_id, _shown_key(row))
+    return global_id(_kind(row).type_name, row.table.c.source_id, shown_key(row))
 
 
 @strawberry.interface(
@@ -249,7 +247,10 @@ _KEYS: Final = (Instant, str, Whole, str)
 
 
 def timeline(customer: Row | None, scene: Scene, arguments: Arguments) -> Slice:
-    """What happened to a customer, newest first: a union of the tables of the kinds asked for."""
+    """What happened to a customer, newest first: a union of the tables of the kinds asked for.
+
+    Raises BadInput where `kinds` is an empty list.
+    """
     assert customer is not None
     asked = arguments.now("kinds")
     names = {kind.value for kind in asked} if asked is not None else {kind.name for kind in KINDS}
@@ -283,7 +284,7 @@ def timeline(customer: Row | None, scene: Scene, arguments: Arguments) -> Slice:
 def _order(row: Row) -> tuple[ColumnElement[Any], ...]:
     """What sorts entries of all kinds; every key falls."""
     record = row.table
-    return record.c[_kind(row).occurred], _kind_text(row), record.c.source_id, _shown_key(row)
+    return record.c[_kind(row).occurred], _kind_text(row), record.c.source_id, shown_key(row)
 
 
 def _entries(kind: Kind, customer: Row) -> tuple[Row, Select[Any]]:

@@ -15,7 +15,8 @@ import pytest
 
 from cdp.database import open_database
 from cdp.sources import add_source
-from connectors.conformance import BEGIN, CASES, FAST, KEY, WRONG_KEY
+from connectors.conformance.bench import BEGIN, FAST, KEY, WRONG_KEY
+from connectors.conformance.cases import CASES
 from connectors.sandbox.server import serving
 from connectors.sandbox.shopify import ShopifySandbox
 from tests.acceptance.running import CDP, ROOT, Said, asked, cdp, environment

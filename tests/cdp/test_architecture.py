@@ -15,15 +15,15 @@ ROOMS = (
     ("errors", "values", "settings"),
     ("records", "delivery", "versions", "rows", "tables", "database", "postgres", "workspace",
      "outbox", "statements"),
-    ("identity", "ahead", "attributes", "survivorship_rules", "claims", "survivorship", "facts",
-     "activity", "loyalty", "customers", "profiles", "touched", "contact_points", "consent",
-     "consent_writing", "sources"),
+    ("identity", "ahead", "attributes", "survivorship_rules", "claims", "survivorship",
+     "order_days", "facts", "activity", "loyalty", "customers", "profiles", "touched",
+     "contact_points", "consent", "consent_writing", "sources"),
     ("ingest", "traits", "remap"),
-    ("deadletters", "clock", "operators", "bearers", "fields", "related", "clauses", "filters",
-     "keyset", "query", "keys", "freshness", "segments", "audiences", "scoring", "business",
-     "recommendations"),
-    ("refresh", "writers", "columns", "mart", "export", "publish", "stewardship", "rulechange",
-     "stepping", "resolving", "forecasting"),
+    ("deadletters", "pushed", "clock", "operators", "bearers", "fields", "related", "clauses",
+     "filters", "keyset", "query", "keys", "freshness", "segments", "audiences", "scoring",
+     "business", "recommendations"),
+    ("refresh", "writers", "columns", "mart", "export", "publish", "traitchange", "stewardship",
+     "rulechange", "stepping", "resolving", "forecasting"),
 )  # fmt: skip
 """The rooms of cdp: a module imports from its own line and those above, never from one below."""
 

@@ -1,6 +1,7 @@
 """Stored scores: those of the models, in force at once, and made again for whoever changes."""
 
 import json
+import math
 import re
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -245,7 +246,10 @@ async def test_subscribers_are_told_how_likely_all_their_plans_end(
             ended_at=None if ended is None else days_ago(ended),
         )
 
-    one, two, gone = [await a_customer(connection, active_subscriptions=n) for n in (1, 2, 0)]
+    one, two, gone = [
+        await a_customer(connection, active_subscriptions=n, monthly_value=10 * n)
+        for n in (1, 2, 0)
+    ]
     for began, ended in ((300, 200), (250, 100), (200, 20)):
         await subscribe(gone, began, ended)
     await subscribe(one, 150)
@@ -258,6 +262,33 @@ async def test_subscribers_are_told_how_likely_all_their_plans_end(
     assert 0 < single < 1
     assert told[two]["churn_probability"] == pytest.approx(single**2, abs=1e-6)
     assert told[gone]["churn_probability"] is None
+    months = WORKSPACE.horizon_days / 30.4375 / -math.log(1 - single)
+    worth = [float(str(told[who]["lifetime_value"])) for who in (one, two)]
+    assert worth == pytest.approx([10 * months, 20 * months], abs=0.01)
+    assert told[gone]["lifetime_value"] is None
+
+
+async def test_a_subscription_that_hardly_ever_ends_is_worth_ten_years_of_fees(
+    connection: AsyncConnection,
+) -> None:
+    subscribers = {
+        end: await a_customer(connection, active_subscriptions=1, monthly_value=Decimal("9.99"))
+        for end in (0.0, 0.000_001, 1.0)
+    }
+    await scored(connection)
+    await connection.execute(
+        tables.score.insert(),
+        [
+            {"customer_id": number, "computed_at": NOW, "plan_end": end}
+            for end, number in subscribers.items()
+        ],
+    )
+    told = await traits_of(connection, "subscription", NOW, WORKSPACE)
+    worth = {end: told[number]["lifetime_value"] for end, number in subscribers.items()}
+    assert worth[0.0] == worth[0.000_001] == Decimal("1198.80")
+    assert worth[1.0] == pytest.approx(
+        Decimal(str(9.99 * WORKSPACE.horizon_days / 30.4375 / 13.8155)), abs=Decimal("0.01")
+    )
 
 
 @pytest.mark.parametrize(

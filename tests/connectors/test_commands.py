@@ -10,7 +10,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from cdp.__main__ import main
-from connectors.conformance import CASES, FAST, KEY, WRONG_KEY
+from connectors.conformance.bench import FAST, KEY, WRONG_KEY
+from connectors.conformance.cases import CASES
 from connectors.sandbox.server import serving
 from connectors.sandbox.shopify import ShopifySandbox
 
@@ -105,6 +106,14 @@ def test_name_that_is_taken_or_unknown_is_told(database_url: str, shop: str) -> 
     add(database_url, shop)
     assert "There is a source 'shop' already" in add(database_url, shop).output
     assert "There are: shop." in cdp(database_url, "sync", "till").output
+
+
+def test_source_that_is_pushed_to_is_asked_nothing(database_url: str) -> None:
+    assert cdp(database_url, "source", "add", "crm", "--connector", "push").exit_code == 0
+    assert json.loads(cdp(database_url, "sync").stdout)["status"] == "ok"
+    assert "pushed" in cdp(database_url, "source", "check", "crm").output
+    told = json.loads(cdp(database_url, "doctor").stdout)
+    assert [each["state"] for each in told["checks"] if each["name"] == "source crm"] == ["ok"]
 
 
 def test_connectors_are_listed_with_their_settings(database_url: str) -> None:

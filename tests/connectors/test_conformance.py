@@ -3,7 +3,9 @@
 import pytest
 
 from cdp.database import Database
-from connectors.conformance import CASES, Broken, checks_of, run_check
+from connectors.conformance.bench import Broken
+from connectors.conformance.cases import CASES
+from connectors.conformance.checks import checks_of, run_check
 
 pytestmark = pytest.mark.anyio
 

@@ -13,7 +13,8 @@ from sqlalchemy import func, select
 from cdp.database import Database
 from cdp.sources import add_source
 from cdp.tables import source_profile
-from connectors.conformance import BEGIN, CASES, FAST
+from connectors.conformance.bench import BEGIN, FAST
+from connectors.conformance.cases import CASES
 from connectors.sandbox.server import serving
 
 pytestmark = [pytest.mark.anyio, pytest.mark.prove]

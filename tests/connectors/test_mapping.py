@@ -12,7 +12,7 @@ from cdp.records import CustomerRecord, OrderRecord
 from connectors.ecommerce import shopify
 from connectors.email import klaviyo
 from connectors.money import from_minor
-from connectors.pos import square
+from connectors.pos import square_records as square
 from connectors.reading import Item, Mapper, Row, delivered
 from connectors.social import bluesky
 

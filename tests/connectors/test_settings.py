@@ -60,4 +60,4 @@ def test_every_connector_takes_a_base_address_save_those_without_a_server() -> N
         for name, connector in CONNECTORS.items()
         if "url" not in {setting.name for setting in connector.settings}
     ]
-    assert without == ["file"]
+    assert without == ["file", "push"]

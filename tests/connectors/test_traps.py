@@ -15,7 +15,8 @@ from cdp.delivery import Received
 from cdp.records import LoyaltyEntryRecord, OrderRecord, Record, RefundRecord
 from cdp.values import Json
 from connectors.base import Abort, Page, Retry, Source, Values
-from connectors.conformance import CASES, FAST, KEY, Sandbox
+from connectors.conformance.bench import FAST, KEY, Sandbox
+from connectors.conformance.cases import CASES
 from connectors.ecommerce.shopify import MAX_LISTED, ShopifySource
 from connectors.registry import CONNECTORS
 from connectors.sandbox.bluesky import BlueskySandbox

@@ -216,6 +216,7 @@ class Oracle:
             "matchReviews": lambda _: self.who.reviews(ids),
             "orders": lambda _, first=25: self._orders(ids, first),
             "timeline": lambda _, first=25, kinds=None: self._timeline(ids, first, kinds),
+            "tickets": lambda _, first=25: self._tickets(ids, first),
             "loyaltyEntries": lambda _, first=25: self._points(ids, first),
             "tierHistory": lambda _: self._tiers(row["id"]),
             "badges": lambda _: self._badges(ids),
@@ -365,6 +366,20 @@ class Oracle:
             "source": self.names[row["source_id"]],
             "order": lambda _: None if order is None else self._order(order),
         }
+
+    def _tickets(self, ids: set[int], first: int | None) -> Node:
+        mine = [row for row in self.rows["ticket"] if row["source_profile_id"] in ids]
+        mine.sort(key=lambda row: (row["opened_at"], row["source_id"], row["key"]), reverse=True)
+        nodes = [
+            {
+                **plain(row),
+                "__typename": "Ticket",
+                "id": gid("Ticket", row["source_id"], row["key"]),
+                "source": self.names[row["source_id"]],
+            }
+            for row in mine
+        ]
+        return _page(nodes, first)
 
     # Loyalty --------------------------------------------------------------------------------
 

@@ -229,3 +229,27 @@ async def test_ids_and_cursors_tell_a_masked_role_no_key(database: Database) -> 
     assert [e["node"]["kind"] for e in masked] == [e["node"]["kind"] for e in clear]
     assert any("order-1" in text for text in texts)  # the number of an order is nobody's name
     assert any("at://ann" in base64.b64decode(edge["cursor"]).decode() for edge in clear)
+
+
+async def test_tickets_are_paged_by_a_masked_role_without_a_key(database: Database) -> None:
+    query = """
+    query ($who: IdentifierInput!, $after: String) { customer(identifier: $who) {
+      tickets(first: 2, after: $after) {
+        totalCount pageInfo { endCursor } nodes { id subject status } } } }"""
+    async with database.transaction() as connection:
+        ann = await a_customer(connection)
+        await an_identifier(connection, ann, "email", "ann@example.com")
+        for number in range(3):  # at one moment: only the key tells one from another
+            columns: dict[str, Any] = {"opened_at": days_ago(3), "key": f"ann@example.com/{number}"}
+            about: dict[str, Any] = {"subject": "Ann's parcel", "status": "open"}
+            await a_record(connection, tables.ticket, ann, **columns, **about)
+        _, key = await create_key(connection, Role.FRONTEND, "x")
+    async with serving(database, {"frontend": key}) as graph:
+        first = (await graph.read(query, "frontend", who=ANN))["customer"]["tickets"]
+        place = first["pageInfo"]["endCursor"]
+        rest = (await graph.read(query, "frontend", who=ANN, after=place))["customer"]["tickets"]
+    nodes = [*first["nodes"], *rest["nodes"]]
+    assert len({node["id"] for node in nodes}) == 3 == first["totalCount"]
+    assert {(node["subject"], node["status"]) for node in nodes} == {(None, "open")}
+    told = [base64.b64decode(text).decode() for text in (place, *(node["id"] for node in nodes))]
+    assert not [text for text in told if "ann" in text]

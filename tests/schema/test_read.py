@@ -242,6 +242,20 @@ async def test_timeline_of_some_kinds_holds_only_those(graph: Graph) -> None:
     }
 
 
+async def test_tickets_tell_how_each_case_stands(graph: Graph) -> None:
+    query = """query ($who: IdentifierInput) { customer(identifier: $who) {
+        tickets(first: 5) { totalCount pageInfo { hasNextPage } nodes {
+            source subject status priority openedAt firstResponseAt resolvedAt } } } }"""
+    page = (await graph.read(query, who=ANN))["customer"]["tickets"]
+    (ticket,) = page["nodes"]
+    assert page["totalCount"] == 1
+    assert not page["pageInfo"]["hasNextPage"]
+    assert ticket["subject"] == "Where is Ann's parcel?"
+    assert (ticket["source"], ticket["status"], ticket["priority"]) == ("shop", "closed", None)
+    assert ticket["firstResponseAt"] is None
+    assert ticket["openedAt"] < ticket["resolvedAt"]
+
+
 @pytest.mark.parametrize("direction", ["ASC", "DESC"])
 @pytest.mark.parametrize(
     "field", ["PURCHASES_NET_SPEND", "RFM_RECENCY_DAYS", "LIFECYCLE_STAGE", "NAME", "CITY"]

@@ -24,7 +24,8 @@ CONTRACT = {
     "Query": "node nodes customer customers segment segments segmentPreview segmentMembership"
     " segmentOverlap sources matchReviews identityRules retention business",
     "Mutation": "mergeCustomers splitCustomer undoMerge decideMatch createSegment updateSegment"
-    " deleteSegment",
+    " deleteSegment recordConsent earnPoints redeemPoints adjustPoints ingest",
+    "IngestPayload": "new changed unchanged refused refusals errors",
     "MergeCustomersPayload": "customer customers mergeEvents changes traitChanges notes errors",
     "SplitCustomerPayload": "customers mergeEvents changes traitChanges notes errors",
     "UndoMergePayload": "customers mergeEvents changes traitChanges notes errors",
@@ -32,7 +33,8 @@ CONTRACT = {
     "UserError": "code message path",
     "Customer": "id name firstName lastName email phone birthDate gender address language createdAt"
     " updatedAt attributes provenance identifiers sourceProfiles mergeHistory decisions"
-    " matchReviews purchases rfm lifecycle segments orders timeline consents",
+    " matchReviews purchases rfm lifecycle segments orders timeline consents"
+    " tickets loyaltyEntries recommendations",
     "Address": "street city region postalCode country",
     "Identifier": "kind value source firstSeenAt lastSeenAt",
     "SourceProfile": "source stream key record",
@@ -45,6 +47,7 @@ CONTRACT = {
     "MatchComparison": "name level weight",
     "IdentityRules": "version appliedAt actor reason kinds linkage document",
     "Segment": "slug name description owner isStatic filter memberCount customers changes error",
+    "Ticket": "id source subject status priority channel openedAt firstResponseAt resolvedAt",
     "SegmentMembership": "segment enteredAt",
     "SegmentChange": "segment kind at cause customerId customer otherCustomerId",
     "SegmentPreview": "count percentage sample",

@@ -6,7 +6,7 @@ from datetime import datetime
 from random import Random
 from typing import Final
 
-from connectors.pos.square import loyalty_key
+from connectors.pos.square_records import loyalty_key
 from connectors.sandbox.business.catalogue import CURRENCY, PRODUCTS, Product
 from connectors.sandbox.business.contact_points import as_dialled_at_home
 from connectors.sandbox.business.hearing import (

@@ -1,7 +1,7 @@
 """Who each source profile truly is, and how close a partition of them comes to that."""
 
-from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
@@ -83,59 +83,6 @@ def judge(truth: Truth, customers: Mapping[ProfileKey, int]) -> Judgement:
         _pairs(by_person.values()) - right,
         cells.total(),
     )
-
-
-def wrong_joins(
-    truth: Truth, customers: Mapping[ProfileKey, int], people: Mapping[int, Person]
-) -> Counter[str]:
-    """Pairs of people who share a customer, counted by what they have in common."""
-    return Counter(
-        _in_common(people[left], people[right])
-        for group in _groups(truth, customers, by_person=False)
-        for left, right in _couples(group)
-    )
-
-
-def wrong_partings(truth: Truth, customers: Mapping[ProfileKey, int]) -> Counter[int]:
-    """How many people are how many customers, for more than one."""
-    return Counter(
-        len(group) for group in _groups(truth, customers, by_person=True) if len(group) > 1
-    )
-
-
-def _groups(
-    truth: Truth, customers: Mapping[ProfileKey, int], *, by_person: bool
-) -> list[set[int]]:
-    """The customers of each person, or the people of each customer."""
-    groups: defaultdict[int, set[int]] = defaultdict(set)
-    for profile, customer in customers.items():
-        person = truth.of(profile)
-        if person is not None:
-            key, member = (person, customer) if by_person else (customer, person)
-            groups[key].add(member)
-    return list(groups.values())
-
-
-# A customer of more people than this is one big mistake; its couples need not all be named.
-MAX_GROUP = 30
-
-
-def _couples(group: set[int]) -> Iterable[tuple[int, int]]:
-    ordered = sorted(group)[:MAX_GROUP]
-    return ((a, b) for at, a in enumerate(ordered) for b in ordered[at + 1 :])
-
-
-def _in_common(left: Person, right: Person) -> str:
-    """The likeliest reason why two people were taken for one."""
-    is_home_shared = left.household is right.household
-    reasons: tuple[tuple[str, Callable[[], bool]], ...] = (
-        ("namesakes in a household", lambda: is_home_shared and left.given == right.given),
-        ("twins", lambda: is_home_shared and left.birth_date == right.birth_date),
-        ("household", lambda: is_home_shared),
-        ("recycled number", lambda: left.phone is not None and left.phone == right.phone),
-        ("same name", lambda: (left.given, left.family) == (right.given, right.family)),
-    )
-    return next((reason for reason, holds in reasons if holds()), "other")
 
 
 def _pairs(sizes: Iterable[int]) -> int:

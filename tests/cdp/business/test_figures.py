@@ -9,9 +9,9 @@ import pytest
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cdp import tables
+from cdp.activity import MONTH_DAYS
 from cdp.business.purchases import CHURN_WINDOW_DAYS
 from cdp.business.report import Figures, read_campaigns, read_figures
-from cdp.business.subscriptions import MONTH_DAYS
 from tests.cdp.business.shop import NOW, ZONE, Order, Row, a_shop, at, by_shopper, net, open_shop
 from tests.cdp.ingesting import take, take_mixed
 

@@ -56,3 +56,18 @@ def test_points_are_given_spent_adjusted_and_taken_back(run: Run, tmp_path: Path
     assert [lot["available"] for lot in shown["lots"]] == [180]
     run("loyalty", "suspend", "1", "--reason", "Fraud.")
     assert run("loyalty", "redeem", "1", "1", fails=True)["error"] == "SUSPENDED"
+
+
+def test_points_are_held_for_a_purchase_then_captured_or_released(run: Run, tmp_path: Path) -> None:
+    people = tmp_path / "people.jsonl"
+    people.write_text('{"id": "1", "first_name": "Ann"}\n')
+    run("import", str(people), "--source", "shop", "--stream", "customers")
+    run("loyalty", "programme", "apply", str(EXAMPLE))
+    run("loyalty", "earn", "1", "200")
+    assert run("loyalty", "hold", "1", "150", "--key", "basket-7")["balance"] == 50
+    assert run("loyalty", "hold", "1", "51", fails=True)["error"] == "INSUFFICIENT_POINTS"
+    assert run("loyalty", "capture", "basket-7", "100")["balance"] == 100
+    assert run("loyalty", "release", "basket-7", fails=True)["error"] == "CLOSED"
+    assert run("loyalty", "hold", "1", "30", "--key", "basket-8")["balance"] == 70
+    assert run("loyalty", "release", "basket-8")["balance"] == 100
+    assert [lot["available"] for lot in run("loyalty", "balance", "1")["lots"]] == [100]

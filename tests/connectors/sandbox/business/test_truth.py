@@ -13,8 +13,6 @@ from connectors.sandbox.business.truth import (
     ProfileKey,
     Truth,
     judge,
-    wrong_joins,
-    wrong_partings,
 )
 
 
@@ -86,21 +84,3 @@ def test_profiles_of_nobody_or_of_several_are_not_judged() -> None:
     }
     assert truth.of(shared) is None
     assert judge(truth, customers).judged_profiles == 2
-
-
-def test_wrong_joins_are_told_by_what_is_shared() -> None:
-    one = a_person(1)
-    people = {
-        1: one,
-        2: a_person(2, household=one.household, birth_date=date(1990, 5, 5)),
-        3: a_person(3, phone="+12025550100"),
-        4: a_person(4, phone="+12025550100"),
-    }
-    truth, keys = a_truth(1, 2, 3, 4)
-    found = wrong_joins(truth, dict(zip(keys, (7, 7, 8, 8), strict=True)), people)
-    assert found == {"household": 1, "recycled number": 1}
-
-
-def test_wrong_partings_count_the_customers_of_a_person() -> None:
-    truth, keys = a_truth(1, 1, 1, 2)
-    assert wrong_partings(truth, dict(zip(keys, (7, 7, 8, 9), strict=True))) == {2: 1}

@@ -1,0 +1,63 @@
+"""Records that are handed to the platform: taken as if a connector had read them."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from cdp.delivery import Batch, Delivery, Refused, payload_of, receive
+from cdp.errors import BadInput
+from cdp.ingest import Applied, apply
+from cdp.records import STREAMS
+from cdp.sources import PUSHED, add_source, find_source
+from cdp.workspace import Workspace
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A row that lies in the dead letters: its place among the rows, its column, and the reason."""
+
+    index: int
+    path: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Pushed:
+    """What became of the rows: of those that were taken by number, of the others one by one."""
+
+    applied: Applied
+    refusals: Sequence[Refusal]
+
+
+async def push(
+    connection: AsyncConnection,
+    source: str,
+    stream: str,
+    rows: Sequence[object],
+    workspace: Workspace,
+) -> Pushed:
+    """Take rows of canonical columns in the caller's transaction; a bad one keeps no other out.
+
+    A source of that name is configured if there is none. Raises BadInput for an unknown stream, or
+    for a name that no source can have, and as `apply` does.
+    """
+    if stream not in STREAMS:
+        todo = f"Name one of: {', '.join(STREAMS)}."
+        raise BadInput(f"There is no stream {stream!r}.", todo=todo, path="stream")
+    row = await find_source(connection, source) or await add_source(connection, source, PUSHED, {})
+    deliveries = [_delivery(stream, index, each) for index, each in enumerate(rows)]
+    applied = await apply(connection, Batch(row.id, deliveries), workspace)
+    refusals = [
+        Refusal(index, one.path, one.reason)
+        for index, one in enumerate(deliveries)
+        if isinstance(one, Refused)
+    ]
+    return Pushed(applied, refusals)
+
+
+def _delivery(stream: str, index: int, row: object) -> Delivery:
+    place = f"records[{index}]"
+    if not isinstance(row, Mapping):
+        return Refused(stream, None, "It is no object.", "", payload_of(row), place)
+    return receive(stream, row, place=place)
