@@ -18,6 +18,7 @@ from benchmarks.linkage import linkage
 from benchmarks.memory import memory
 from benchmarks.online import online
 from benchmarks.reads import reads
+from benchmarks.rebuild import rebuild
 from benchmarks.scoring import scoring
 from benchmarks.segments import segments
 from cdp.errors import CdpError
@@ -31,6 +32,7 @@ BENCHMARKS: Final[Mapping[str, Benchmark]] = {
     "reads": reads,
     "scoring": scoring,
     "segments": segments,
+    "rebuild": rebuild,
     "figures": figures,
     "public_sets": public_sets,
     "shoppers": shoppers,

@@ -78,13 +78,13 @@ FROM source_profile p LEFT JOIN purchase_day d ON d.source_profile_id = p.id GRO
 _NUMBERS: Final = "SELECT setval(pg_get_serial_sequence('source_profile', 'id'), $1)"
 
 
-def open_shop(url: str, customers: int) -> None:
+def open_shop(url: str, customers: int, orders_per_customer: int = ORDERS_PER_CUSTOMER) -> None:
     """Fill an empty database."""
-    asyncio.run(_fill(url, customers))
+    asyncio.run(_fill(url, customers, customers * orders_per_customer))
 
 
-async def _fill(url: str, customers: int) -> None:
-    orders, messages = customers * ORDERS_PER_CUSTOMER, customers * MESSAGES_PER_CUSTOMER
+async def _fill(url: str, customers: int, orders: int) -> None:
+    messages = customers * MESSAGES_PER_CUSTOMER
     async with open_database(url) as database:
         async with database.transaction() as connection:
             await upgrade(connection)

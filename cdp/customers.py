@@ -31,7 +31,6 @@ from cdp.database import by_index
 from cdp.database import driver as driver_of
 from cdp.errors import CdpError
 from cdp.facts import customer_facts, days_of
-from cdp.identity.rules import read_rules
 from cdp.loyalty.carried import post_entries
 from cdp.loyalty.fold import refresh_loyalty
 from cdp.loyalty.orders import post_orders
@@ -174,12 +173,24 @@ async def refresh_days(
     """Fold the given days anew. The caller holds the locks of their customers."""
     if not days:
         return
-    those = {"profiles": [profile for profile, _ in days], "dates": [on for _, on in days]}
     driver = await driver_of(connection)
     async with by_index(driver):
-        await _forget_days().fetch(driver, those)
-        await _fold_days(workspace).fetch(driver, those)
+        await _forget_days().fetch(driver, _columns(days))
+    await _add_days(connection, days, workspace)
+
+
+async def _add_days(
+    connection: AsyncConnection, days: Collection[ProfileDay], workspace: Workspace
+) -> None:
+    """Fold days that are not stored."""
+    driver = await driver_of(connection)
+    async with by_index(driver):
+        await _fold_days(workspace).fetch(driver, _columns(days))
     await post_orders(connection, days, workspace)
+
+
+def _columns(days: Collection[ProfileDay]) -> dict[str, list[Any]]:
+    return {"profiles": [profile for profile, _ in days], "dates": [on for _, on in days]}
 
 
 async def lock_customers(
@@ -290,11 +301,10 @@ async def _told_of(connection: AsyncConnection, customers: Sequence[CustomerId])
 
 
 async def rebuild(connection: AsyncConnection, workspace: Workspace) -> int:
-    """Fold every day and every customer anew; returns the number of customers.
+    """Fold every day and every customer's facts anew; returns the number of customers.
 
-    For a change of what stored values depend on, such as the workspace's currency.
+    For a change of what they depend on: the workspace's currency or time zone.
     """
-    survivorship = (await read_rules(await driver_of(connection))).survivorship
     await connection.execute(delete(purchase_day))
     count = 0
     async for customers in _everybody(connection):
@@ -304,8 +314,7 @@ async def rebuild(connection: AsyncConnection, workspace: Workspace) -> int:
             .where(source_profile.c.customer_id.between(customers[0], customers[-1]))
             .distinct()
         )
-        await refresh_days(connection, [(row[0], row[1]) for row in days], workspace)
-        await refresh_attributes(connection, customers, survivorship)
+        await _add_days(connection, [(row[0], row[1]) for row in days], workspace)
         await post_entries(connection, await _told_of(connection, customers))
         await refresh_facts(connection, customers)
         await refresh_activity(connection, customers, workspace)

@@ -8,11 +8,11 @@ from sqlalchemy import RowMapping
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cdp import tables
-from cdp.customers import rebuild
+from cdp.customers import choose_anew, rebuild
 from cdp.database import driver
 from cdp.identity.evidence import DECISION, SIMILARITY, Verdict
 from cdp.identity.outcome import BOUND_PRIORITY
-from cdp.identity.rules import read_document
+from cdp.identity.rules import read_document, read_rules
 from cdp.rows import VOID_STATUSES
 from cdp.rulechange import try_rules
 from tests.cdp.at_once import AtOnce, at_once, rows_of
@@ -48,6 +48,8 @@ async def require_folded(connection: AsyncConnection) -> None:
     """Every customer's row is the one that folding everything anew gives."""
     before = await _folds(connection)
     async with connection.begin_nested() as savepoint:
+        rules = await read_rules(await driver(connection))
+        await choose_anew(connection, rules.survivorship)
         await rebuild(connection, WORKSPACE)
         after = await _folds(connection)
         await savepoint.rollback()

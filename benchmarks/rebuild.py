@@ -1,0 +1,36 @@
+"""The facts of a million customers with ten million orders, all folded anew."""
+
+import asyncio
+import time
+from collections.abc import Iterator
+from typing import Final
+
+from benchmarks.figure import Figure, figure
+from benchmarks.ground import Ground, execute
+from benchmarks.processor import postgres_clock
+from benchmarks.shop import open_shop
+from cdp.customers import rebuild as fold_everybody
+from cdp.database import open_database
+from cdp.workspace import Workspace
+
+CUSTOMERS: Final = 1_000_000
+ORDERS_PER_CUSTOMER: Final = 10
+
+
+def rebuild(ground: Ground, scale: float) -> Iterator[Figure]:
+    """As a change of the workspace's time zone has them folded, in one transaction."""
+    customers = max(200, round(CUSTOMERS * scale))
+    with ground.database() as url:
+        open_shop(url, customers, ORDERS_PER_CUSTOMER)
+        execute(url, "VACUUM ANALYZE")
+        clock = postgres_clock(url)
+        before, started = clock.seconds() if clock else 0.0, time.monotonic()
+        asyncio.run(_fold(url))
+        yield figure("rebuild", time.monotonic() - started, "s")
+        if clock is not None:
+            yield figure("rebuild_postgres_processor", clock.seconds() - before, "s")
+
+
+async def _fold(url: str) -> None:
+    async with open_database(url) as database, database.transaction() as connection:
+        await fold_everybody(connection, Workspace(timezone="Europe/Berlin"))
