@@ -20,7 +20,7 @@ from cdp.identity.evidence import Verdict
 from cdp.identity.ledger import Cause, is_undone
 from cdp.identity.rules import read_rules
 from cdp.identity.ties import retract_decision, write_decision
-from cdp.operators import read_text
+from cdp.operands import read_text
 from cdp.remap import Remap, fold, moment_of, write_map
 from cdp.segments.settle import settle_now
 from cdp.tables import identity_decision, merge_event

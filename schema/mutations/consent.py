@@ -13,7 +13,7 @@ from cdp.consent import Asked, ConsentStatus, consents
 from cdp.consent_writing import Statement, record_consent
 from cdp.contact_points import read_contact_point
 from cdp.errors import BadInput
-from cdp.operators import read_instant
+from cdp.operands import read_instant
 from cdp.rows import channel_of, purpose_of
 from cdp.values import CustomerId, ProfileId
 from schema.deeds import Caller, Deed, Outcome, deed

@@ -19,9 +19,9 @@ ROOMS = (
      "order_days", "facts", "activity", "loyalty", "customers", "profiles", "touched",
      "contact_points", "consent", "consent_writing", "sources"),
     ("ingest", "traits", "remap"),
-    ("deadletters", "pushed", "clock", "operators", "bearers", "fields", "related", "clauses",
-     "filters", "keyset", "query", "keys", "freshness", "segments", "audiences", "scoring",
-     "business", "recommendations"),
+    ("deadletters", "pushed", "clock", "operands", "operators", "bearers", "fields", "related",
+     "clauses", "filters", "keyset", "query", "keys", "freshness", "segments", "audiences",
+     "scoring", "business", "recommendations"),
     ("refresh", "writers", "columns", "mart", "export", "publish", "traitchange", "stewardship",
      "rulechange", "stepping", "resolving", "forecasting"),
 )  # fmt: skip
