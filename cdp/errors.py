@@ -19,6 +19,18 @@ class BadInput(CdpError):
         self.path = path
 
 
+class KeyReused(BadInput):
+    """The caller's own name for an act names another one already."""
+
+    def __init__(self, key: str) -> None:
+        super().__init__(
+            f"The key {key!r} belongs to another act.",
+            todo="Use a new key for each act, the same one only to repeat it.",
+            path="key",
+        )
+        self.code = "KEY_REUSED"
+
+
 class Forbidden(CdpError):
     """The caller's role does not allow what was asked."""
 

@@ -13,14 +13,13 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from cdp import outbox
 from cdp.customers import lock_customers
 from cdp.database import driver as driver_of
-from cdp.errors import BadInput, NotFound
+from cdp.errors import BadInput, KeyReused, NotFound
 from cdp.loyalty.accounts import Lot, taken
 from cdp.loyalty.fold import refresh_loyalty
 from cdp.loyalty.ledger import Cause, Journal, post, read_lots
 from cdp.loyalty.programme import Reward
 from cdp.loyalty.refusals import (
     InsufficientPoints,
-    KeyReused,
     NoProgramme,
     Suspended,
     TierTooLow,

@@ -63,18 +63,6 @@ class Suspended(PointsRefused):
         super().__init__("SUSPENDED", "The customer is suspended from the programme.")
 
 
-class KeyReused(PointsRefused):
-    """The key names another act already."""
-
-    def __init__(self, key: str) -> None:
-        super().__init__(
-            "KEY_REUSED",
-            f"The key {key!r} belongs to another act.",
-            todo="Use a new key for each act, the same one only to repeat it.",
-            path="key",
-        )
-
-
 class HoldClosed(PointsRefused):
     """The hold was captured, released, or has lapsed; or the act was taken back before."""
 

@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cdp import tables
 from cdp.database import Database
-from cdp.errors import BadInput, CdpError, NotFound
+from cdp.errors import BadInput, CdpError, KeyReused, NotFound
 from cdp.loyalty.acts import adjust_points, earn_points, redeem_points, reverse
 from cdp.loyalty.application import apply_programme
 from cdp.loyalty.desk import Act
@@ -58,7 +58,7 @@ async def test_an_act_repeated_under_its_key_gives_the_same_answer_and_moves_not
     assert (again.points, again.balance, again.is_repeat) == (-40, 60, True)
     assert again.transaction_id == first.transaction_id
     assert await count_entries(connection) == entries
-    with pytest.raises(PointsRefused, match="another act"):
+    with pytest.raises(KeyReused, match="another act"):
         await redeem_points(connection, customer_id, an_act("k"), points=41)
 
 
