@@ -129,7 +129,7 @@ class Batch:
 
 
 def read_record(stream: str, row: Mapping[str, object]) -> Record:
-    """Validate a row of canonical columns; null and empty text mean not said.
+    """Validate a row of canonical columns; null, and text that is empty or blank, mean not said.
 
     An unknown column becomes an attribute. Raises Unacceptable for a row that breaks its stream's
     rules and BadInput for an unknown stream.
@@ -219,7 +219,7 @@ def _split(
     known: dict[str, object] = {}
     attributes: dict[str, object] = {}
     for name, value in row.items():
-        if value is None or value == "":
+        if value is None or value == "" or (type(value) is str and value.isspace()):
             continue
         (known if name in columns else attributes)[name] = value
     return known, attributes

@@ -66,6 +66,14 @@ async def test_poison_is_refused_and_its_page_is_stored(connection: AsyncConnect
     assert letters.all() == [(r"a\x00b", r"a\udcff\x00b"), (r"a\ud800b", r"a\udcff\x00b")]
 
 
+def test_a_blank_says_as_little_as_an_empty_text() -> None:
+    blank = receive("customers", {"id": "1", "full_name": "  ", "city": "\u00a0\t", "shoe": " "})
+    empty = receive("customers", {"id": "1", "full_name": "", "city": None})
+    assert isinstance(blank, Received)
+    assert isinstance(empty, Received)
+    assert (blank.record, blank.digest) == (empty.record, empty.digest)
+
+
 @pytest.mark.parametrize(
     "payload", [b'{"id": "\xff"}', b"{'id': 1}", b"", b'{"id": NaN}', b'"\x00"', b"[" * 5000]
 )
