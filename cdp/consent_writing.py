@@ -162,7 +162,11 @@ async def _profile(
     )
     first = found.one_or_none()
     if first is None:
-        raise NotFound(f"There is no customer {customer_id}.")
+        raise NotFound(
+            f"There is no customer {customer_id}.",
+            todo="Search for the customer.",
+            path="customerId",
+        )
     if named is not None and first.id != named:
         raise BadInput(
             f"The source profile {named} is not one of the customer's.", path="sourceProfileId"

@@ -41,8 +41,9 @@ class Forbidden(CdpError):
 class NotFound(CdpError):
     """Nothing bears the given name or id."""
 
-    def __init__(self, message: str, *, todo: str = "") -> None:
+    def __init__(self, message: str, *, todo: str = "", path: str | None = None) -> None:
         super().__init__("NOT_FOUND", message, todo=todo)
+        self.path = path
 
 
 class DatabaseUnavailable(CdpError):

@@ -116,10 +116,10 @@ class Desk:
         lots = [lot for lot in self.journal.lots if lot.profile_id in self.profile_ids]
         return sum(lot.accounts.available + lot.accounts.owed for lot in lots)
 
-    def take(self, points: int) -> list[tuple[Lot, int]]:
-        """The lots that so many points come from. Raises InsufficientPoints."""
+    def take(self, points: int, path: str = "points") -> list[tuple[Lot, int]]:
+        """The lots that so many points come from. Raises InsufficientPoints at the path."""
         if points > self.balance:
-            raise InsufficientPoints(points, self.balance)
+            raise InsufficientPoints(points, self.balance, path)
         return taken(self.journal.lots, points)
 
     async def reward(self, name: str) -> Reward:
@@ -198,7 +198,11 @@ async def open_desk(
         "SELECT customer_id FROM source_profile WHERE id = $1", customer_id
     )
     if survivor is None:
-        raise NotFound(f"There is no customer {customer_id}.", todo="Search for the customer.")
+        raise NotFound(
+            f"There is no customer {customer_id}.",
+            todo="Search for the customer.",
+            path="customerId",
+        )
     at = await driver.fetchval("SELECT now()")
     terms = in_force(await read_terms(driver), at)
     if terms is None:

@@ -25,11 +25,11 @@ class NoProgramme(PointsRefused):
 class InsufficientPoints(PointsRefused):
     """More points are asked for than can be spent."""
 
-    def __init__(self, wanted: int, there: int) -> None:
+    def __init__(self, wanted: int, there: int, path: str = "points") -> None:
         super().__init__(
             "INSUFFICIENT_POINTS",
             f"{wanted} points are asked for, and {max(there, 0)} can be spent.",
-            path="points",
+            path=path,
         )
 
 

@@ -93,6 +93,9 @@ async def test_a_reward_costs_what_the_programme_says_and_may_ask_for_a_tier(
     assert refusal.value.code == "TIER_TOO_LOW"
     await earn_points(connection, customer_id, 1, an_act("m"))
     assert (await redeem_points(connection, customer_id, an_act("n"), reward="pot")).balance == 20
+    with pytest.raises(PointsRefused) as refusal:
+        await redeem_points(connection, customer_id, an_act("o"), reward="cup")
+    assert (refusal.value.code, refusal.value.path) == ("INSUFFICIENT_POINTS", "reward")
 
 
 async def test_without_a_programme_or_a_customer_nothing_is_moved(
