@@ -12,6 +12,7 @@ from typing import Annotated, Final, TypeAlias, TypeGuard, TypeVar, Union, get_a
 import msgspec
 
 from cdp.errors import BadInput
+from cdp.invalid import why_invalid
 from cdp.records import (
     MAX_KEY_BYTES,
     MAX_MONEY,
@@ -128,7 +129,7 @@ class Batch:
 
 
 def read_record(stream: str, row: Mapping[str, object]) -> Record:
-    """Validate a row of canonical columns; null and empty text mean not said.
+    """Validate a row of canonical columns; null, and text that is empty or blank, mean not said.
 
     An unknown column becomes an attribute. Raises Unacceptable for a row that breaks its stream's
     rules and BadInput for an unknown stream.
@@ -153,9 +154,10 @@ def encode(record: Record) -> bytes:
     try:
         encoded = msgspec.json.encode(record, order="deterministic")
     except UnicodeEncodeError as error:
-        raise Unacceptable(f"Text holds half of a surrogate pair: {error.object!r:.80}.") from None
-    if b"\\u0000" in encoded and _has_nul(msgspec.to_builtins(record)):
-        raise Unacceptable("Text holds a NUL character.")
+        reason = f"Text holds half of a surrogate pair: {error.object!r:.80}. Leave it out."
+        raise Unacceptable(reason, _column_with(record, error.object)) from None
+    if b"\\u0000" in encoded and _holds(msgspec.to_builtins(record), "\0"):
+        raise Unacceptable("Text holds a NUL character. Leave it out.", _column_with(record, "\0"))
     return encoded
 
 
@@ -222,7 +224,7 @@ def _split(
     known: dict[str, object] = {}
     attributes: dict[str, object] = {}
     for name, value in row.items():
-        if value is None or value == "":
+        if value is None or value == "" or (type(value) is str and value.isspace()):
             continue
         (known if name in columns else attributes)[name] = value
     return known, attributes
@@ -230,11 +232,11 @@ def _split(
 
 def _convert_with_text(known: dict[str, object], record_type: type[AnyRecord]) -> AnyRecord:
     """Once more with whole numbers as text where text is wanted: many sources number their keys."""
+    row = _with_text(known, record_type)
     try:
-        return msgspec.convert(_with_text(known, record_type), record_type, strict=False)
+        return msgspec.convert(row, record_type, strict=False)
     except msgspec.ValidationError as error:
-        reason, _, path = str(error).partition(" - at ")
-        raise Unacceptable(reason, path.strip("`").removeprefix("$.")) from None
+        raise Unacceptable(*why_invalid(error, row, record_type)) from None
 
 
 def _with_text(value: object, annotation: object) -> object:
@@ -399,12 +401,20 @@ def _shown(raw: bytes) -> bytes:
     return payload_of(raw.decode("utf-8", "backslashreplace"))
 
 
-def _has_nul(value: object) -> bool:
+def _column_with(record: Record, text: str) -> str:
+    """The first column that holds a piece of text, however deep; an attribute is a column too."""
+    fixed = {name: getattr(record, name) for name in _columns(type(record))}
+    columns = {**fixed, **record.attributes}.items()
+    found = (name for name, value in columns if _holds([name, msgspec.to_builtins(value)], text))
+    return next(found, "")
+
+
+def _holds(value: object, piece: str) -> bool:
     if isinstance(value, str):
-        return "\0" in value
+        return piece in value
     if isinstance(value, dict):
-        return any(_has_nul(item) for pair in value.items() for item in pair)
-    return isinstance(value, list) and any(map(_has_nul, value))
+        return any(_holds(item, piece) for pair in value.items() for item in pair)
+    return isinstance(value, list) and any(_holds(item, piece) for item in value)
 
 
 def _escaped(value: object) -> object:

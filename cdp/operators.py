@@ -157,7 +157,8 @@ class Operation:
                 path=path,
             )
         if operand is None:
-            raise BadInput(f"{path} is null.", todo="Leave it out, or ask with isNull.", path=path)
+            todo = "Say true or false." if name in _NULL else "Leave it out, or ask with isNull."
+            raise BadInput(f"{path} is null.", todo=todo, path=path)
         match known[name]:
             case Operand.VALUE:
                 return _COMPARISONS[name](self.expression, self._value(operand, path))
