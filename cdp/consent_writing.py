@@ -12,12 +12,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from cdp import outbox
 from cdp.consent import ConsentStatus
 from cdp.contact_points import ContactPoint
-from cdp.delivery import Unacceptable, digest, encode, read_record
 from cdp.errors import BadInput, KeyReused, NotFound
 from cdp.records import ConsentRecord
 from cdp.rows import channel_of, purpose_of
 from cdp.sources import platform_source
 from cdp.tables import consent, identifier, source_profile
+from cdp.validation import Unacceptable, digest, encode, read_record
 from cdp.values import CustomerId, ProfileId, SourceId
 
 MAX_KEY: Final = 200  # characters of a caller's name for a statement, as for an act on points

@@ -27,7 +27,7 @@ from cdp.customers import (
 )
 from cdp.database import by_index
 from cdp.database import driver as driver_of
-from cdp.delivery import Batch, Checkpoint, Received, Refused, digest
+from cdp.delivery import Batch, Checkpoint, Received, Refused
 from cdp.errors import Fenced, NotFound
 from cdp.identity.evidence import CONTACT
 from cdp.identity.people import contact_identifiers
@@ -48,6 +48,7 @@ from cdp.records import STREAMS, ConsentRecord, ExchangeRateRecord, OrderRecord
 from cdp.rows import EMBEDDED_LINE_COLUMNS, Row, columns_of, line_rows, order_status, row_of
 from cdp.tables import PERSON_TABLES, STREAM_TABLES, order_line
 from cdp.touched import BELONGING_STREAMS, COMPARED_COLUMNS, Touched, adopt_waiting
+from cdp.validation import digest
 from cdp.values import ProfileId, SourceId
 from cdp.versions import Changes, Driver, Version, compare, copy_rows, keep_old
 from cdp.workspace import Workspace, take_turn

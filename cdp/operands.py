@@ -12,8 +12,8 @@ from zoneinfo import ZoneInfo
 import msgspec
 from sqlalchemy import ColumnElement, Integer, func, literal
 
-from cdp.delivery import EARLIEST_YEAR, LATEST_YEAR
 from cdp.errors import BadInput
+from cdp.validation import EARLIEST_YEAR, LATEST_YEAR
 from cdp.workspace import Workspace
 
 MAX_LIST: Final = 250  # values of one operand; as many as one list of GraphQL may have

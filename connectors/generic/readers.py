@@ -16,8 +16,8 @@ from typing import IO, Final, Literal, TypeAlias
 
 import msgspec
 
-from cdp.delivery import MAX_PAYLOAD_BYTES, payload_of
 from cdp.errors import BadInput
+from cdp.payloads import MAX_PAYLOAD_BYTES, payload_of
 
 Format: TypeAlias = Literal["csv", "jsonl", "parquet"]
 

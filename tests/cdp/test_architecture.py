@@ -13,8 +13,8 @@ PACKAGES = ("cdp", "schema", "connectors", "migrations")
 
 ROOMS = (
     ("errors", "values", "settings"),
-    ("records", "invalid", "delivery", "versions", "rows", "tables", "database", "postgres",
-     "workspace", "outbox", "statements"),
+    ("records", "invalid", "payloads", "validation", "delivery", "versions", "rows", "tables",
+     "database", "postgres", "workspace", "outbox", "statements"),
     ("identity", "ahead", "attributes", "survivorship_rules", "claims", "survivorship",
      "order_days", "facts", "activity", "loyalty", "customers", "profiles", "touched",
      "contact_points", "consent", "consent_writing", "sources"),
