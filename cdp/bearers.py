@@ -8,7 +8,7 @@ from sqlalchemy import Select, select
 from cdp import tables
 from cdp.errors import BadInput
 from cdp.identity.normalise import IDENTIFIER_FAMILIES, normalise
-from cdp.operators import read_text
+from cdp.operands import read_text
 from cdp.workspace import Workspace
 
 _OWN_KEY: Final = "external"  # external:SOURCE

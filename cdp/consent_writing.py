@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Final
 
 import msgspec
 from sqlalchemy import exists, func, select
@@ -11,13 +12,15 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from cdp import outbox
 from cdp.consent import ConsentStatus
 from cdp.contact_points import ContactPoint
-from cdp.delivery import Unacceptable, digest, encode, read_record
-from cdp.errors import BadInput, NotFound
+from cdp.errors import BadInput, KeyReused, NotFound
 from cdp.records import ConsentRecord
 from cdp.rows import channel_of, purpose_of
 from cdp.sources import platform_source
 from cdp.tables import consent, identifier, source_profile
+from cdp.validation import Unacceptable, digest, encode, read_record
 from cdp.values import CustomerId, ProfileId, SourceId
+
+MAX_KEY: Final = 200  # characters of a caller's name for a statement, as for an act on points
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +29,9 @@ class Statement:
 
     `channel` and `purpose` in any case; `contact_point` None: said of whatever the source profile
     bears; `profile_id` names the source profile, None leaves it to `record_consent`. `evidence`
-    says how it is known; `actor` is the name of the key, or of the person.
+    says how it is known; `actor` is the name of the key, or of the person. `key` is the caller's
+    own name for the statement, so that it can be said again; `is_dated`: `at` is when the customer
+    said so, else it is merely when this was written. Raises BadInput for a key that is none.
     """
 
     channel: str
@@ -37,6 +42,17 @@ class Statement:
     contact_point: ContactPoint | None = None
     evidence: str | None = None
     profile_id: ProfileId | None = None
+    key: str | None = None
+    is_dated: bool = True
+
+    def __post_init__(self) -> None:
+        """Refuse what names nothing."""
+        if self.key is not None and not 0 < len(self.key.strip()) <= len(self.key) <= MAX_KEY:
+            raise BadInput(
+                f"A key has 1 to {MAX_KEY} characters.",
+                todo="Give one that names this statement, or none.",
+                path="key",
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,16 +70,17 @@ async def record_consent(
     """Store a statement as a record of the platform, on a source profile of the customer.
 
     On the one named, else on the earliest that bears the contact point, else on the earliest; one
-    that its source has not deleted goes before. The same statement again changes nothing. A merged
-    id leads to its survivor.
+    that its source has not deleted goes before. The same statement again, of the same moment or
+    under the same key, changes nothing. A merged id leads to its survivor.
 
-    Raises NotFound for no customer, and BadInput for a source profile of somebody else and for a
-    grant of a contact point that the customer does not bear; a denial is taken for any.
+    Raises NotFound for no customer, BadInput for a source profile of somebody else and for a grant
+    of a contact point that the customer does not bear (a denial is taken for any), and KeyReused
+    where the key belongs to another statement.
     """
     profile_id = await _profile(connection, customer_id, statement)
     record, point = _record(profile_id, statement), statement.contact_point
     source_id = await platform_source(connection)
-    await connection.execute(
+    written = await connection.execute(
         insert(consent)
         .values(
             source_id=source_id,
@@ -86,8 +103,37 @@ async def record_consent(
         )
         .on_conflict_do_nothing()
     )
+    recorded = Recorded(source_id, record.id, profile_id)
+    if statement.key is not None and written.rowcount == 0:
+        return await _repeated(connection, recorded, record, statement)
     await outbox.note(connection, [profile_id], "consent")
-    return Recorded(source_id, record.id, profile_id)
+    return recorded
+
+
+async def _repeated(
+    connection: AsyncConnection, now: Recorded, record: ConsentRecord, statement: Statement
+) -> Recorded:
+    """Where the statement of this key was stored, if it says the same of the same customer."""
+    c, then, here = consent.c, source_profile.alias(), source_profile.alias()
+    same_person = exists().where(
+        then.c.id == c.source_profile_id,
+        here.c.id == now.profile_id,
+        then.c.customer_id == here.c.customer_id,
+    )
+    told = ("channel", "purpose", "status", "email", "phone", "evidence")
+    columns = (*told, "recorded_at") if statement.is_dated else told
+    same = [c[name].is_not_distinct_from(getattr(record, name)) for name in columns]
+    if statement.profile_id is not None:
+        same.append(c.source_profile_id == statement.profile_id)
+    stored = await connection.scalar(
+        select(c.source_profile_id).where(
+            c.source_id == now.source_id, c.key == now.key, same_person, *same
+        )
+    )
+    if stored is None:
+        assert statement.key is not None, "only a key can name another statement"
+        raise KeyReused(statement.key)
+    return Recorded(now.source_id, now.key, ProfileId(stored))
 
 
 async def _profile(
@@ -116,7 +162,11 @@ async def _profile(
     )
     first = found.one_or_none()
     if first is None:
-        raise NotFound(f"There is no customer {customer_id}.")
+        raise NotFound(
+            f"There is no customer {customer_id}.",
+            todo="Search for the customer.",
+            path="customerId",
+        )
     if named is not None and first.id != named:
         raise BadInput(
             f"The source profile {named} is not one of the customer's.", path="sourceProfileId"
@@ -131,7 +181,10 @@ async def _profile(
 
 
 def _record(profile_id: ProfileId, statement: Statement) -> ConsentRecord:
-    """The statement as a record. Its key stands for all of it: said again, it is the same one."""
+    """The statement as a record.
+
+    Its id stands for the caller's key, else for all of it: said again, it is the same one.
+    """
     point = statement.contact_point
     row: dict[str, object] = {
         "channel": channel_of(_word(statement.channel, "channel")),
@@ -142,9 +195,13 @@ def _record(profile_id: ProfileId, statement: Statement) -> ConsentRecord:
         "actor": statement.actor,
         **({point.kind: point.value} if point else {}),
     }
-    key = digest(msgspec.json.encode([profile_id, row], order="deterministic")).hex()
+    if statement.key is None:
+        content = digest(msgspec.json.encode([profile_id, row], order="deterministic")).hex()
+        name = f"{profile_id}:{content}"
+    else:
+        name = f"key:{digest(statement.key.encode()).hex()}"
     try:
-        record = read_record("consents", {"id": f"{profile_id}:{key}", **row})
+        record = read_record("consents", {"id": name, **row})
         encode(record)  # refuses text that PostgreSQL cannot hold
     except Unacceptable as refusal:
         raise BadInput(refusal.reason, path=refusal.path) from None

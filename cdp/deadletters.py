@@ -24,7 +24,8 @@ class DeadLetter:
     """One record that could not be taken.
 
     `key` is null where the record did not tell it; `path` is the column at fault, empty where none
-    is; `resolved_at` is when a retry took it, null while it lies here.
+    is; `resolved_at` is when a retry took it, or its record came anew and was taken; null while it
+    lies here.
     """
 
     id: int

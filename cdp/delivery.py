@@ -1,59 +1,25 @@
 """What a caller hands to ingest: a batch of deliveries, each a record, a delete or a refusal."""
 
-import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
-from decimal import Clamped, Context, Decimal, Inexact, InvalidOperation, Overflow, Rounded
-from functools import cache
-from types import UnionType
-from typing import Annotated, Final, TypeAlias, TypeGuard, TypeVar, Union, get_args, get_origin
+from datetime import datetime
+from typing import Final, TypeAlias
 
 import msgspec
 
-from cdp.errors import BadInput
-from cdp.records import (
-    MAX_KEY_BYTES,
-    MAX_MONEY,
-    STREAMS,
-    ExchangeRateRecord,
-    OrderLine,
-    OrderLineRecord,
-    OrderRecord,
-    Record,
-    RefundRecord,
-    line_key,
-    line_names,
+from cdp.payloads import (
+    MAX_PAYLOAD_BYTES,
+    MAX_SHOWN_BYTES,
+    escaped_text,
+    is_json,
+    payload_of,
+    shown,
 )
+from cdp.records import Record
+from cdp.validation import Unacceptable, digest, encode, read_record
 from cdp.values import Json, SourceId
 
-EARLIEST_YEAR: Final = 1850  # nobody alive was born before; nothing was sold to them either
-LATEST_YEAR: Final = 2199
-MAX_PAYLOAD_BYTES: Final = 16 * 1024 * 1024  # one record; a larger one is a fault of its source
-MAX_SHOWN_BYTES: Final = 1000  # of a payload that is larger
-MAX_DECIMALS: Final = 30  # finer than any currency's smallest unit or any unit price
 MAX_VENDOR_VERSION: Final = 2**63 - 1  # what a bigint holds
-MAX_BYTES_OF_ESCAPED: Final = 4  # in UTF-8, of one character of a key or of its escape
-MAX_NUMBER_BITS: Final = 2048  # of a whole number that is read as text; more than a key can be
-
-_SMALL: Final = Context(
-    prec=MAX_DECIMALS + 1,
-    Emin=0,
-    Emax=14,
-    traps=[InvalidOperation, Inexact, Rounded, Overflow, Clamped],
-)
-"""Holds, unrounded, nearly every amount below MAX_MONEY of MAX_DECIMALS: one quick operation."""
-
-AnyRecord = TypeVar("AnyRecord", bound=Record)
-
-
-class Unacceptable(Exception):
-    """A row that cannot be taken: why, and at which column."""
-
-    def __init__(self, reason: str, path: str = "") -> None:
-        super().__init__(reason)
-        self.reason = reason
-        self.path = path
 
 
 class Received(msgspec.Struct, frozen=True):
@@ -101,9 +67,9 @@ class Refused:
         for name in ("stream", "key", "reason", "path", "place"):
             text = getattr(self, name)
             if text is not None:
-                object.__setattr__(self, name, _escaped_text(text).replace("\0", "\\x00"))
-        if not _is_json(self.payload):
-            object.__setattr__(self, "payload", _shown(self.payload))
+                object.__setattr__(self, name, escaped_text(text).replace("\0", "\\x00"))
+        if not is_json(self.payload):
+            object.__setattr__(self, "payload", shown(self.payload))
 
 
 Delivery: TypeAlias = Received | Deleted | Refused
@@ -127,51 +93,6 @@ class Batch:
     checkpoint: Checkpoint | None = None
 
 
-def read_record(stream: str, row: Mapping[str, object]) -> Record:
-    """Validate a row of canonical columns; null and empty text mean not said.
-
-    An unknown column becomes an attribute. Raises Unacceptable for a row that breaks its stream's
-    rules and BadInput for an unknown stream.
-    """
-    record_type = _record_type(stream)
-    known, attributes = _split(record_type, row)
-    if attributes:
-        known["attributes"] = attributes
-    try:
-        record = msgspec.convert(known, record_type, strict=False)
-    except msgspec.ValidationError:
-        record = _convert_with_text(known, record_type)
-    _check(record)
-    return record
-
-
-def encode(record: Record) -> bytes:
-    """The record as JSON, the same bytes for the same content; null where nothing was said.
-
-    Raises Unacceptable for text that PostgreSQL cannot hold.
-    """
-    try:
-        encoded = msgspec.json.encode(record, order="deterministic")
-    except UnicodeEncodeError as error:
-        raise Unacceptable(f"Text holds half of a surrogate pair: {error.object!r:.80}.") from None
-    if b"\\u0000" in encoded and _has_nul(msgspec.to_builtins(record)):
-        raise Unacceptable("Text holds a NUL character.")
-    return encoded
-
-
-def digest(encoded: bytes) -> bytes:
-    """16 bytes that stand for the content of a mapped record."""
-    return hashlib.blake2b(encoded, digest_size=16).digest()
-
-
-def payload_of(row: object) -> bytes:
-    """A row as JSON, as it came; characters that JSON text cannot carry are shown escaped."""
-    try:
-        return msgspec.json.encode(row)
-    except UnicodeEncodeError:
-        return msgspec.json.encode(_escaped(row))
-
-
 def receive(
     stream: str,
     row: Mapping[str, object],
@@ -191,7 +112,7 @@ def receive(
         raw = payload_of(row) if payload is None else payload
         if len(raw) > MAX_PAYLOAD_BYTES:
             raise Unacceptable(f"The record is {len(raw)} bytes; {MAX_PAYLOAD_BYTES} is the most.")
-        if payload is not None and not _is_json(raw):
+        if payload is not None and not is_json(raw):
             raise Unacceptable("The payload is not JSON in UTF-8.")
         if vendor_version is not None and abs(vendor_version) > MAX_VENDOR_VERSION:
             raise Unacceptable("The version's number is beyond 64 bits.")
@@ -202,221 +123,5 @@ def receive(
     except RecursionError:
         reason, path = "The record is nested too deeply.", ""
     key = row.get("id")
-    shown = raw if len(raw) <= MAX_PAYLOAD_BYTES else _shown(raw[:MAX_SHOWN_BYTES])
-    return Refused(stream, key if isinstance(key, str) else None, reason, path, shown, place)
-
-
-def _record_type(stream: str) -> type[Record]:
-    try:
-        return STREAMS[stream]
-    except KeyError:
-        raise BadInput(
-            f"There is no stream {stream!r}.", todo=f"Name one of: {', '.join(STREAMS)}."
-        ) from None
-
-
-def _split(
-    record_type: type[Record], row: Mapping[str, object]
-) -> tuple[dict[str, object], dict[str, object]]:
-    columns = _columns(record_type)
-    known: dict[str, object] = {}
-    attributes: dict[str, object] = {}
-    for name, value in row.items():
-        if value is None or value == "":
-            continue
-        (known if name in columns else attributes)[name] = value
-    return known, attributes
-
-
-def _convert_with_text(known: dict[str, object], record_type: type[AnyRecord]) -> AnyRecord:
-    """Once more with whole numbers as text where text is wanted: many sources number their keys."""
-    try:
-        return msgspec.convert(_with_text(known, record_type), record_type, strict=False)
-    except msgspec.ValidationError as error:
-        reason, _, path = str(error).partition(" - at ")
-        raise Unacceptable(reason, path.strip("`").removeprefix("$.")) from None
-
-
-def _with_text(value: object, annotation: object) -> object:
-    """A value with its whole numbers as text wherever its type asks for text, however deep."""
-    for member in _members(annotation):
-        kind, arguments = get_origin(member) or member, get_args(member)
-        if kind is str and isinstance(value, int) and not isinstance(value, bool):
-            return str(value) if value.bit_length() <= MAX_NUMBER_BITS else value
-        if kind is str and isinstance(value, float) and value.is_integer():
-            return str(int(value))
-        if kind is list and isinstance(value, list):
-            return [_with_text(item, arguments[0]) for item in value]
-        if kind is dict and isinstance(value, Mapping):
-            return {name: _with_text(item, arguments[1]) for name, item in value.items()}
-        if isinstance(value, Mapping) and _is_struct(kind):
-            types = {field.name: field.type for field in msgspec.structs.fields(kind)}
-            return {name: _with_text(item, types.get(name)) for name, item in value.items()}
-    return value
-
-
-def _is_struct(kind: object) -> TypeGuard[type[msgspec.Struct]]:
-    return isinstance(kind, type) and issubclass(kind, msgspec.Struct)
-
-
-def _check(record: Record) -> None:
-    """What types alone cannot say: amounts are bounded, moments of this age, signs and keys fit."""
-    kind = type(record)
-    columns = _decimal_columns(kind)
-    if not _are_plain((record,), columns):
-        _check_amounts(record, columns)
-    for name in _dated_columns(kind):
-        moment = getattr(record, name)
-        if moment is not None and not EARLIEST_YEAR <= moment.year <= LATEST_YEAR:
-            raise Unacceptable(f"The year {moment.year} is not one of this age.", name)
-    if kind in _RULED:
-        _check_rules(record)
-
-
-_RULED: Final = frozenset({OrderRecord, OrderLineRecord, RefundRecord, ExchangeRateRecord})
-"""Those with rules of their own; the others are spared the question."""
-
-
-def _check_rules(record: Record) -> None:
-    match record:
-        case OrderRecord():
-            if record.lines:
-                _check_lines(record.id, record.lines)
-        case OrderLineRecord():
-            if (len(record.order_id) + len(record.line)) * MAX_BYTES_OF_ESCAPED > MAX_KEY_BYTES:
-                _check_line_key(record.order_id, record.line, "line")
-        case RefundRecord() if record.amount < 0:
-            raise Unacceptable(f"A refund of {record.amount} is below zero.", "amount")
-        case ExchangeRateRecord() if record.rate <= 0:
-            raise Unacceptable(f"A rate of {record.rate} is not above zero.", "rate")
-        case _:
-            pass
-
-
-def _check_lines(order_id: str, lines: Sequence[OrderLine]) -> None:
-    """The lines inside an order: each with amounts, and a name that no other line has."""
-    columns = _decimal_columns(OrderLine)
-    if not _are_plain(lines, columns):
-        for number, line in enumerate(lines):
-            _check_amounts(line, columns, f"lines[{number}].")
-    names = line_names(lines)
-    if len(set(names)) < len(names):
-        number, name = next((n, name) for n, name in enumerate(names) if name in names[:n])
-        raise Unacceptable(f"Two lines of the order are named {name!r}.", f"lines[{number}]")
-    if (len(order_id) + max(map(len, names))) * MAX_BYTES_OF_ESCAPED > MAX_KEY_BYTES:
-        for number, name in enumerate(names):
-            _check_line_key(order_id, name, f"lines[{number}].line")
-
-
-def _are_plain(rows: Iterable[msgspec.Struct], columns: Sequence[str]) -> bool:
-    """Whether all amounts are surely good; where not, most are no amounts, some very exact."""
-    try:
-        for row in rows:
-            for name in columns:
-                amount = getattr(row, name)
-                if amount is not None and not _SMALL.plus(amount).is_finite():
-                    return False
-    except ArithmeticError:
-        return False
-    return True
-
-
-def _check_amounts(row: msgspec.Struct, columns: Sequence[str], prefix: str = "") -> None:
-    for name in columns:
-        amount = getattr(row, name)
-        if amount is not None:
-            _check_amount(amount, prefix + name)
-
-
-def _check_amount(amount: Decimal, path: str) -> None:
-    if not (amount.is_finite() and amount.copy_abs() < MAX_MONEY):
-        raise Unacceptable(f"{_short(amount)} is not an amount.", path)
-    if abs(int(amount.as_tuple().exponent)) > MAX_DECIMALS:
-        raise Unacceptable(
-            f"{_short(amount)} has over {MAX_DECIMALS} decimals or trailing zeros.", path
-        )
-
-
-def _short(amount: Decimal) -> str:
-    text = str(amount)
-    return text if len(text) <= 80 else f"{text[:40]}... ({len(text)} characters)"
-
-
-def _check_line_key(order_id: str, line: str, path: str) -> None:
-    """Two keys, each as long as a key may be, must fit into an index together."""
-    if len(_escaped_text(line_key(order_id, line)).encode()) > MAX_KEY_BYTES:
-        raise Unacceptable(f"The keys of order and line exceed {MAX_KEY_BYTES} bytes.", path)
-
-
-@cache
-def _columns(record_type: type[Record]) -> frozenset[str]:
-    return frozenset(record_type.__struct_fields__) - {"attributes"}
-
-
-def _of_type(struct: type[msgspec.Struct], *wanted: type) -> tuple[str, ...]:
-    return tuple(
-        field.name
-        for field in msgspec.structs.fields(struct)
-        if any((get_origin(one) or one) in wanted for one in _members(field.type))
-    )
-
-
-def _members(annotation: object) -> Sequence[object]:
-    """The types that an annotation admits, through Annotated and unions."""
-    origin = get_origin(annotation)
-    if origin is Annotated:
-        return _members(get_args(annotation)[0])
-    if origin in (Union, UnionType):
-        return [one for member in get_args(annotation) for one in _members(member)]
-    return [annotation]
-
-
-@cache
-def _decimal_columns(struct: type[msgspec.Struct]) -> tuple[str, ...]:
-    return _of_type(struct, Decimal)
-
-
-@cache
-def _dated_columns(struct: type[msgspec.Struct]) -> tuple[str, ...]:
-    return _of_type(struct, datetime, date)
-
-
-def _is_json(raw: bytes) -> bool:
-    """Whether PostgreSQL takes it as JSON: well formed, and UTF-8 (which the decoder skips)."""
-    try:
-        _decode_raw(raw)
-        return raw.isascii() or bool(raw.decode())
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return False
-
-
-_decode_raw: Final = msgspec.json.Decoder(msgspec.Raw).decode
-"""Checks the form alone: a third of the cost of reading the content."""
-
-
-def _shown(raw: bytes) -> bytes:
-    """What is no JSON, as a JSON text that shows it."""
-    return payload_of(raw.decode("utf-8", "backslashreplace"))
-
-
-def _has_nul(value: object) -> bool:
-    if isinstance(value, str):
-        return "\0" in value
-    if isinstance(value, dict):
-        return any(_has_nul(item) for pair in value.items() for item in pair)
-    return isinstance(value, list) and any(map(_has_nul, value))
-
-
-def _escaped(value: object) -> object:
-    if isinstance(value, str):
-        return _escaped_text(value)
-    if isinstance(value, Mapping):
-        return {str(_escaped(key)): _escaped(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_escaped(item) for item in value]
-    return value
-
-
-def _escaped_text(text: str) -> str:
-    """Text with halves of surrogate pairs shown escaped."""
-    return text.encode("utf-8", "backslashreplace").decode()
+    kept = raw if len(raw) <= MAX_PAYLOAD_BYTES else shown(raw[:MAX_SHOWN_BYTES])
+    return Refused(stream, key if isinstance(key, str) else None, reason, path, kept, place)

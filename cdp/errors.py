@@ -19,6 +19,18 @@ class BadInput(CdpError):
         self.path = path
 
 
+class KeyReused(BadInput):
+    """The caller's own name for an act names another one already."""
+
+    def __init__(self, key: str) -> None:
+        super().__init__(
+            f"The key {key!r} belongs to another act.",
+            todo="Use a new key for each act, the same one only to repeat it.",
+            path="key",
+        )
+        self.code = "KEY_REUSED"
+
+
 class Forbidden(CdpError):
     """The caller's role does not allow what was asked."""
 
@@ -29,8 +41,9 @@ class Forbidden(CdpError):
 class NotFound(CdpError):
     """Nothing bears the given name or id."""
 
-    def __init__(self, message: str, *, todo: str = "") -> None:
+    def __init__(self, message: str, *, todo: str = "", path: str | None = None) -> None:
         super().__init__("NOT_FOUND", message, todo=todo)
+        self.path = path
 
 
 class DatabaseUnavailable(CdpError):

@@ -45,7 +45,8 @@ from cdp.fields import (
     Field,
     Relation,
 )
-from cdp.operators import FieldType, Operation, duration_seconds, read_list, read_text
+from cdp.operands import duration_seconds, read_list, read_text
+from cdp.operators import FieldType, Operation
 from cdp.related import members_of, records_of, segments_exist
 from cdp.rows import channel_of, purpose_of
 from cdp.traits.trait import Scope

@@ -27,7 +27,7 @@ from cdp.customers import (
 )
 from cdp.database import by_index
 from cdp.database import driver as driver_of
-from cdp.delivery import Batch, Checkpoint, Received, Refused, digest
+from cdp.delivery import Batch, Checkpoint, Received, Refused
 from cdp.errors import Fenced, NotFound
 from cdp.identity.evidence import CONTACT
 from cdp.identity.people import contact_identifiers
@@ -48,6 +48,7 @@ from cdp.records import STREAMS, ConsentRecord, ExchangeRateRecord, OrderRecord
 from cdp.rows import EMBEDDED_LINE_COLUMNS, Row, columns_of, line_rows, order_status, row_of
 from cdp.tables import PERSON_TABLES, STREAM_TABLES, order_line
 from cdp.touched import BELONGING_STREAMS, COMPARED_COLUMNS, Touched, adopt_waiting
+from cdp.validation import digest
 from cdp.values import ProfileId, SourceId
 from cdp.versions import Changes, Driver, Version, compare, copy_rows, keep_old
 from cdp.workspace import Workspace, take_turn
@@ -97,12 +98,14 @@ async def apply(
         await _advance(driver, batch.source_id, batch.checkpoint)
     ahead = ahead or look_at(batch.deliveries)
     versions = ahead.versions
-    origin = await _origin(driver, batch.source_id, workspace)
-    await _bury(driver, batch, ahead.refused, origin.learned_at)
+    origin, has_letters = await _origin(driver, batch.source_id, workspace)
     changes = {
         stream: await compare(driver, origin.source_id, stream, versions[stream], columns)
         for stream, columns in _compared(versions)
     }
+    if has_letters:
+        await _resolve(driver, origin, changes)
+    await _bury(driver, batch, ahead.refused, origin.learned_at)
     people, notes = People(), Counter[str]()
     if not all(one.is_empty for one in changes.values()):
         writer = _Writer(connection, driver, origin, workspace, ahead)
@@ -141,15 +144,37 @@ async def _advance(driver: Driver, source_id: SourceId, checkpoint: Checkpoint) 
         )
 
 
-async def _origin(driver: Driver, source_id: SourceId, workspace: Workspace) -> Origin:
+async def _origin(driver: Driver, source_id: SourceId, workspace: Workspace) -> tuple[Origin, bool]:
+    """Whose batch it is, and whether records of that source lie in the dead letters."""
     # Writers of one source take turns: an order and its customer cannot miss each other.
     row = await driver.fetchrow(
-        "SELECT name, now() AS now FROM source WHERE id = $1 FOR NO KEY UPDATE", source_id
+        "SELECT name, now() AS now, EXISTS (SELECT FROM dead_letter WHERE source_id = $1"
+        " AND key IS NOT NULL AND resolved_at IS NULL) AS has_letters"
+        " FROM source WHERE id = $1 FOR NO KEY UPDATE",
+        source_id,
     )
     if row is None:
         raise NotFound(f"There is no source {source_id}.", todo="Add it with cdp source add.")
     rules = await read_rules(driver)
-    return Origin(source_id, row["name"], workspace.region, row["now"], rules)
+    origin = Origin(source_id, row["name"], workspace.region, row["now"], rules)
+    return origin, row["has_letters"]
+
+
+async def _resolve(driver: Driver, origin: Origin, changes: Mapping[str, Changes]) -> None:
+    """A record that came in a form that can be taken is no dead letter any more.
+
+    Only where its content is new: the version before a letter's may well be read again.
+    """
+    for stream, one in changes.items():
+        if one.current:
+            await driver.execute(
+                "UPDATE dead_letter SET resolved_at = $4 WHERE source_id = $1 AND stream = $2"
+                " AND key = ANY($3::text[]) AND resolved_at IS NULL",
+                origin.source_id,
+                stream,
+                [version.key for version in one.current],
+                origin.learned_at,
+            )
 
 
 async def _bury(

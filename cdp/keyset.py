@@ -38,7 +38,7 @@ from sqlalchemy.types import TypeEngine
 from cdp import tables
 from cdp.attributes import ATTRIBUTES
 from cdp.errors import BadInput, Forbidden
-from cdp.operators import bounded_decimal
+from cdp.operands import bounded_decimal
 from cdp.traits.catalog import CATALOG
 from cdp.traits.trait import Scope, Trait
 

@@ -1,22 +1,19 @@
-"""The operators of a filter: which a type of field has, how each reads its operand, its SQL."""
+"""The operators of a filter: which a type of field has, what each takes, and its SQL."""
 
 import operator
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, time
+from datetime import date, datetime
 from decimal import Decimal
 from enum import Enum
-from typing import Annotated, Any, Final, TypeAlias
-from zoneinfo import ZoneInfo
+from typing import Any, Final, TypeAlias
 
-import msgspec
 from sqlalchemy import (
     BigInteger,
     ColumnElement,
     Date,
     DateTime,
-    Integer,
     Numeric,
     Select,
     Text,
@@ -29,17 +26,21 @@ from sqlalchemy import (
 from sqlalchemy.types import TypeEngine
 
 from cdp import tables
-from cdp.delivery import EARLIEST_YEAR, LATEST_YEAR
 from cdp.errors import BadInput
 from cdp.identity.normalise import normalise_email, normalise_phone
+from cdp.operands import (
+    read_customer_id,
+    read_date,
+    read_decimal,
+    read_duration,
+    read_instant,
+    read_list,
+    read_member,
+    read_text,
+    read_whole,
+)
 from cdp.traits.trait import Scope
 from cdp.workspace import Workspace
-
-MAX_LIST: Final = 250  # values of one operand; as many as one list of GraphQL may have
-MAX_TEXT: Final = 1_000  # characters of one operand; longer than any value worth comparing with
-MAX_WHOLE: Final = 2**63 - 1  # what a bigint holds
-MAX_DIGITS: Final = 30  # of a decimal, either side of the point; far beyond any amount of money
-MAX_DURATION_PART: Final = 100_000  # keeps a moment minus a duration a moment
 
 
 class FieldType(Enum):
@@ -156,7 +157,8 @@ class Operation:
                 path=path,
             )
         if operand is None:
-            raise BadInput(f"{path} is null.", todo="Leave it out, or ask with isNull.", path=path)
+            todo = "Say true or false." if name in _NULL else "Leave it out, or ask with isNull."
+            raise BadInput(f"{path} is null.", todo=todo, path=path)
         match known[name]:
             case Operand.VALUE:
                 return _COMPARISONS[name](self.expression, self._value(operand, path))
@@ -175,15 +177,20 @@ class Operation:
             case Operand.DURATION:
                 return self._relative(name, operand, path)
 
+    def _read(self, operand: object, path: str) -> object:
+        if self.type is FieldType.ENUM:
+            return read_member(self.expression.type.python_type, operand, path)
+        return _READERS[self.type](operand, path, self.workspace)
+
     def _value(self, operand: object, path: str) -> ColumnElement[Any]:
-        value = _READERS[self.type](self, operand, path)
+        value = self._read(operand, path)
         bound = literal(value, _SQL_TYPES.get(self.type, self.expression.type))
         return _survivors([bound]).scalar_subquery() if self.type is FieldType.ID else bound
 
     def _values(self, operand: object, path: str) -> Sequence[ColumnElement[Any]] | Select[int]:
-        read, type_ = _READERS[self.type], _SQL_TYPES.get(self.type, self.expression.type)
+        type_ = _SQL_TYPES.get(self.type, self.expression.type)
         values = [
-            literal(read(self, item, f"{path}[{index}]"), type_)
+            literal(self._read(item, f"{path}[{index}]"), type_)
             for index, item in enumerate(read_list(operand, path))
         ]
         return _survivors(values) if self.type is FieldType.ID else values
@@ -208,7 +215,7 @@ class Operation:
         return self.expression.istartswith(piece, autoescape=True)
 
     def _relative(self, name: str, operand: object, path: str) -> ColumnElement[bool]:
-        interval = _read_duration(operand, path)
+        interval = read_duration(operand, path)
         zone = self.workspace.timezone
         moment: ColumnElement[Any]
         if self.type is FieldType.DATE:
@@ -227,36 +234,6 @@ def _survivors(ids: Sequence[ColumnElement[Any]]) -> Select[int]:
     return select(profile.c.customer_id).where(profile.c.id.in_(ids))
 
 
-def bounded_decimal(text: str) -> Decimal:
-    """A finite decimal of MAX_DIGITS either side of the point. Raises ArithmeticError."""
-    value = Decimal(text)
-    exponent = value.as_tuple().exponent
-    if not isinstance(exponent, int) or exponent < -MAX_DIGITS or value.adjusted() > MAX_DIGITS:
-        raise ArithmeticError(f"{text[:80]} is out of bounds")
-    return value
-
-
-def read_list(operand: object, path: str) -> Sequence[object]:
-    """A list within bounds. Raises BadInput."""
-    if not isinstance(operand, (list, tuple)):
-        raise BadInput(f"{path} is not a list.", path=path)
-    if len(operand) > MAX_LIST:
-        raise BadInput(f"{path} has {len(operand)} values; {MAX_LIST} is the most.", path=path)
-    return operand
-
-
-def read_text(operand: object, path: str) -> str:
-    """A text that PostgreSQL can hold. Raises BadInput."""
-    if not isinstance(operand, str):
-        raise BadInput(f"{path} is not text.", path=path)
-    if len(operand) > MAX_TEXT:
-        raise BadInput(f"{path} has {len(operand)} characters; {MAX_TEXT} is the most.", path=path)
-    if "\0" in operand or any("\ud800" <= character <= "\udfff" for character in operand):
-        raise BadInput(f"{path} holds a character that no text can have.", path=path)
-    return operand
-
-
-_AWARE: Final = Annotated[datetime, msgspec.Meta(tz=True)]
 _Instant: Final = DateTime(timezone=True)
 _Comparison: TypeAlias = Callable[[ColumnElement[Any], ColumnElement[Any]], ColumnElement[bool]]
 
@@ -284,123 +261,27 @@ _SQL_TYPES: Final[Mapping[FieldType, TypeEngine[Any]]] = {
 }
 
 
-def _read_text(_: Operation, operand: object, path: str) -> str:
-    return read_text(operand, path)
-
-
-def _read_email(_: Operation, operand: object, path: str) -> str:
+def _read_email(operand: object, path: str, _: Workspace) -> str:
     text = read_text(operand, path)
     return normalise_email(text) or text
 
 
-def _read_phone(operation: Operation, operand: object, path: str) -> str:
+def _read_phone(operand: object, path: str, workspace: Workspace) -> str:
     text = read_text(operand, path)
-    return normalise_phone(text, operation.workspace.region) or text
+    return normalise_phone(text, workspace.region) or text
 
 
-def _read_whole(_: Operation, operand: object, path: str) -> int:
-    if isinstance(operand, bool) or not isinstance(operand, int) or abs(operand) > MAX_WHOLE:
-        raise BadInput(f"{path} is not a whole number.", path=path)
-    return operand
+_Reader: TypeAlias = Callable[[object, str, Workspace], object]
 
-
-def _read_decimal(_: Operation, operand: object, path: str) -> Decimal:
-    if not isinstance(operand, bool) and isinstance(operand, (str, int, float, Decimal)):
-        try:
-            return bounded_decimal(str(operand))
-        except ArithmeticError:
-            pass  # told below, with the rest
-    raise BadInput(f"{path} is not a decimal number.", path=path)
-
-
-def _read_date(_: Operation, operand: object, path: str) -> date:
-    return _day(operand, path)
-
-
-def _day(operand: object, path: str) -> date:
-    try:
-        return msgspec.convert(operand, date)
-    except msgspec.ValidationError:
-        raise BadInput(f"{path} is not a date.", todo="Write 2026-01-31.", path=path) from None
-
-
-def _read_instant(operation: Operation, operand: object, path: str) -> datetime:
-    return read_instant(operand, path, operation.workspace)
-
-
-def read_instant(operand: object, path: str, workspace: Workspace) -> datetime:
-    """A moment with its time zone; a date alone is the start of that day. Raises BadInput."""
-    if isinstance(operand, str) and len(operand) == len("2026-01-31"):
-        return datetime.combine(_day(operand, path), time(), ZoneInfo(workspace.timezone))
-    try:
-        moment: datetime = msgspec.convert(operand, _AWARE)
-    except msgspec.ValidationError:
-        raise BadInput(
-            f"{path} is not a moment.",
-            todo="Write 2026-01-31T12:00:00Z, or a date alone for the start of its day.",
-            path=path,
-        ) from None
-    if not EARLIEST_YEAR <= moment.year <= LATEST_YEAR:
-        raise BadInput(f"{path}: the year {moment.year} is not one of this age.", path=path)
-    return moment
-
-
-def _read_id(_: Operation, operand: object, path: str) -> int:
-    if isinstance(operand, bool) or not re.fullmatch(r"[0-9]{1,18}", str(operand)):
-        raise BadInput(f"{path} is not the id of a customer.", path=path)
-    return int(str(operand))
-
-
-def _read_member(operation: Operation, operand: object, path: str) -> Enum:
-    enumeration: type[Enum] = operation.expression.type.python_type
-    try:
-        return enumeration(operand)
-    except ValueError:
-        names = ", ".join(str(member.value) for member in enumeration)
-        raise BadInput(
-            f"{path} is not one of them.", todo=f"There are: {names}.", path=path
-        ) from None
-
-
-_READERS: Final[Mapping[FieldType, Callable[[Operation, object, str], object]]] = {
-    FieldType.ID: _read_id,
-    FieldType.TEXT: _read_text,
+_READERS: Final[Mapping[FieldType, _Reader]] = {
+    FieldType.ID: lambda operand, path, _: read_customer_id(operand, path),
+    FieldType.TEXT: lambda operand, path, _: read_text(operand, path),
     FieldType.EMAIL: _read_email,
     FieldType.PHONE: _read_phone,
-    FieldType.INTEGER: _read_whole,
-    FieldType.NUMBER: _read_decimal,
-    FieldType.MONEY: _read_decimal,
-    FieldType.DATE: _read_date,
-    FieldType.INSTANT: _read_instant,
-    FieldType.ENUM: _read_member,
+    FieldType.INTEGER: lambda operand, path, _: read_whole(operand, path),
+    FieldType.NUMBER: lambda operand, path, _: read_decimal(operand, path),
+    FieldType.MONEY: lambda operand, path, _: read_decimal(operand, path),
+    FieldType.DATE: lambda operand, path, _: read_date(operand, path),
+    FieldType.INSTANT: read_instant,
 }
-
-_DURATION: Final = re.compile(
-    r"P(?=.)(?:(\d+)Y)?(?:(\d+)M)?(?:(\d+)W)?(?:(\d+)D)?(?:T(?=.)(?:(\d+)H)?(?:(\d+)M)?(?:(\d+)S)?)?",
-    re.ASCII,
-)
-
-
-_SECONDS: Final = (365 * 86_400, 30 * 86_400, 7 * 86_400, 86_400, 3_600, 60, 1)
-"""What each part of a duration is worth, about: months and years differ."""
-
-
-def duration_seconds(operand: object, path: str) -> int:
-    """About how long a duration is, with months of 30 days. Raises BadInput."""
-    return sum(map(operator.mul, _duration_parts(operand, path), _SECONDS))
-
-
-def _read_duration(operand: object, path: str) -> ColumnElement[Any]:
-    numbers = _duration_parts(operand, path)
-    return func.make_interval(*(literal(number, Integer) for number in numbers))
-
-
-def _duration_parts(operand: object, path: str) -> Sequence[int]:
-    """Years, months, weeks, days, hours, minutes and seconds."""
-    parts = _DURATION.fullmatch(read_text(operand, path))
-    numbers = [int(part or 0) for part in parts.groups()] if parts else []
-    if not numbers or max(numbers) > MAX_DURATION_PART:
-        raise BadInput(
-            f"{path} is not a duration.", todo="Write P30D, P1Y6M, P2W or PT12H.", path=path
-        )
-    return numbers
+"""How each type but ENUM, whose own values it takes, reads an operand."""

@@ -5,9 +5,10 @@ from dataclasses import dataclass
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from cdp.delivery import Batch, Delivery, Refused, payload_of, receive
+from cdp.delivery import Batch, Delivery, Refused, receive
 from cdp.errors import BadInput
 from cdp.ingest import Applied, apply
+from cdp.payloads import payload_of
 from cdp.records import STREAMS
 from cdp.sources import PUSHED, add_source, find_source
 from cdp.workspace import Workspace

@@ -24,7 +24,7 @@ from cdp.bearers import identified_by
 from cdp.errors import BadInput, Forbidden
 from cdp.identity.normalise import fold
 from cdp.keyset import Ordering, Page, continue_after, order_by
-from cdp.operators import read_text
+from cdp.operands import read_text
 from cdp.statements import given
 from cdp.traits.trait import Scope
 from cdp.workspace import Workspace

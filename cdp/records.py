@@ -13,12 +13,15 @@ MAX_MONEY = Decimal(10) ** 15  # above any order; keeps sums exact and columns n
 MAX_POINTS = 10**15
 MAX_KEY_BYTES = 2500  # of a key made of several, in UTF-8: they share one index entry
 
+CURRENCY_PATTERN = "^[A-Za-z]{3}$"
+COUNTRY_PATTERN = "^[A-Za-z]{2}$"
+
 Key: TypeAlias = Annotated[str, Meta(min_length=1, max_length=MAX_KEY)]
 Text: TypeAlias = Annotated[str, Meta(max_length=10_000)]
 Name: TypeAlias = Annotated[str, Meta(max_length=MAX_KEY)]
 Instant: TypeAlias = Annotated[datetime, Meta(tz=True)]
-Currency: TypeAlias = Annotated[str, Meta(pattern="^[A-Za-z]{3}$")]
-Country: TypeAlias = Annotated[str, Meta(pattern="^[A-Za-z]{2}$")]
+Currency: TypeAlias = Annotated[str, Meta(pattern=CURRENCY_PATTERN)]
+Country: TypeAlias = Annotated[str, Meta(pattern=COUNTRY_PATTERN)]
 Amount: TypeAlias = Decimal
 Points: TypeAlias = Annotated[int, Meta(ge=-MAX_POINTS, le=MAX_POINTS)]
 

@@ -20,7 +20,7 @@ from cdp.identity.evidence import Verdict
 from cdp.identity.ledger import Cause, is_undone
 from cdp.identity.rules import read_rules
 from cdp.identity.ties import retract_decision, write_decision
-from cdp.operators import read_text
+from cdp.operands import read_text
 from cdp.remap import Remap, fold, moment_of, write_map
 from cdp.segments.settle import settle_now
 from cdp.tables import identity_decision, merge_event
@@ -206,6 +206,7 @@ async def decide(
         raise NotFound(
             f"There is no open review {review_id}.",
             todo="It has been answered, or new evidence has: read the queue again.",
+            path="reviewId",
         )
     if not review["right_ids"]:
         raise BadInput(
@@ -265,7 +266,9 @@ class _Act:
         )
         unknown = set(customer_ids) - {row["asked"] for row in rows}
         if unknown:
-            raise NotFound(f"There is no customer {min(unknown)}.", todo=f"See {path}.")
+            raise NotFound(
+                f"There is no customer {min(unknown)}.", todo="Search for the customer.", path=path
+            )
         found: dict[CustomerId, dict[ProfileId, None]] = {}
         for row in rows:
             found.setdefault(row["customer_id"], {})[row["id"]] = None
@@ -291,7 +294,11 @@ class _Act:
         )
         event = rows.mappings().one_or_none()
         if event is None:
-            raise NotFound(f"There is no entry {event_id} in the ledger.", todo="Read it again.")
+            raise NotFound(
+                f"There is no entry {event_id} in the ledger.",
+                todo="Read it again.",
+                path="mergeEventId",
+            )
         if event["is_undone"]:
             raise BadInput("It has been undone already.", path="mergeEventId")
         return event

@@ -6,7 +6,8 @@ from typing import Final
 
 import msgspec
 
-from cdp.delivery import Delivery, Refused, payload_of, receive
+from cdp.delivery import Delivery, Refused, receive
+from cdp.payloads import payload_of
 from connectors.base import Skip
 
 MAX_POINT: Final = 320  # characters of a contact point within a key; the longest address

@@ -10,7 +10,7 @@ from strawberry.types.arguments import StrawberryArgument
 
 from cdp.business.moment import Moment
 from cdp.errors import Forbidden
-from cdp.operators import read_instant
+from cdp.operands import read_instant
 from schema.edges import Arguments, Row, Scene, argument, is_given
 from schema.objects import constant
 from schema.scalars import DateTime

@@ -13,20 +13,31 @@ Date = NewType("Date", str)
 Decimal = NewType("Decimal", str)
 Json = NewType("Json", object)
 
+MAX_SHOWN: Final = 80  # characters of what was given: enough to find it
+
 
 def _text(value: object) -> str:
     if not isinstance(value, str):
-        raise GraphQLError("It is written as text.")
+        raise GraphQLError(f"{_shown(value)} is not text. Write it in quotes.")
     return value
 
 
 def _decimal(value: object) -> str:
     if isinstance(value, bool) or not isinstance(value, (str, int, float)):
-        raise GraphQLError("It is a number, or a text that reads as one.")
+        raise _no_decimal(value)
     try:
         return str(PythonDecimal(str(value)))
     except ArithmeticError:
-        raise GraphQLError("It is a number, or a text that reads as one.") from None
+        raise _no_decimal(value) from None
+
+
+def _no_decimal(value: object) -> GraphQLError:
+    return GraphQLError(f'{_shown(value)} is not a decimal number. Write "129.90".')
+
+
+def _shown(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]}..."
 
 
 SCALARS: Final[Mapping[object, ScalarDefinition]] = {

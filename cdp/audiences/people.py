@@ -24,7 +24,7 @@ from cdp import tables
 from cdp.consent import Asked, consents, statements
 from cdp.contact_points import CHANNEL_KINDS
 from cdp.errors import BadInput
-from cdp.operators import read_text
+from cdp.operands import read_text
 from cdp.rows import channel_of, purpose_of
 
 MAX_NAME: Final = 100  # characters of a channel or a purpose

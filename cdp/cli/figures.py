@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from decimal import Decimal
+from typing import Final
 
 import click
 
@@ -120,6 +121,10 @@ def _audience_lines(audiences: list[Figures]) -> Iterator[str]:
         yield f"{name:<35}{written:>9}{held:>8}{lift:>8}"
 
 
+_ENDS_OF_RATES: Final = frozenset({("csat", "low"), ("csat", "high")})
+"""Ends of the interval of a rate; those of NPS are points, as its score is."""
+
+
 def _business_lines(
     told: dict[str, Figures], campaigns: list[Figures], currency: str
 ) -> Iterator[str]:
@@ -127,7 +132,8 @@ def _business_lines(
     for group, figures in told.items():
         yield group.replace("_", " ")
         for name, value in figures.items():
-            yield f"  {name.replace('_', ' '):<24}{_shown(name, value, currency):>16}"
+            of = "rate" if (group, name) in _ENDS_OF_RATES else name
+            yield f"  {name.replace('_', ' '):<24}{_shown(of, value, currency):>16}"
     if campaigns:
         yield f"{'campaign':<26}{'reached':>9}{'orders':>8}{'revenue':>14}{'roi':>8}"
     for one in campaigns:

@@ -8,7 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cdp.cli.identity_read import explain, reviews
 from cdp.cli.identity_rules import rules
-from cdp.cli.session import Session, runs
+from cdp.cli.session import Session, actor, runs
 from cdp.refresh import follow
 from cdp.stewardship import (
     NO_REASON,
@@ -24,7 +24,6 @@ from cdp.values import CustomerId, ProfileId
 from cdp.workspace import Workspace, read_workspace, take_turn
 from schema.ids import row_id, whole
 
-ACTOR: Final = "cli"
 SHOWN_TRAITS: Final = 40  # changes of fields that are printed; JSON has all of them
 
 _DRY_RUN = click.option(
@@ -63,7 +62,10 @@ async def merge_command(
     is_dry_run: bool,  # noqa: FBT001 (click passes it by name)
 ) -> None:
     """Decide that customers are one person."""
-    author, customers = Author(ACTOR, reason), [CustomerId(_number(one, "Customer")) for one in ids]
+    author, customers = (
+        Author(actor(), reason),
+        [CustomerId(_number(one, "Customer")) for one in ids],
+    )
     await _do(
         session,
         lambda connection, workspace: merge_customers(
@@ -87,7 +89,7 @@ async def split_command(
     is_dry_run: bool,  # noqa: FBT001 (click passes it by name)
 ) -> None:
     """Decide that some source profiles of a customer are another person."""
-    author, customer_id = Author(ACTOR, reason), CustomerId(_number(customer, "Customer"))
+    author, customer_id = Author(actor(), reason), CustomerId(_number(customer, "Customer"))
     leaving = [ProfileId(_number(one, "SourceProfile")) for one in profiles]
     await _do(
         session,
@@ -110,7 +112,7 @@ async def undo_command(
     is_dry_run: bool,  # noqa: FBT001 (click passes it by name)
 ) -> None:
     """Take back an entry of the ledger; `explain` shows their numbers."""
-    author, event_id = Author(ACTOR, reason), _number(event, "MergeEvent")
+    author, event_id = Author(actor(), reason), _number(event, "MergeEvent")
     await _do(
         session,
         lambda connection, workspace: undo(
@@ -134,7 +136,7 @@ async def decide_command(
     is_dry_run: bool,  # noqa: FBT001 (click passes it by name)
 ) -> None:
     """Answer a question of the review queue."""
-    author, review_id = Author(ACTOR, reason), _number(review, "MatchReview")
+    author, review_id = Author(actor(), reason), _number(review, "MatchReview")
     await _do(
         session,
         lambda connection, workspace: decide(

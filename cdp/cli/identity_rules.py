@@ -7,7 +7,7 @@ from typing import Final
 import click
 import msgspec
 
-from cdp.cli.session import Session, runs
+from cdp.cli.session import Session, actor, runs
 from cdp.database import driver
 from cdp.errors import BadInput
 from cdp.identity.resolve import Move
@@ -17,7 +17,6 @@ from cdp.rulechange import Difference, apply_rules, try_rules
 from cdp.values import ProfileId
 from cdp.workspace import read_workspace
 
-ACTOR: Final = "cli"
 SHOWN_MOVES: Final = 20  # that are printed; JSON has those that were kept
 
 _FILE = click.argument(
@@ -72,7 +71,7 @@ async def apply_command(
         async with database.transaction() as connection:
             workspace = await read_workspace(connection, session.settings.workspace)
             difference = await apply_rules(
-                connection, document, workspace, actor=ACTOR, reason=why, token=token
+                connection, document, workspace, actor=actor(), reason=why, token=token
             )
         await follow(database, workspace)
     session.show(_described(difference), "\n".join(_told(difference)))

@@ -1,6 +1,5 @@
 """`cdp loyalty`: the programme, and points by hand."""
 
-import getpass
 import uuid
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -13,7 +12,7 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cdp import tables
-from cdp.cli.session import Session, runs
+from cdp.cli.session import Session, actor, runs
 from cdp.database import driver as driver_of
 from cdp.errors import BadInput, NotFound
 from cdp.loyalty.accounts import Lot, soonest_first
@@ -96,7 +95,7 @@ async def apply(session: Session, path: Path, since: datetime | None, reason: st
         workspace = await session.workspace(database)
         async with database.transaction() as connection:
             done = await apply_programme(
-                connection, text, workspace, actor=_actor(), reason=reason, starts_at=starts_at
+                connection, text, workspace, actor=actor(), reason=reason, starts_at=starts_at
             )
     session.show(
         asdict(done),
@@ -278,7 +277,7 @@ async def suspend_command(
     """Suspend a customer from the programme: points stay, and cannot be spent."""
     async with session.database() as database, database.transaction() as connection:
         await suspend(
-            connection, CustomerId(customer), is_suspended=not end, actor=_actor(), reason=reason
+            connection, CustomerId(customer), is_suspended=not end, actor=actor(), reason=reason
         )
     state = "a member again" if end else "suspended"
     session.show({"customer": customer, "suspended": not end}, f"Customer {customer} is {state}.")
@@ -291,7 +290,7 @@ async def suspend_command(
 async def refer_command(session: Session, referrer: int, referee: int) -> None:
     """Note that the customer REFERRER brought the customer REFEREE."""
     async with session.database() as database, database.transaction() as connection:
-        number = await refer(connection, CustomerId(referrer), CustomerId(referee), actor=_actor())
+        number = await refer(connection, CustomerId(referrer), CustomerId(referee), actor=actor())
     session.show({"referral": number}, f"Referral {number} waits for the first order.")
 
 
@@ -303,15 +302,7 @@ def _read(path: Path) -> str:
 
 
 def _act(key: str | None, reason: str) -> Act:
-    return Act(key if key is not None else f"cli:{uuid.uuid4()}", _actor(), reason)
-
-
-def _actor() -> str:
-    """Who runs the command, as the system knows them."""
-    try:
-        return f"cli:{getpass.getuser()}"
-    except (KeyError, OSError):
-        return "cli"
+    return Act(key if key is not None else f"cli:{uuid.uuid4()}", actor(), reason)
 
 
 def _tell(session: Session, receipt: Receipt, then: str = "") -> None:

@@ -13,7 +13,7 @@ from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cdp import tables
-from cdp.cli.session import Session, runs
+from cdp.cli.session import Session, actor, runs
 from cdp.database import Database
 from cdp.errors import BadInput
 from cdp.filters import parse_filter
@@ -35,7 +35,6 @@ from cdp.segments.why import Verdict, why
 from cdp.workspace import Workspace
 from schema.ids import row_id, whole
 
-OWNER: Final = "cli"
 SHOWN_UNKNOWN: Final = 5  # of members whom nobody knows; their number is told
 
 _FILTER = click.option("--filter", "filter_text", metavar="JSON", help="A CustomerFilter.")
@@ -103,7 +102,7 @@ async def create_command(
         slug=slug,
         description=description or "",
         filter=parse_filter(filter_text),
-        owner=OWNER,
+        owner=actor(),
     )
     async with session.database() as database:
         workspace = await session.workspace(database)

@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import Final
 
 import click
+import msgspec
 import uvicorn
 from uvicorn.supervisors import Multiprocess
 
@@ -30,10 +31,11 @@ MOST_WORKERS: Final = 64
     "--workers", type=click.IntRange(1, MOST_WORKERS), default=1, show_default=True,
     help="Processes that answer; about one a core.",
 )  # fmt: skip
+@click.option("--json", "is_json", is_flag=True, help="Print JSON instead of text.")
 @click.option(
     "--database-url", metavar="URL", help="PostgreSQL to use (default: CDP_DATABASE_URL)."
 )
-def serve(host: str, port: int, workers: int, database_url: str | None) -> None:
+def serve(host: str, port: int, workers: int, database_url: str | None, *, is_json: bool) -> None:
     """Serve the customer graph: POST /graphql, and GraphiQL in a browser."""
     try:
         settings = read_settings()
@@ -44,10 +46,12 @@ def serve(host: str, port: int, workers: int, database_url: str | None) -> None:
             # Held until the end, so that workers that come and go find the server running.
             url = settings.database_url or stack.enter_context(embedded(settings.home))
             has_keys = asyncio.run(_prepare(settings))
-            _tell(listener, host, has_keys=has_keys)
+            _tell(listener, host, has_keys=has_keys, is_json=is_json)
             signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
             _run(listener, host, workers, url)
     except CdpError as error:
+        if is_json:
+            click.echo(msgspec.json.encode({"error": error.code, "message": str(error)}))
         raise click.ClickException(str(error)) from error
 
 
@@ -60,9 +64,13 @@ async def _prepare(settings: Settings) -> bool:
         return await any_key_exists(connection)
 
 
-def _tell(listener: socket.socket, host: str, *, has_keys: bool) -> None:
+def _tell(listener: socket.socket, host: str, *, has_keys: bool, is_json: bool) -> None:
     name = f"[{host}]" if ":" in host else host
-    click.echo(f"GraphQL: http://{name}:{listener.getsockname()[1]}/graphql", err=True)
+    url = f"http://{name}:{listener.getsockname()[1]}/graphql"
+    if is_json:
+        click.echo(msgspec.json.encode({"graphql": url, "has_keys": has_keys}))
+        return
+    click.echo(f"GraphQL: {url}", err=True)
     if not has_keys:
         click.echo(
             "No key is configured: only this machine is answered. Make one with cdp key create.",

@@ -4,6 +4,7 @@ import asyncio
 import errno
 import functools
 import gc
+import getpass
 import os
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -61,6 +62,14 @@ class Session:
     def show(self, value: object, text: str) -> None:
         """The result: `value` as one JSON document with --json, else `text`."""
         click.echo(msgspec.json.encode(value).decode() if self.is_json else text)
+
+
+def actor() -> str:
+    """Who runs the command, as the system knows them, such as `cli:ann`: kept with what is done."""
+    try:
+        return f"cli:{getpass.getuser()}"
+    except (KeyError, OSError):
+        return "cli"
 
 
 async def _prepare(database: Database, *, may_migrate: bool) -> None:

@@ -17,6 +17,7 @@ from cdp.database import driver as driver_of
 from cdp.errors import BadInput
 from cdp.identity.evidence import Identifier
 from cdp.identity.normalise import IDENTIFIER_FAMILIES
+from cdp.invalid import why_invalid
 from cdp.survivorship_rules import (
     DEFAULT,
     Survivorship,
@@ -189,7 +190,8 @@ def check_document(given: object) -> Document:
         document = msgspec.convert(given, Document)
     except msgspec.ValidationError as error:
         raise BadInput(
-            f"The rules cannot be taken: {error}.", todo="See cdp identity rules show."
+            f"The rules cannot be taken: {why_invalid(error, given, Document)}",
+            todo="See cdp identity rules show.",
         ) from None
     unknown = sorted(set(document.kinds) - set(IDENTIFIER_FAMILIES))
     if unknown:

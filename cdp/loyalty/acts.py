@@ -68,7 +68,7 @@ async def redeem_points(
     if desk.repeated is None:
         desk.refuse_suspended()
         cost = points if points is not None else (await desk.reward(reward or "")).points
-        for lot, part in desk.take(cost):
+        for lot, part in desk.take(cost, "points" if reward is None else "reward"):
             desk.journal.move(lot, "redeem", desk.journal.at, redeemed=part)
     return await desk.close(reward=reward)
 

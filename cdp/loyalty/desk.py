@@ -13,14 +13,13 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from cdp import outbox
 from cdp.customers import lock_customers
 from cdp.database import driver as driver_of
-from cdp.errors import BadInput, NotFound
+from cdp.errors import BadInput, KeyReused, NotFound
 from cdp.loyalty.accounts import Lot, taken
 from cdp.loyalty.fold import refresh_loyalty
 from cdp.loyalty.ledger import Cause, Journal, post, read_lots
 from cdp.loyalty.programme import Reward
 from cdp.loyalty.refusals import (
     InsufficientPoints,
-    KeyReused,
     NoProgramme,
     Suspended,
     TierTooLow,
@@ -120,10 +119,10 @@ class Desk:
         lots = [lot for lot in self.journal.lots if lot.profile_id in self.profile_ids]
         return sum(lot.accounts.available + lot.accounts.owed for lot in lots)
 
-    def take(self, points: int) -> list[tuple[Lot, int]]:
-        """The lots that so many points come from. Raises InsufficientPoints."""
+    def take(self, points: int, path: str = "points") -> list[tuple[Lot, int]]:
+        """The lots that so many points come from. Raises InsufficientPoints at the path."""
         if points > self.balance:
-            raise InsufficientPoints(points, self.balance)
+            raise InsufficientPoints(points, self.balance, path)
         return taken(self.journal.lots, points)
 
     async def reward(self, name: str) -> Reward:
@@ -202,7 +201,11 @@ async def open_desk(
         "SELECT customer_id FROM source_profile WHERE id = $1", customer_id
     )
     if survivor is None:
-        raise NotFound(f"There is no customer {customer_id}.", todo="Search for the customer.")
+        raise NotFound(
+            f"There is no customer {customer_id}.",
+            todo="Search for the customer.",
+            path="customerId",
+        )
     at = await driver.fetchval("SELECT now()")
     terms = in_force(await read_terms(driver), at)
     if terms is None:

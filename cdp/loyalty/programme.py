@@ -12,6 +12,7 @@ import msgspec
 from msgspec import Meta
 
 from cdp.errors import BadInput
+from cdp.invalid import why_invalid
 
 MAX_RULES: Final = 100  # of one kind; each is tried on every order
 MOST_AMOUNT: Final = 10**9
@@ -211,7 +212,7 @@ def parse_programme(text: str) -> Programme:
         programme = msgspec.convert(given, Programme)
     except msgspec.ValidationError as error:
         raise BadInput(
-            f"The programme cannot be taken: {error}.",
+            f"The programme cannot be taken: {why_invalid(error, given, Programme)}",
             todo="docs/examples/loyalty.toml shows every key.",
         ) from None
     for fault in _faults(programme):

@@ -25,11 +25,11 @@ class NoProgramme(PointsRefused):
 class InsufficientPoints(PointsRefused):
     """More points are asked for than can be spent."""
 
-    def __init__(self, wanted: int, there: int) -> None:
+    def __init__(self, wanted: int, there: int, path: str = "points") -> None:
         super().__init__(
             "INSUFFICIENT_POINTS",
             f"{wanted} points are asked for, and {max(there, 0)} can be spent.",
-            path="points",
+            path=path,
         )
 
 
@@ -61,18 +61,6 @@ class Suspended(PointsRefused):
 
     def __init__(self) -> None:
         super().__init__("SUSPENDED", "The customer is suspended from the programme.")
-
-
-class KeyReused(PointsRefused):
-    """The key names another act already."""
-
-    def __init__(self, key: str) -> None:
-        super().__init__(
-            "KEY_REUSED",
-            f"The key {key!r} belongs to another act.",
-            todo="Use a new key for each act, the same one only to repeat it.",
-            path="key",
-        )
 
 
 class HoldClosed(PointsRefused):

@@ -15,7 +15,7 @@ from cdp import tables
 from cdp.errors import BadInput
 from cdp.filters import read_filter
 from cdp.identity.normalise import fold
-from cdp.operators import read_text
+from cdp.operands import read_text
 from cdp.query import present
 from cdp.remap import moment_of
 from cdp.segments.segment import (

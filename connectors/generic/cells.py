@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
-from cdp.delivery import Unacceptable
+from cdp.validation import Unacceptable
 from connectors.generic.map_file import Aimed, Condition, FileMap, Value
 from connectors.generic.targets import Target
 

@@ -12,6 +12,7 @@ import msgspec
 from msgspec import Meta
 
 from cdp.errors import BadInput
+from cdp.invalid import why_invalid
 from cdp.records import STREAMS, Keyed
 from connectors.generic.targets import Target, line_targets, required_of, targets_of
 
@@ -241,7 +242,6 @@ def _convert(raw: object, spec: type[Spec], name: str, path: str) -> Spec:
     try:
         return msgspec.convert(raw, spec)
     except msgspec.ValidationError as error:
-        reason, _, below = str(error).partition(" - at ")
-        inner = below.strip("`").removeprefix("$").lstrip(".")
+        reason, inner = why_invalid(error, raw, spec)
         place = ".".join(part for part in (path, inner) if part) or "top level"
-        raise BadInput(f"{name}: {place}: {reason}.") from None
+        raise BadInput(f"{name}: {place}: {reason}") from None

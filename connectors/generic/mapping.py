@@ -4,7 +4,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from cdp.delivery import Delivery, Refused, Unacceptable, payload_of, receive
+from cdp.delivery import Delivery, Refused, receive
+from cdp.payloads import payload_of
+from cdp.validation import Unacceptable
 from connectors.generic.cells import Getter, Habits, Rows, compiled, habits_of, shown, test_of
 from connectors.generic.map_file import FileMap, RecordMap
 from connectors.generic.readers import Broken, Item, Row

@@ -6,6 +6,7 @@ import io
 import shutil
 import tempfile
 import zlib
+from codecs import BOM_UTF16_BE, BOM_UTF16_LE
 from collections import deque
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -15,8 +16,8 @@ from typing import IO, Final, Literal, TypeAlias
 
 import msgspec
 
-from cdp.delivery import MAX_PAYLOAD_BYTES, payload_of
 from cdp.errors import BadInput
+from cdp.payloads import MAX_PAYLOAD_BYTES, payload_of
 
 Format: TypeAlias = Literal["csv", "jsonl", "parquet"]
 
@@ -243,12 +244,17 @@ class _TextLines:
             raise BadInput(
                 f"{self.name}, line {self.number}: byte 0x{line[error.start]:02X} at offset"
                 f" {self._offset + error.start} is not UTF-8.",
-                todo="Convert the file, for instance: iconv -f WINDOWS-1252 -t UTF-8.",
+                todo=f"Convert the file, for instance: iconv -f {_encoding(line)} -t UTF-8.",
             ) from None
         self._offset += len(line)
         if self._meter and self._raw and self.number % METER_EVERY_LINES == 0:
             self._meter.bytes_read = self._raw.tell()
         return self.row[-1]
+
+
+def _encoding(line: bytes) -> str:
+    """What a line that is not UTF-8 most likely is, by the mark that it begins with."""
+    return "UTF-16" if line.startswith((BOM_UTF16_LE, BOM_UTF16_BE)) else "WINDOWS-1252"
 
 
 def _csv_rows(name: str, lines: _TextLines) -> Iterator[Item]:

@@ -3,7 +3,8 @@
 from collections.abc import Iterator, Mapping
 from typing import Final
 
-from cdp.delivery import Deleted, Delivery, payload_of
+from cdp.delivery import Deleted, Delivery
+from cdp.payloads import payload_of
 from connectors.money import minor_money
 from connectors.reading import Item, Row, consent_key
 from connectors.scans import latest_of

@@ -13,7 +13,7 @@ from cdp.consent import Asked, ConsentStatus, consents
 from cdp.consent_writing import Statement, record_consent
 from cdp.contact_points import read_contact_point
 from cdp.errors import BadInput
-from cdp.operators import read_instant
+from cdp.operands import read_instant
 from cdp.rows import channel_of, purpose_of
 from cdp.values import CustomerId, ProfileId
 from schema.deeds import Caller, Deed, Outcome, deed
@@ -52,6 +52,11 @@ class RecordConsentInput:
         description="The source profile that it goes on; the earliest that bears the contact point"
         " unless told. It stays with that one when customers are merged or split.",
     )
+    key: str | None = strawberry.field(
+        default=strawberry.UNSET,
+        description="Your own name for this statement, in up to 200 characters, such as the number"
+        " of a form: said again with the same key it is the same statement, whenever that is.",
+    )
 
 
 def _consent(payload: Row) -> Branch:
@@ -62,7 +67,10 @@ def _consent(payload: Row) -> Branch:
     return Branch("Consent", Row(found, "customer_consent", payload.scene), query)
 
 
-@strawberry.type(description="What was recorded. The same statement again changes nothing.")
+@strawberry.type(
+    description="What was recorded. The same statement again, of the same `recordedAt` or under the"
+    " same `key`, changes nothing; a key that belongs to another one is refused as `KEY_REUSED`."
+)
 class RecordConsentPayload:
     """The payload."""
 
@@ -91,6 +99,8 @@ async def _record(
             status=ConsentStatus(given["status"]),
             actor=caller.viewer.name,
             at=_moment(given.get("recordedAt"), caller),
+            is_dated=given.get("recordedAt") is not None,
+            key=given.get("key"),
             contact_point=read_contact_point(point, caller.workspace.region) if point else None,
             evidence=given.get("evidence"),
             profile_id=ProfileId(row_id(profile, "SourceProfile", "sourceProfileId"))

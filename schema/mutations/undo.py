@@ -45,5 +45,6 @@ UNDO: Final = deed(
     UndoMergeInput,
     "Take back an entry of the ledger. What a person decided is retracted, as if it had never been;"
     " those whom evidence joined are parted by a decision that they are not the same. What came"
-    " since falls to whose it is. An undo can be undone in the same way.",
+    " since falls to whose it is. An undo can be undone in the same way, but for one that"
+    " retracted a merge: merge them anew.",
 )

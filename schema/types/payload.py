@@ -20,7 +20,8 @@ class UserError:
     code: str = column(
         "code",
         "`BAD_REQUEST`: the input cannot be taken. `NOT_FOUND`: it names something that there is"
-        " not, or no longer. `BUSY`: too many are writing; try again.",
+        " not, or no longer. `BUSY`: too many are writing; try again. What else a mutation can be"
+        " refused for, its payload names.",
     )
     message: str = column("message", "A sentence for a person, with what to do next.")
     path: list[str] | None = column(

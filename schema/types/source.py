@@ -46,7 +46,7 @@ SourceState: Declared = enumeration(
     "How a source, or one of its runs, stands.",
     {
         "NEW": "It never ran.",
-        "RUNNING": "It runs now.",
+        "RUNNING": "It runs now, or was killed and has not run since.",
         "OK": "Its last run took everything.",
         "PARTIAL": "Its last run ended well, with records that it could not take.",
         "FAILED": "Its last run ended early.",

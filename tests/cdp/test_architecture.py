@@ -13,15 +13,15 @@ PACKAGES = ("cdp", "schema", "connectors", "migrations")
 
 ROOMS = (
     ("errors", "values", "settings"),
-    ("records", "delivery", "versions", "rows", "tables", "database", "postgres", "workspace",
-     "outbox", "statements"),
+    ("records", "invalid", "payloads", "validation", "delivery", "versions", "rows", "tables",
+     "database", "postgres", "workspace", "outbox", "statements"),
     ("identity", "ahead", "attributes", "survivorship_rules", "claims", "survivorship",
      "order_days", "facts", "activity", "loyalty", "customers", "profiles", "touched",
      "contact_points", "consent", "consent_writing", "sources"),
     ("ingest", "traits", "remap"),
-    ("deadletters", "pushed", "clock", "operators", "bearers", "fields", "related", "clauses",
-     "filters", "keyset", "query", "keys", "freshness", "segments", "audiences", "scoring",
-     "business", "recommendations"),
+    ("deadletters", "pushed", "clock", "operands", "operators", "bearers", "fields", "related",
+     "clauses", "filters", "keyset", "query", "keys", "freshness", "segments", "audiences",
+     "scoring", "business", "recommendations"),
     ("refresh", "writers", "columns", "mart", "export", "publish", "traitchange", "stewardship",
      "rulechange", "stepping", "resolving", "forecasting"),
 )  # fmt: skip

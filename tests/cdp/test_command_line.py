@@ -1,10 +1,13 @@
 """The command line as a whole: its list of commands, which costs nobody a second."""
 
+import json
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
+from click.testing import CliRunner
 
 from cdp.__main__ import COMMANDS, main
 
@@ -34,3 +37,32 @@ def test_each_command_that_is_listed_is_there() -> None:
         assert command is not None
         assert command.name == name
         assert command.help, name
+
+
+def commands(command: click.Command, *path: str) -> Iterator[tuple[str, click.Command]]:
+    """Every command that does something, by the words that it is called by."""
+    if isinstance(command, click.Group):
+        for name in command.list_commands(click.Context(command)):
+            inner = command.get_command(click.Context(command), name)
+            assert inner is not None
+            yield from commands(inner, *path, name)
+    else:
+        yield " ".join(path), command
+
+
+def test_every_command_can_print_json() -> None:
+    found = dict(commands(main))
+    assert "schema export" in found
+    assert not [
+        name
+        for name, command in found.items()
+        if "--json" not in {option for each in command.params for option in each.opts}
+    ]
+
+
+def test_schema_is_printed_and_compared_as_text_and_as_json() -> None:
+    printed = CliRunner().invoke(main, ["schema", "export"])
+    as_json = CliRunner().invoke(main, ["schema", "export", "--json"])
+    assert json.loads(as_json.stdout) == {"sdl": printed.stdout}
+    compared = CliRunner().invoke(main, ["schema", "export", "--check", "--json"])
+    assert json.loads(compared.stdout) == {"is_committed": True}

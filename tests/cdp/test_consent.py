@@ -1,6 +1,7 @@
 """Consent: no denial is lost or becomes silence, whatever is merged, split or deleted."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -13,7 +14,7 @@ from cdp.consent import Asked, ConsentStatus, consents
 from cdp.consent_writing import Statement, record_consent
 from cdp.contact_points import ContactPoint, read_contact_point
 from cdp.delivery import Deleted
-from cdp.errors import BadInput, NotFound
+from cdp.errors import BadInput, KeyReused, NotFound
 from cdp.sources import add_source, list_sources
 from cdp.stewardship import Author, split_customer
 from cdp.values import CustomerId, ProfileId
@@ -336,6 +337,33 @@ async def test_recorded_consent_is_a_record_of_the_platform_on_the_earliest_prof
     assert "platform" not in [each.name for each in await list_sources(connection)]
     with pytest.raises(BadInput, match="calls itself"):
         await add_source(connection, "platform", "file", {})
+
+
+async def test_a_statement_of_one_key_is_recorded_once_whenever_it_is_said_again(
+    connection: AsyncConnection,
+) -> None:
+    await take(connection, "customers", [ANN])
+    await take(connection, "customers", [{"id": "7", "full_name": "Bob Cook"}], source="till")
+    ids = await connection.scalars(select(tables.customer.c.id).order_by(tables.customer.c.id))
+    ann, bob = map(CustomerId, ids)
+    said = replace(a_statement(ConsentStatus.GRANTED), key="form 17", is_dated=False)
+    recorded = await record_consent(connection, ann, said)
+    later = replace(said, at=NOW + timedelta(hours=1), actor="another desk")
+    assert await record_consent(connection, ann, later) == recorded
+    stored = select(tables.consent.c.recorded_at)
+    assert (await connection.scalars(stored)).all() == [NOW]
+    for customer_id, other in (
+        (bob, said),
+        (ann, replace(said, status=ConsentStatus.DENIED)),
+        (ann, replace(said, evidence="Call 17")),
+        (ann, replace(later, is_dated=True)),
+    ):
+        with pytest.raises(KeyReused):
+            await record_consent(connection, customer_id, other)
+    await record_consent(connection, ann, replace(later, key="form 18"))
+    assert len((await connection.scalars(stored)).all()) == 2
+    with pytest.raises(BadInput, match="1 to 200 characters"):
+        replace(said, key=" ")
 
 
 async def test_recorded_consent_goes_to_the_profile_that_bears_the_contact_point(

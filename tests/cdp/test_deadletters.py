@@ -1,5 +1,6 @@
 """A dead letter is taken whole, once, and keeps count of what was tried."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 import msgspec
@@ -71,6 +72,33 @@ async def test_letter_is_taken_whole_or_not_at_all(connection: AsyncConnection) 
     assert outcome.taken == 0
     assert "NUL" in outcome.refused[letters[0].id]
     assert await profile_count(connection) == 0
+
+
+async def test_letter_whose_record_comes_anew_and_is_taken_is_resolved_by_that(
+    connection: AsyncConnection,
+) -> None:
+    source = await a_source(connection)
+    good, bad = {"id": "1", "country": "DE"}, {"id": "1", "country": "Germany"}
+    other = {"id": "2", "country": "France"}
+    await arrive(connection, source, good, bad, other)
+    # What was taken before the letter says nothing of it.
+    await arrive(connection, source, good)
+    first, second = await list_letters(connection, limit=10)
+    assert (first.key, second.key) == ("1", "2")
+    await arrive(connection, await a_source(connection, "till"), {**bad, "country": "FR"})
+    assert len(await list_letters(connection, limit=10)) == 2
+    await arrive(connection, source, {**bad, "country": "FR"})
+    assert await list_letters(connection, limit=10) == [second]
+    # A page that brings both forms leaves the letter of the one that it could not take.
+    await arrive(connection, source, bad, {**bad, "country": "IT"})
+    assert len(await list_letters(connection, limit=10)) == 2
+
+
+async def arrive(
+    connection: AsyncConnection, source: SourceRow, *rows: Mapping[str, object]
+) -> None:
+    deliveries = [receive("customers", row, place=f"line {n}") for n, row in enumerate(rows, 1)]
+    await apply(connection, Batch(source.id, deliveries), Workspace())
 
 
 async def test_letters_are_found_by_source_stream_and_page(connection: AsyncConnection) -> None:

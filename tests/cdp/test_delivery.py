@@ -29,8 +29,8 @@ REFUND = {
 RATE = {"on": "2024-06-01", "currency": "USD", "base": "EUR", "rate": "0.9"}
 
 POISON: list[tuple[str, Row, str]] = [
-    ("customers", {"id": "a\0b"}, ""),
-    ("customers", {"id": "a\ud800b"}, ""),
+    ("customers", {"id": "a\0b"}, "id"),
+    ("customers", {"id": "a\ud800b"}, "id"),
     ("customers", {"id": "1", "emails": 5, "odd\0name": "a\udc00"}, "emails"),
     ("loyalty_entries", {**ENTRY, "points": 10**30}, "points"),
     ("loyalty_entries", {**ENTRY, "points": -(10**16)}, "points"),
@@ -64,6 +64,14 @@ async def test_poison_is_refused_and_its_page_is_stored(connection: AsyncConnect
         select(dead_letter.c.key, dead_letter.c.place).order_by(dead_letter.c.id).limit(2)
     )
     assert letters.all() == [(r"a\x00b", r"a\udcff\x00b"), (r"a\ud800b", r"a\udcff\x00b")]
+
+
+def test_a_blank_says_as_little_as_an_empty_text() -> None:
+    blank = receive("customers", {"id": "1", "full_name": "  ", "city": "\u00a0\t", "shoe": " "})
+    empty = receive("customers", {"id": "1", "full_name": "", "city": None})
+    assert isinstance(blank, Received)
+    assert isinstance(empty, Received)
+    assert (blank.record, blank.digest) == (empty.record, empty.digest)
 
 
 @pytest.mark.parametrize(

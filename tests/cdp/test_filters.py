@@ -15,7 +15,8 @@ from cdp.clock import Clock, clock_of
 from cdp.errors import BadInput, Forbidden
 from cdp.fields import FIELDS, GROUPS, RELATIONS, Field
 from cdp.filters import MAX_CLAUSES, MAX_DEPTH, predicate, read_filter
-from cdp.operators import MAX_LIST, OPERATORS
+from cdp.operands import MAX_LIST
+from cdp.operators import OPERATORS
 from cdp.query import present
 from tests.cdp.builders import (
     NOW,

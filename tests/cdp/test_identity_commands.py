@@ -9,6 +9,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from cdp.__main__ import main
+from cdp.cli.session import actor
 from tests.schema.ids import gid
 from tests.server import Server
 
@@ -113,7 +114,7 @@ def test_explain_reads_as_text(cdp: Run) -> None:
     assert "  email ann@example.com: 1, 3" in text
     assert "  decision 1: 1, 2, 3" in text
     (decided,) = [line for line in text if line.startswith("  1  same: 1, 3 | 2, ")]
-    assert decided.endswith("by cli: Bob is her pen name.")
+    assert decided.endswith(f"by {actor()}: Bob is her pen name.")
     headings = [line for line in text if not line.startswith(" ")][1:]
     assert headings == ["Source profiles:", "Joined by:", "Decisions:", "History:"]
 
@@ -126,7 +127,7 @@ def test_explain_shows_what_is_open_and_what_was_taken_back(cdp: Run) -> None:
     assert said(cdp, "undo", str(event))["decision_id"] == 1
     text = told(cdp, "explain", "4")
     assert "[undone]" in text
-    assert "[taken back by cli]" in text
+    assert f"[taken back by {actor()}]" in text
 
 
 def test_merge_split_and_undo_tell_what_they_did(cdp: Run) -> None:

@@ -237,7 +237,7 @@ async def test_a_refused_record_lies_in_the_dead_letters_with_its_reason(
     ).mappings()
     assert [(one["place"], one["path"]) for one in letters] == [
         ("line 2", "birth_date"),
-        ("line 3", ""),
+        ("line 3", "first_name"),
     ]
     await take(connection, "customers", rows)
     attempts = await connection.execute(select(tables.dead_letter.c.attempts))

@@ -9,6 +9,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from cdp.__main__ import main
+from cdp.cli.session import actor
 from tests.server import Server
 
 Run: TypeAlias = Callable[..., Result]
@@ -92,7 +93,7 @@ def test_import_refreshes_the_segments_that_come_with_the_database(cdp: Run) -> 
 
 def test_segment_is_created_shown_changed_and_deleted(cdp: Run) -> None:
     made = said(cdp, "create", "All buyers", "--filter", BUYERS, "--description", "Whoever bought.")
-    assert (made["slug"], made["members"], made["owner"]) == ("all-buyers", 2, "cli")
+    assert (made["slug"], made["members"], made["owner"]) == ("all-buyers", 2, actor())
     shown = said(cdp, "show", "all-buyers")
     assert shown["filter"] == {"purchases": {"netSpend": {"gte": "5.00"}}}
     assert shown["due_at"] is None

@@ -37,6 +37,15 @@ LONG_KEY = "k" * 80
         ("subscription { x }", "subscription"),
         ("query A { __typename } query B { __typename }", "operationName"),
         ('{ customers(search: "a\\u0000b") { totalCount } }', "NUL"),
+        (
+            '{ customers(filter: {purchases: {netSpend: {gte: "12,50"}}}) { totalCount } }',
+            "'12,50' is not a decimal number. Write \"129.90\".",
+        ),
+        ("{ customers(filter: {createdAt: {after: 5}}) { totalCount } }", "5 is not text."),
+        (
+            "{ customers(filter: {name: {isNull: null}}) { totalCount } }",
+            "name.isNull is null. Say true or false.",
+        ),
         ("query ($s: String = 5) { customers(search: $s) { totalCount } }", "String"),
     ],
 )

@@ -298,7 +298,7 @@ async def test_refusal_that_can_be_expected_is_told_in_the_payload(graph: Graph)
         (MERGE, {"customerIds": [], "reason": "x"}, "BAD_REQUEST", "customerIds"),
         (MERGE, {"customerIds": [ann, "nope"], "reason": "x"}, "BAD_REQUEST", "customerIds"),
         (MERGE, {"customerIds": [ann, third], "reason": "x"}, "BAD_REQUEST", "customerIds"),
-        (MERGE, {"customerIds": [ann, nobody], "reason": "x"}, "NOT_FOUND", None),
+        (MERGE, {"customerIds": [ann, nobody], "reason": "x"}, "NOT_FOUND", "customerIds"),
         (MERGE, {"customerIds": [ann, bob], "reason": " "}, "BAD_REQUEST", "reason"),
         (MERGE, {"customerIds": [ann, bob], "reason": "x" * 501}, "BAD_REQUEST", "reason"),
         (
@@ -311,17 +311,17 @@ async def test_refusal_that_can_be_expected_is_told_in_the_payload(graph: Graph)
             SPLIT,
             {"customerId": nobody, "sourceProfileIds": [third], "reason": "x"},
             "NOT_FOUND",
-            None,
+            "customerId",
         ),
-        (UNDO, {"mergeEventId": gid("MergeEvent", 77)}, "NOT_FOUND", None),
+        (UNDO, {"mergeEventId": gid("MergeEvent", 77)}, "NOT_FOUND", "mergeEventId"),
         (UNDO, {"mergeEventId": ann}, "BAD_REQUEST", "mergeEventId"),
-        (DECIDE, {"reviewId": gid("MatchReview", 77), "same": True}, "NOT_FOUND", None),
+        (DECIDE, {"reviewId": gid("MatchReview", 77), "same": True}, "NOT_FOUND", "reviewId"),
     ):
         for is_preview in (False, True):
             refused = await done(graph, mutation, **given, dryRun=is_preview)
             (error,) = refused.pop("errors")
             assert error["code"] == code, given
-            assert error["path"] == (["input", path] if path else None)
+            assert error["path"] == ["input", path]
             assert error["message"].endswith(".")
             assert refused.pop("__typename").endswith("Payload")
             assert not any(refused.values()), refused

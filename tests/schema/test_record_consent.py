@@ -72,6 +72,19 @@ async def test_the_same_statement_again_is_one_record_and_tells_the_segments(
         assert "consent" in set(causes)
 
 
+async def test_a_retry_under_one_key_is_one_statement_and_another_act_is_refused(
+    graph: Graph, database: Database
+) -> None:
+    first, again = [await say(graph, "GRANTED", key="form 17") for _ in range(2)]
+    assert first == again
+    assert len(again["consent"]["statements"]) == 1
+    other = await say(graph, "DENIED", key="form 17")
+    assert other["errors"] == [{"code": "KEY_REUSED", "path": ["input", "key"]}]
+    async with database.read_only() as connection:
+        stored = select(func.count()).select_from(tables.consent)
+        assert await connection.scalar(stored) == 1
+
+
 @pytest.mark.parametrize(
     ("more", "path"),
     [

@@ -1,5 +1,6 @@
 """`cdp serve` as a process: it answers, says what is wrong in one sentence, and stops cleanly."""
 
+import json
 import os
 import signal
 import socket
@@ -29,6 +30,7 @@ def served(database_url: str, *options: str) -> Iterator[tuple[subprocess.Popen[
     command = [sys.executable, "-m", "cdp", "serve", "--port", str(port), *options]
     process = subprocess.Popen(  # noqa: S603  our own command
         command,
+        stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         env={**os.environ, "CDP_DATABASE_URL": database_url},
@@ -61,6 +63,14 @@ def test_server_answers_and_stops_when_it_is_told(database_url: str, workers: st
         _, told = process.communicate(timeout=START_SECONDS)
     assert process.returncode == 0
     assert "only this machine is answered" in told
+    assert "Traceback" not in told
+
+
+def test_address_is_told_as_json_where_it_is_asked_for(database_url: str) -> None:
+    with served(database_url, "--json") as (process, url):
+        process.send_signal(signal.SIGTERM)
+        shown, told = process.communicate(timeout=START_SECONDS)
+    assert json.loads(shown) == {"graphql": f"{url}/graphql", "has_keys": False}
     assert "Traceback" not in told
 
 

@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cdp import tables
 from cdp.database import Database
-from cdp.errors import BadInput, CdpError, NotFound
+from cdp.errors import BadInput, CdpError, KeyReused, NotFound
 from cdp.loyalty.acts import adjust_points, earn_points, redeem_points, reverse
 from cdp.loyalty.application import apply_programme
 from cdp.loyalty.desk import Act
@@ -58,7 +58,7 @@ async def test_an_act_repeated_under_its_key_gives_the_same_answer_and_moves_not
     assert (again.points, again.balance, again.is_repeat) == (-40, 60, True)
     assert again.transaction_id == first.transaction_id
     assert await count_entries(connection) == entries
-    with pytest.raises(PointsRefused, match="another act"):
+    with pytest.raises(KeyReused, match="another act"):
         await redeem_points(connection, customer_id, an_act("k"), points=41)
 
 
@@ -93,6 +93,9 @@ async def test_a_reward_costs_what_the_programme_says_and_may_ask_for_a_tier(
     assert refusal.value.code == "TIER_TOO_LOW"
     await earn_points(connection, customer_id, 1, an_act("m"))
     assert (await redeem_points(connection, customer_id, an_act("n"), reward="pot")).balance == 20
+    with pytest.raises(PointsRefused) as refusal:
+        await redeem_points(connection, customer_id, an_act("o"), reward="cup")
+    assert (refusal.value.code, refusal.value.path) == ("INSUFFICIENT_POINTS", "reward")
 
 
 async def test_without_a_programme_or_a_customer_nothing_is_moved(

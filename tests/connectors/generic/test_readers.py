@@ -67,6 +67,9 @@ def test_text_that_is_not_utf8_is_refused_with_its_byte(tmp_path: Path) -> None:
     path = written(tmp_path, "a.csv", b"id,name\n1,Zo" + b"\xeb\n")
     with pytest.raises(BadInput, match=r"a\.csv, line 2: byte 0xEB at offset 12 is not UTF-8"):
         rows_of(path)
+    path = written(tmp_path, "b.csv", "id,name\n1,Zoë\n".encode("utf-16"))
+    with pytest.raises(BadInput, match="iconv -f UTF-16 -t UTF-8"):
+        rows_of(path)
 
 
 def test_column_that_is_there_twice_is_refused(tmp_path: Path) -> None:
