@@ -667,6 +667,26 @@ async def test_preview_counts_exactly_and_shows_some(stage: Stage) -> None:
     assert (nobody.count, nobody.percentage, nobody.sample) == (0, 0.0, [])
 
 
+async def test_preview_of_records_and_segments_counts_as_that_of_traits_does(
+    stage: Stage,
+) -> None:
+    ids = await three_shoppers(stage)
+    async with stage.transaction() as connection:
+        await a_segment(connection, "Buyers", BUYERS)
+    await refreshed(stage)
+    asked: list[object] = [
+        {"orders": {"some": {}}},
+        {"orders": {"count": {"gte": 1}}},
+        {"segments": {"in": ["buyers"]}},
+        {"not": {"purchases": {"orderCount": {"eq": 0}}}},
+    ]
+    async with stage.transaction() as connection:
+        for filter_ in asked:
+            found = await preview(connection, filter_, WORKSPACE, NOW, may_see_personal=True)
+            assert (found.count, found.total) == (2, 3)
+            assert set(found.sample) == {ids["ann"], ids["bo"]}
+
+
 async def test_why_tells_each_clause_with_the_value_it_looked_at(stage: Stage) -> None:
     ids = await three_shoppers(stage)
     filter_ = {
