@@ -43,17 +43,20 @@ def present(as_of: datetime, workspace: Workspace) -> Scope:
     return _present(literal(as_of, DateTime(timezone=True)), workspace)
 
 
-def whenever(workspace: Workspace) -> Scope:
+def whenever(workspace: Workspace, *, is_of_few: bool = False) -> Scope:
     """The same at a moment that is given when the statement is run, as the parameter AS_OF."""
-    return _present(given(AS_OF, DateTime(timezone=True)), workspace)
+    return _present(given(AS_OF, DateTime(timezone=True)), workspace, is_of_few=is_of_few)
 
 
-def _present(as_of: ColumnElement[datetime], workspace: Workspace) -> Scope:
+def _present(
+    as_of: ColumnElement[datetime], workspace: Workspace, *, is_of_few: bool = False
+) -> Scope:
     return Scope(
         customer=tables.scored_customer,
         fact=tables.scored_customer,
         as_of=as_of,
         timezone=workspace.timezone,
+        is_of_few=is_of_few,
     )
 
 

@@ -10,8 +10,10 @@ from sqlalchemy import (
     FromClause,
     Select,
     Text,
+    any_,
     func,
     literal,
+    literal_column,
     select,
     true,
 )
@@ -74,14 +76,17 @@ def segments_of(scope: Scope) -> ColumnElement[Any]:
 def members_of(slugs: Sequence[str], scope: Scope) -> Select[Any]:
     """The customer's open memberships in segments of these slugs; a slug of none finds nobody."""
     membership, segment = tables.segment_membership.alias(), tables.segment.alias()
-    return (
+    named = select(segment.c.id).where(segment.c.slug.in_(slugs), segment.c.archived_at.is_(None))
+    theirs = (
         select(true())
-        .select_from(membership.join(segment, segment.c.id == membership.c.segment_id))
         .where(
             membership.c.customer_id == scope.customer.c.id,
             membership.c.exited_at.is_(None),
-            segment.c.slug.in_(slugs),
-            segment.c.archived_at.is_(None),
         )
         .correlate(scope.customer)
     )
+    if not scope.is_of_few:
+        return theirs.where(membership.c.segment_id.in_(named))
+    # Numbers that are found once, and a fence: else all members would be gathered for a few.
+    numbers = func.array(named.scalar_subquery())
+    return theirs.where(membership.c.segment_id == any_(numbers)).offset(literal_column("0"))

@@ -1,28 +1,37 @@
 """Scores and segments brought up to date: what is due as a whole, the rest for who was touched."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from sqlalchemy import exists, false, func, or_, select, update
+from sqlalchemy import bindparam, exists, func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.schema import CreateTable, DropTable
 
 from cdp import tables
 from cdp.database import Database, from_memory
 from cdp.database import driver as driver_of
-from cdp.query import present
 from cdp.scoring.rescore import rescore
-from cdp.segments.membership import Moves, evaluate, touched_now
-from cdp.segments.segment import Defined, Segment, define, list_segments
-from cdp.segments.several import known, steps_of
+from cdp.segments.difference import Moves
+from cdp.segments.evaluation import (
+    MOST_TOGETHER,
+    empty,
+    evaluate,
+    known,
+    levels_of,
+    steps_of,
+    touched_now,
+)
+from cdp.segments.segment import Defined, Segment, list_segments
 from cdp.segments.told import TAKE, TAKE_WHO_SHARES
 from cdp.workspace import Workspace
 
 REFRESH_LOCK: Final = 7_365_004  # any number, the same for all who refresh
 TAKEN_ROWS: Final = 200  # of the outbox in one transaction; each has at most thousands of ids
 WHOLE_FROM: Final = 100_000  # ids waiting: looking at everybody once is cheaper than one by one
+MANY_FROM: Final = 10_000  # ids waiting: below, nobody counts whether they are most customers
+MOST: Final = 2  # one in so many: everybody's rows in their order cost what theirs by key do
 MAX_STEPS: Final = 100_000  # transactions of one refresh; writers may be adding all the while
 
 CLOCK: Final = "clock"
@@ -95,21 +104,20 @@ async def refresh_step(
 ) -> Refreshed | None:
     """One step, for the caller who has the turn; None where everything is up to date.
 
-    Segments that are due come first, one a step, each after those that it names; then whom the
-    outbox tells, for all segments together.
+    Segments that are due come first, those together that name none of each other, each after those
+    that it names; then whom the outbox tells, for all segments together.
     """
-    segments = await list_segments(connection, is_archived_too=True)
-    gone = next((one for one in segments if one.archived_at is not None), None)
-    if gone is not None:
-        moves = await evaluate(connection, gone.id, false(), as_of, gone.due_cause or CLOCK)
-        await _settle(connection, gone, as_of, None)
-        return Refreshed(1, 0, moves.entered, moves.exited)
+    gone = [
+        one
+        for one in await list_segments(connection, is_archived_too=True)
+        if one.archived_at is not None
+    ]
+    if gone:
+        return await _empty(connection, gone[:MOST_TOGETHER], as_of)
     await _give_up_on_backlog(connection, workspace, as_of)
     segments = await list_segments(connection)
     if any(_is_due_by(as_of, one) for one in segments):
-        definitions = define(segments, present(as_of, workspace), workspace)
-        first = next(one for one in definitions if _is_due_by(as_of, one.segment))
-        return await _evaluate_whole(connection, first, definitions, as_of, workspace)
+        return await _evaluate_due(connection, segments, workspace, as_of)
     return await _follow(connection, segments, workspace, as_of)
 
 
@@ -129,11 +137,12 @@ async def mark_due(connection: AsyncConnection, cause: str) -> None:
 async def _give_up_on_backlog(
     connection: AsyncConnection, workspace: Workspace, as_of: datetime
 ) -> None:
-    """Where the outbox tells of too many, as after a first import: look at everybody instead."""
+    """Where the outbox tells of too many, as after an import: look at everybody instead."""
     waiting = await connection.scalar(
         select(func.sum(func.cardinality(_OUTBOX.c.ids))).where(_OUTBOX.c.due_at <= as_of)
     )
-    if (waiting or 0) > WHOLE_FROM:
+    many = waiting or 0
+    if many > WHOLE_FROM or (many > MANY_FROM and await _are_most(connection, as_of)):
         await rescore(connection, workspace, as_of, None)
         await connection.execute(_OUTBOX.delete().where(_OUTBOX.c.due_at <= as_of))
         await connection.execute(
@@ -146,40 +155,94 @@ async def _give_up_on_backlog(
         )
 
 
-async def _evaluate_whole(
-    connection: AsyncConnection,
-    defined: Defined,
-    definitions: Sequence[Defined],
-    as_of: datetime,
-    workspace: Workspace,
+async def _are_most(connection: AsyncConnection, as_of: datetime) -> bool:
+    """Whether the outbox tells of half of all customers, or more."""
+    told = select(func.unnest(_OUTBOX.c.ids).label("id")).where(_OUTBOX.c.due_at <= as_of)
+    told_count = select(func.count(told.subquery().c.id.distinct())).scalar_subquery()
+    # No more are counted than could matter: a million rows are not read to learn that it is not so.
+    some = select(tables.customer.c.id).limit(MOST * WHOLE_FROM).subquery()
+    count = select(func.count()).select_from(some).scalar_subquery()
+    return bool(await connection.scalar(select(count <= MOST * told_count)))
+
+
+async def _empty(
+    connection: AsyncConnection, gone: Sequence[Segment], as_of: datetime
 ) -> Refreshed:
-    segment = defined.segment
-    if defined.filter is None:
-        await _settle(connection, segment, as_of, None, defined.error)
-        return Refreshed(whole=1)
-    moves = await evaluate(
-        connection, segment.id, defined.filter.condition, as_of, segment.due_cause or CLOCK
-    )
-    due = [defined.filter.clock.next_after(as_of, workspace.timezone)]
-    due += [
-        one.segment.due_at for one in definitions if one.segment.slug in defined.filter.segments
-    ]
-    await _settle(connection, segment, as_of, min((one for one in due if one), default=None))
-    return Refreshed(1, 0, moves.entered, moves.exited)
+    moves = await empty(await driver_of(connection), _causes(gone), as_of)
+    await _settle(connection, [_Settled(one) for one in gone], as_of)
+    return Refreshed(len(gone), 0, moves.entered, moves.exited)
 
 
-async def _settle(
+def _causes(segments: Iterable[Segment]) -> Mapping[int, str]:
+    return {one.id: one.due_cause or CLOCK for one in segments}
+
+
+async def _evaluate_due(
     connection: AsyncConnection,
-    segment: Segment,
+    segments: Sequence[Segment],
+    workspace: Workspace,
     as_of: datetime,
-    due_at: datetime | None,
-    error: str | None = None,
-) -> None:
+) -> Refreshed:
+    """The first of those that are due, of one level, with everybody's row read once for all."""
+    there, now = known(segments), {one.slug: one for one in segments}
+    levels = (
+        [one for one in level if _is_due_by(as_of, now[one.segment.slug])]
+        for level in levels_of(there, workspace)
+    )
+    due = next(level for level in levels if level)[:MOST_TOGETHER]
+    readable = [now[one.segment.slug] for one in due if one.filter is not None]
+    moves = Moves(0, 0)
+    if readable:
+        driver = await driver_of(connection)
+        moves = await evaluate(driver, there, workspace, _causes(readable), as_of)
+    found = [
+        _Settled(now[one.segment.slug], _next_due(one, now, workspace, as_of), one.error)
+        for one in due
+    ]
+    await _settle(connection, found, as_of)
+    return Refreshed(len(due), 0, moves.entered, moves.exited)
+
+
+def _next_due(
+    defined: Defined, now: Mapping[str, Segment], workspace: Workspace, as_of: datetime
+) -> datetime | None:
+    """When time changes it again, or one of those that it names; None for never."""
+    if defined.filter is None:
+        return None
+    due = [defined.filter.clock.next_after(as_of, workspace.timezone)]
+    due += [now[slug].due_at for slug in defined.filter.segments if slug in now]
+    return min((one for one in due if one), default=None)
+
+
+@dataclass(frozen=True, slots=True)
+class _Settled:
+    """A segment as it was read before it was evaluated, when it is due next, and what is wrong."""
+
+    segment: Segment
+    due_at: datetime | None = None
+    error: str | None = None
+
+
+async def _settle(connection: AsyncConnection, found: Sequence[_Settled], as_of: datetime) -> None:
     """Note the evaluation; whoever has changed the definition meanwhile has made it due again."""
     await connection.execute(
         update(_TABLE)
-        .where(_TABLE.c.id == segment.id, _TABLE.c.due_at == segment.due_at)
-        .values(evaluated_at=as_of, due_at=due_at, due_cause=CLOCK, error=error)
+        .where(_TABLE.c.id == bindparam("number"), _TABLE.c.due_at == bindparam("was_due_at"))
+        .values(
+            evaluated_at=as_of,
+            due_at=bindparam("next_due_at"),
+            due_cause=CLOCK,
+            error=bindparam("wrong"),
+        ),
+        [
+            {
+                "number": one.segment.id,
+                "was_due_at": one.segment.due_at,
+                "next_due_at": one.due_at,
+                "wrong": one.error,
+            }
+            for one in found
+        ],
     )
 
 

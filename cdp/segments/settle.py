@@ -10,9 +10,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cdp.database import driver as driver_of
 from cdp.scoring.rescore import rescore
+from cdp.segments.evaluation import TOLD, known, steps_of
 from cdp.segments.refresh import REFRESH_LOCK
 from cdp.segments.segment import list_segments
-from cdp.segments.several import TOLD, known, steps_of
 from cdp.segments.told import TELL, TELL_WHO_SHARES
 from cdp.values import CustomerId
 from cdp.workspace import Workspace

@@ -120,13 +120,13 @@ segment_membership = Table(
 segment_change = Table(
     "segment_change",
     metadata,
-    Column("id", BigInteger, Identity(), primary_key=True, comment="The feed's cursor."),
+    Column("id", BigInteger, Identity(), nullable=False, comment="The feed's cursor."),
     Column("segment_id", Integer, nullable=False),
     Column("customer_id", BigInteger, nullable=False),
     Column("kind", Text, nullable=False, comment="ENTERED, or EXITED."),
     Column("at", Instant, nullable=False),
     Column("cause", Text, nullable=False, comment="In words."),
     Column("other_id", BigInteger, comment="Whom they merged with or parted from; else null."),
-    Index(None, "segment_id", "id"),
+    PrimaryKeyConstraint("segment_id", "id"),
     comment="The feed: who entered and who left, in the order in which it was committed.",
 )

@@ -7,7 +7,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cdp import tables
 from cdp.database import driver
-from cdp.segments.several import steps_of
+from cdp.segments.evaluation import steps_of
 from cdp.stewardship import Author, merge_customers, undo
 from cdp.values import CustomerId
 from tests.cdp.ingesting import WORKSPACE, take

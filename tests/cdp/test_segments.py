@@ -8,7 +8,7 @@ from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cdp import tables
-from cdp.database import Database
+from cdp.database import Database, driver
 from cdp.delivery import Deleted
 from cdp.errors import BadInput, NotFound
 from cdp.query import present
@@ -32,6 +32,7 @@ from tests.cdp.segmenting import (
     refreshed,
     without_starters,
 )
+from tests.cdp.sent import noted
 
 pytestmark = pytest.mark.anyio
 
@@ -336,6 +337,119 @@ async def test_backlog_is_answered_by_looking_at_everybody(
         )
 
 
+async def test_batch_that_touches_most_customers_is_answered_by_looking_at_everybody(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cdp.segments.refresh.MANY_FROM", 1)
+    ids = await three_shoppers(stage)
+    async with stage.transaction() as connection:
+        await a_segment(connection, "Buyers", BUYERS)
+    await refreshed(stage)
+    async with stage.transaction() as connection:
+        # Ten times the same one is one.
+        for number in range(10):
+            await take(connection, "orders", [an_order(f"p{number}", "cy", 1)])
+    few = await refreshed(stage)
+    assert (few.whole, few.touched, few.entered) == (0, 1, 1)
+    async with stage.transaction() as connection:
+        await take(connection, "orders", [an_order(key, "ann", 1, status="cancelled")
+                                          for key in ("o1", "o2", "o3")])  # fmt: skip
+        await take(connection, "orders", [an_order("o4", "bo", 1, status="cancelled")])
+    most = await refreshed(stage)
+    assert (most.whole, most.touched, most.exited) == (1, 0, 2)
+    async with stage.transaction() as connection:
+        assert await members(connection) == {"buyers": {ids["cy"]}}
+
+
+async def _in_levels(connection: AsyncConnection) -> None:
+    """Segments that are due at once: two that name none, others that name these, and worse."""
+    await a_segment(connection, "Gone", BUYERS)
+    while await refresh_step(connection, WORKSPACE, await take_turn(connection)):
+        pass
+    await delete_segment(connection, "gone", WORKSPACE)
+    await a_segment(connection, "Z buyers", BUYERS)
+    await a_segment(connection, "Y Germans", {"country": {"eq": "DE"}})
+    await a_segment(connection, "Broken", {"country": {"eq": "GB"}})
+    await a_segment(
+        connection, "B both", {"segments": {"in": ["z-buyers"]}, "country": {"eq": "DE"}}
+    )
+    await a_segment(connection, "C of broken", {"segments": {"notIn": ["broken"]}})
+    await a_segment(connection, "A others", {"segments": {"notIn": ["b-both"]}})
+    await connection.execute(
+        tables.segment.update()
+        .where(tables.segment.c.slug == "broken")
+        .values(filter={"gone": {"eq": 1}})
+    )
+
+
+async def test_segments_that_are_due_at_once_are_looked_at_level_by_level(
+    stage: Stage,
+) -> None:
+    ids = await three_shoppers(stage)
+    ann, bo, cy = (ids[key] for key in ("ann", "bo", "cy"))
+    async with stage.transaction() as connection:
+        await _in_levels(connection)
+        before = len(await feed(connection))
+        steps = []
+        while step := await refresh_step(connection, WORKSPACE, await take_turn(connection)):
+            steps.append((step.whole, step.entered, step.exited))
+        # What is gone; what names none, and what cannot be read; what names these; what names that.
+        assert steps == [(1, 0, 2), (3, 3, 0), (2, 4, 0), (1, 2, 0)]
+        assert await members(connection) == {
+            "z-buyers": {ann, bo},
+            "y-germans": {ann},
+            "broken": set(),
+            "b-both": {ann},
+            "c-of-broken": {ann, bo, cy},
+            "a-others": {bo, cy},
+        }
+        told = [(slug, kind, who) for slug, kind, who, _, _ in (await feed(connection))[before:]]
+        assert told == [
+            *(("gone", "EXITED", who) for who in sorted((ann, bo))),
+            *(("z-buyers", "ENTERED", who) for who in sorted((ann, bo))),
+            ("y-germans", "ENTERED", ann),
+            ("b-both", "ENTERED", ann),
+            *(("c-of-broken", "ENTERED", who) for who in sorted((ann, bo, cy))),
+            *(("a-others", "ENTERED", who) for who in sorted((bo, cy))),
+        ]
+        found = {one.slug: one for one in await list_segments(connection)}
+        assert {one.due_at for one in found.values()} == {None}
+        assert all(one.evaluated_at is not None for one in found.values())
+        assert [slug for slug, one in found.items() if one.error is not None] == ["broken"]
+
+
+async def test_step_that_is_lost_is_told_once_by_the_next(connection: AsyncConnection) -> None:
+    await three_shoppers(Stage(connection))
+    await _in_levels(connection)
+    lost = 0
+    while True:
+        async with connection.begin_nested() as savepoint:
+            step = await refresh_step(connection, WORKSPACE, await take_turn(connection))
+            await savepoint.rollback()
+        again = await refresh_step(connection, WORKSPACE, await take_turn(connection))
+        assert again == step
+        if again is None:
+            break
+        lost += 1
+    assert lost == 4
+    told = await feed(connection)
+    assert len(told) == len(set(told))
+
+
+async def test_segments_of_one_level_are_looked_at_by_one_statement(
+    connection: AsyncConnection,
+) -> None:
+    await three_shoppers(Stage(connection))
+    await refreshed(Stage(connection))
+    for number in range(20):
+        await a_segment(connection, f"Buyers {number}", BUYERS)
+    await a_segment(connection, "Of them", {"segments": {"in": ["buyers-1"]}})
+    async with noted(await driver(connection), connection) as sent:
+        while await refresh_step(connection, WORKSPACE, await take_turn(connection)):
+            pass
+    assert sum("INSERT INTO segment_change" in one for one in sent) == 2
+
+
 async def test_refresh_that_dies_leaves_everything_to_the_next(database: Database) -> None:
     ids = await three_shoppers(database)
     async with database.transaction() as connection:
@@ -551,6 +665,26 @@ async def test_preview_counts_exactly_and_shows_some(stage: Stage) -> None:
     assert (found.count, found.total, set(found.sample)) == (2, 3, {ids["ann"], ids["bo"]})
     assert found.percentage == pytest.approx(200 / 3)
     assert (nobody.count, nobody.percentage, nobody.sample) == (0, 0.0, [])
+
+
+async def test_preview_of_records_and_segments_counts_as_that_of_traits_does(
+    stage: Stage,
+) -> None:
+    ids = await three_shoppers(stage)
+    async with stage.transaction() as connection:
+        await a_segment(connection, "Buyers", BUYERS)
+    await refreshed(stage)
+    asked: list[object] = [
+        {"orders": {"some": {}}},
+        {"orders": {"count": {"gte": 1}}},
+        {"segments": {"in": ["buyers"]}},
+        {"not": {"purchases": {"orderCount": {"eq": 0}}}},
+    ]
+    async with stage.transaction() as connection:
+        for filter_ in asked:
+            found = await preview(connection, filter_, WORKSPACE, NOW, may_see_personal=True)
+            assert (found.count, found.total) == (2, 3)
+            assert set(found.sample) == {ids["ann"], ids["bo"]}
 
 
 async def test_why_tells_each_clause_with_the_value_it_looked_at(stage: Stage) -> None:

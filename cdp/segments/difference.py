@@ -1,0 +1,154 @@
+"""Who comes and who goes: the difference of two sets of pairs, stored and told in one statement."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final, TypeAlias
+
+from sqlalchemy import (
+    CTE,
+    ColumnElement,
+    FromClause,
+    Select,
+    and_,
+    any_,
+    case,
+    func,
+    insert,
+    literal_column,
+    select,
+    true,
+    update,
+)
+
+from cdp.tables import segment_change, segment_membership, source_profile
+
+ENTERED: Final = "ENTERED"
+EXITED: Final = "EXITED"
+
+_MEMBER: Final = segment_membership
+
+Reason: TypeAlias = Callable[
+    [FromClause], tuple[FromClause, ColumnElement[Any], ColumnElement[Any]]
+]
+"""Of rows with `segment_id` and `customer_id`: those with what they are joined to, the cause in
+words, and whom that speaks of.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Moves:
+    """How many customers entered a segment and how many left it."""
+
+    entered: int
+    exited: int
+
+    def __add__(self, other: "Moves") -> "Moves":
+        """Of two statements together."""
+        return Moves(self.entered + other.entered, self.exited + other.exited)
+
+
+def place_of(name: str) -> ColumnElement[Any]:
+    """Where a row of the table of that name lies."""
+    return literal_column(f"{name}.ctid")
+
+
+def settled(
+    holding: FromClause,
+    held: FromClause,
+    reason: Reason,
+    numbers: ColumnElement[Any],
+    at: ColumnElement[Any],
+) -> Select[Any]:
+    """One row, how many entered and how many left, of the statement that has them do so.
+
+    `holding` (`segment_id`, `id`): whom each segment holds for; `held` (those and `place`, of the
+    row): who is a member of it; `reason`: why that changes. The feed tells of it segment by
+    segment, by their `numbers`, as if they had been looked at one after another.
+    """
+    moves = _moves(holding, held, reason)
+    places = select(moves.c.place).where(moves.c.kind == EXITED).scalar_subquery()
+    left = (
+        update(_MEMBER)
+        .where(place_of("segment_membership") == any_(func.array(places)))
+        .values(exited_at=at)
+        .cte("left_now")
+    )
+    # A customer's memberships lie together, and an index that is filled in its order costs half.
+    entries = (
+        select(moves.c.segment_id, moves.c.customer_id, at)
+        .where(moves.c.kind == ENTERED)
+        .order_by(moves.c.customer_id, moves.c.segment_id)
+    )
+    entered = (
+        insert(_MEMBER)
+        .from_select(["segment_id", "customer_id", "entered_at"], entries)
+        .cte("entered_now")
+    )
+    # Those who enter first; by what they have, because text takes long to sort.
+    position, leaves = func.array_position(numbers, moves.c.segment_id), moves.c.place.is_not(None)
+    changes = select(
+        moves.c.segment_id, moves.c.customer_id, moves.c.kind, at, moves.c.cause, moves.c.other_id
+    ).order_by(position, leaves, moves.c.customer_id)
+    told = (
+        insert(segment_change)
+        .from_select(
+            ["segment_id", "customer_id", "kind", "at", "cause", "other_id"],
+            changes,
+        )
+        .cte("told_of")
+    )
+    counts: list[ColumnElement[Any]] = [
+        func.count().filter(moves.c.kind == kind) for kind in (ENTERED, EXITED)
+    ]
+    return select(*counts).add_cte(left, entered, told)
+
+
+def _moves(holding: FromClause, held: FromClause, reason: Reason) -> CTE:
+    """One row per pair that is in one of both alone: what became of it, and why.
+
+    By a full join, which is hashed or sorted whatever the planner expects: before the first ANALYZE
+    it expects nobody, and would compare everybody with everybody.
+    """
+    segment_id = func.coalesce(holding.c.segment_id, held.c.segment_id)
+    customer_id = func.coalesce(holding.c.id, held.c.id)
+    pairs = and_(holding.c.segment_id == held.c.segment_id, holding.c.id == held.c.id)
+    apart = (
+        select(
+            segment_id.label("segment_id"),
+            customer_id.label("customer_id"),
+            case((held.c.id.is_(None), ENTERED), else_=EXITED).label("kind"),
+            case((holding.c.id.is_(None), held.c.id)).label("leaver"),
+            held.c.place,
+        )
+        .select_from(holding.join(held, pairs, full=True))
+        .where(holding.c.id.is_(None) | held.c.id.is_(None))
+        .subquery("apart")
+    )
+    told, cause, other_id = reason(apart)
+    bearer = _bearer(apart)
+    is_merged = bearer.c.customer_id != apart.c.leaver
+    is_erased = apart.c.leaver.is_not(None) & bearer.c.customer_id.is_(None)
+    return (
+        select(
+            apart.c.segment_id,
+            apart.c.customer_id,
+            apart.c.kind,
+            apart.c.place,
+            case((is_erased, "erased"), (is_merged, "merged into"), else_=cause).label("cause"),
+            case((is_merged, bearer.c.customer_id), else_=other_id).label("other_id"),
+        )
+        .select_from(told.outerjoin(bearer, true()))
+        .cte("moves")
+    )
+
+
+def _bearer(apart: FromClause) -> FromClause:
+    """Who bears the id of one who leaves: whoever is nobody any more left by being merged."""
+    profile = source_profile.alias("bearer_profile")
+    return (
+        select(profile.c.customer_id)
+        .where(profile.c.id == apart.c.leaver)
+        .correlate(apart)
+        .offset(literal_column("0"))  # looked up for each who leaves, not among all profiles
+        .lateral("bearer")
+    )

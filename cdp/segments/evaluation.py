@@ -1,0 +1,270 @@
+"""Segments evaluated together, for everybody or for who was touched: statements compiled once."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import lru_cache
+from typing import Any, Final, TypeAlias
+
+import asyncpg
+import msgspec
+from sqlalchemy import (
+    ARRAY,
+    BigInteger,
+    Column,
+    ColumnElement,
+    DateTime,
+    FromClause,
+    Integer,
+    MetaData,
+    Select,
+    Table,
+    Text,
+    any_,
+    case,
+    cast,
+    column,
+    false,
+    func,
+    literal,
+    literal_column,
+    null,
+    select,
+    true,
+)
+from sqlalchemy.dialects.postgresql import array
+from sqlalchemy.sql.elements import Grouping
+
+from cdp.clauses import Filter
+from cdp.query import AS_OF, whenever
+from cdp.segments.difference import Moves, Reason, place_of, settled
+from cdp.segments.segment import Defined, Segment, define
+from cdp.statements import Statement, compiled, given
+from cdp.tables import scored_customer, segment_membership
+from cdp.workspace import Workspace
+
+Driver: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
+
+MOST_TOGETHER: Final = 50  # segments in one statement: bounds its text and the time to plan it
+
+TOLD: Final = ("ids", "causes", "others")
+"""What is given of whom: three lists, of customers, of why, in words, of whom that speaks of."""
+
+CAUSES: Final = "causes"
+"""What is given where everybody is looked at: why, of each of the segments, in words."""
+
+_AT: Final = "at"
+
+touched_now = Table(
+    "touched_now",
+    MetaData(),
+    Column("id", BigInteger, primary_key=True),
+    Column("cause", Text, nullable=False),
+    Column("other_id", BigInteger),
+    prefixes=["TEMPORARY"],
+)
+"""While they are followed: whom the outbox told, and why, in words."""
+
+_Written: TypeAlias = tuple[int, str, bytes]
+"""What of a segment says whom it holds for: number, slug, filter as JSON."""
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """All segments there are; those are the same that are written alike."""
+
+    written: tuple[_Written, ...]
+    segments: Sequence[Segment] = field(compare=False)
+
+
+def known(segments: Sequence[Segment]) -> Known:
+    """As they were read."""
+    written = ((one.id, one.slug, msgspec.json.encode(one.filter)) for one in segments)
+    return Known(tuple(written), segments)
+
+
+@lru_cache(maxsize=8)  # the segments there are, and those before them
+def levels_of(
+    there: Known, workspace: Workspace, *, is_of_few: bool = False
+) -> Sequence[Sequence[Defined]]:
+    """All segments with their definitions: those that name others in a level after these.
+
+    `is_of_few`: for some customers, not for everybody. Of the segments themselves only the number
+    and the slug are as they are now.
+    """
+    level_of: dict[str, int] = {}
+    levels: dict[int, list[Defined]] = {}
+    for one in define(there.segments, whenever(workspace, is_of_few=is_of_few), workspace):
+        names = frozenset[str]() if one.filter is None else one.filter.segments
+        level = max((level_of[name] + 1 for name in names if name in level_of), default=0)
+        level_of[one.segment.slug] = level
+        levels.setdefault(level, []).append(one)
+    return [levels[level] for level in sorted(levels)]
+
+
+@dataclass(frozen=True, slots=True)
+class Steps:
+    """What brings all segments up to date for some customers, statement after statement."""
+
+    statements: Sequence[Statement]
+    asks_consent: bool
+
+    async def follow(self, driver: Driver, as_of: datetime, at: datetime, **told: object) -> Moves:
+        """Evaluate all segments for those told, and tell the feed of the difference.
+
+        They are looked at as of `as_of`; who enters or leaves does so `at`. `told` has the
+        lists of TOLD, where the steps are not of `touched_now`.
+        """
+        total = Moves(0, 0)
+        for statement in self.statements:
+            total += await _run(driver, statement, {**told, AS_OF: as_of, _AT: at})
+        return total
+
+
+@lru_cache(maxsize=8)  # the segments there are, and those before them
+def steps_of(there: Known, workspace: Workspace, *, of_touched_now: bool) -> Steps:
+    """Each level in statements of its own: they read what those before them have stored.
+
+    For whom `touched_now` holds, or for those who are given.
+    """
+    statements, asks_consent = [], False
+    for level in levels_of(there, workspace, is_of_few=True):
+        filters = {one.segment.id: one.filter for one in level if one.filter is not None}
+        asks_consent |= any(one.asks_consent for one in filters.values())
+        numbers = list(filters)
+        for start in range(0, len(numbers), MOST_TOGETHER):
+            some = {one: filters[one].condition for one in numbers[start : start + MOST_TOGETHER]}
+            told = touched_now if of_touched_now else _given()
+            statements.append(compiled(_statement(some, told)))
+    return Steps(statements, asks_consent)
+
+
+async def evaluate(
+    driver: Driver,
+    there: Known,
+    workspace: Workspace,
+    causes: Mapping[int, str],
+    as_of: datetime,
+) -> Moves:
+    """Look at everybody by some segments of one level, at most MOST_TOGETHER, as of a moment.
+
+    `causes`: by number, what the feed is told.
+    """
+    statement = _of_everybody(there, workspace, tuple(causes))
+    values = {CAUSES: list(causes.values()), AS_OF: as_of, _AT: as_of}
+    return await _run(driver, statement, values)
+
+
+@lru_cache(maxsize=32)  # what is due together: by the clock some, after an import all
+def _of_everybody(there: Known, workspace: Workspace, numbers: Sequence[int]) -> Statement:
+    defined = (one for level in levels_of(there, workspace) for one in level)
+    filters = {one.segment.id: one.filter for one in defined}
+    return compiled(_statement({one: _condition(filters[one]) for one in numbers}, None))
+
+
+async def empty(driver: Driver, causes: Mapping[int, str], at: datetime) -> Moves:
+    """Have everybody leave segments, at most MOST_TOGETHER; `causes` as for `evaluate`."""
+    statement = compiled(_statement(dict.fromkeys(causes, false()), None))
+    return await _run(driver, statement, {CAUSES: list(causes.values()), _AT: at})
+
+
+def _condition(filter_: Filter | None) -> ColumnElement[bool]:
+    assert filter_ is not None, "what cannot be read holds for nobody we know of"
+    return filter_.condition
+
+
+async def _run(driver: Driver, statement: Statement, values: Mapping[str, object]) -> Moves:
+    ((entered, exited),) = await statement.fetch(driver, values)
+    return Moves(entered, exited)
+
+
+def _statement(
+    conditions: Mapping[int, ColumnElement[bool]], told: FromClause | None
+) -> Select[Any]:
+    """Evaluates segments by number; none of the conditions asks who is in another one of them.
+
+    Each customer's row is read once, whatever the number of segments. `told` (`id`, `cause`,
+    `other_id`) are the customers; None: everybody, with a cause that is given for each segment.
+    """
+    numbers: ColumnElement[Any] = literal(list(conditions), ARRAY(Integer))
+    holding = _holding(conditions, None if told is None else select(told.c.id))
+    at = given(_AT, DateTime(timezone=True))
+    if told is None:
+        return settled(holding, _held(numbers), _by_segment(numbers), numbers, at)
+    return settled(holding, _held_by(told, numbers), _by_customer(told), numbers, at)
+
+
+def _holding(conditions: Mapping[int, ColumnElement[bool]], whom: Select[Any] | None) -> FromClause:
+    """`segment_id` and `id`: of each customer the segments whose conditions hold."""
+    answers = [case((holds, literal(one, Integer))) for one, holds in conditions.items()]
+    holding = func.array_remove(array(answers), null(), type_=ARRAY(Integer))
+    # Fenced off: were it one with the rows that are made of it, the planner would expect to look
+    # for records once for each answer, and rather gather everybody's first.
+    looked_at = select(holding.label("answers"), scored_customer.c.id).offset(literal_column("0"))
+    if whom is not None:
+        looked_at = looked_at.where(scored_customer.c.id.in_(whom))
+    found = looked_at.subquery("looked_at")
+    return select(func.unnest(found.c.answers).label("segment_id"), found.c.id).subquery("holding")
+
+
+def _held(numbers: ColumnElement[Any]) -> FromClause:
+    """`segment_id`, `id` and `place`: all open memberships."""
+    member = segment_membership.alias("member")
+    return (
+        select(member.c.segment_id, member.c.customer_id.label("id"), _place_of_member())
+        .where(member.c.segment_id == any_(numbers), member.c.exited_at.is_(None))
+        .subquery("held")
+    )
+
+
+def _held_by(told: FromClause, numbers: ColumnElement[Any]) -> FromClause:
+    """The same of some customers: theirs are looked up one after another, not among all members.
+
+    All they ever had, by the primary key. Were the segments named in the look-up, it would go
+    through the index once for each; were it said there that they are open, the planner might take
+    the index of those, which goes by segment, and read all of it for each customer.
+    """
+    member = segment_membership.alias("member")
+    theirs = (
+        select(member.c.segment_id, member.c.exited_at, _place_of_member())
+        .where(member.c.customer_id == told.c.id)
+        .correlate(told)
+        .offset(literal_column("0"))
+        .lateral("theirs")
+    )
+    return (
+        select(theirs.c.segment_id, told.c.id, theirs.c.place)
+        .select_from(told.join(theirs, true()))
+        .where(theirs.c.segment_id == any_(numbers), theirs.c.exited_at.is_(None))
+        .subquery("held")
+    )
+
+
+def _place_of_member() -> ColumnElement[Any]:
+    return place_of("member").label("place")
+
+
+def _by_customer(told: FromClause) -> Reason:
+    return lambda rows: (
+        rows.join(told, told.c.id == rows.c.customer_id),
+        told.c.cause,
+        told.c.other_id,
+    )
+
+
+def _by_segment(numbers: ColumnElement[Any]) -> Reason:
+    causes: ColumnElement[Any] = Grouping(given(CAUSES, ARRAY(Text)))
+    return lambda rows: (
+        rows,
+        causes[func.array_position(numbers, rows.c.segment_id)],
+        cast(null(), BigInteger),
+    )
+
+
+def _given() -> FromClause:
+    rows = func.unnest(
+        given("ids", ARRAY(BigInteger)),
+        given("causes", ARRAY(Text)),
+        given("others", ARRAY(BigInteger)),
+    ).table_valued(column("id", BigInteger), column("cause", Text), column("other_id", BigInteger))
+    return select(rows.render_derived("row")).cte("told")
