@@ -190,7 +190,7 @@ def _decision(decision: Node) -> str:
 
 
 def _question(review: Node) -> str:
-    sides = " or ".join(_side(review[side]) for side in ("left", "right"))
+    sides = " or ".join(name for name, _ in _sides(review))
     return f"{review['id']}  {sides}? {_tie(review)}. {review['reason']}"
 
 
@@ -204,9 +204,9 @@ def _event(event: Node) -> str:
 def _reviewed(review: Node) -> Iterator[str]:
     """One review of the queue, in several lines."""
     yield f"{review['id']}  {_tie(review)} (priority {review['priority']:.2f})"
-    for side in ("left", "right"):
-        yield f"    {_side(review[side])}"
-        yield from (f"      {_profile(one)}" for one in review[side]["sourceProfiles"])
+    for name, side in _sides(review):
+        yield f"    {name}"
+        yield from (f"      {_profile(one)}" for one in side["sourceProfiles"])
     if review["weight"] is not None:
         parts = ", ".join(
             " ".join(filter(None, (one["name"], one["level"], f"{one['weight']:+.1f}")))
@@ -218,6 +218,15 @@ def _reviewed(review: Node) -> Iterator[str]:
 
 def _tie(review: Node) -> str:
     return f"{review['kind']} {review['value'] or ''}".strip()
+
+
+def _sides(review: Node) -> list[tuple[str, Node]]:
+    """Who stands on each side; a value that joins nobody has one side: whoever bears it."""
+    left, right = review["left"], review["right"]
+    if right["sourceProfiles"]:
+        return [(_side(left), left), (_side(right), right)]
+    others = " and others" if len(left["sourceProfiles"]) > 1 else ""
+    return [(f"{_side(left)}{others}", left)]
 
 
 def _side(side: Node) -> str:

@@ -98,7 +98,9 @@ class MatchSide:
     """Half of a row of match_review."""
 
     customer: _Customer | None = planned(
-        One(_customer), "The customer whose these profiles are; null where there are none."
+        One(_customer),
+        "The customer whose these profiles are; null where there are none. Of a value that joins"
+        " nobody, for too many bear it, the customer of the first of those who do.",
     )
     source_profiles: list[SourceProfile] = planned(
         Many(_profiles), "The source profiles of this side, oldest first; at most 250."

@@ -230,6 +230,15 @@ def test_rules_are_shown_tried_and_applied_as_they_were_tried(cdp: Run, tmp_path
     assert (event["kind"], event["reason"]) == ("SPLIT", "The rules of rules.toml.")
 
 
+def test_a_value_that_joins_nobody_is_told_with_whoever_bears_it(cdp: Run, tmp_path: Path) -> None:
+    path = tmp_path / "rules.toml"
+    path.write_text("most_holders = 1")
+    told(cdp, "rules", "apply", path)
+    queue = told(cdp, "reviews")
+    assert "customer 1 (Ann Miller) and others\n      1  shop" in queue
+    assert "nobody\n" not in queue
+
+
 def test_file_that_holds_no_rules_is_one_sentence(cdp: Run, tmp_path: Path) -> None:
     path = tmp_path / "rules.toml"
     path.write_bytes(b"\xff\xfe")
