@@ -16,6 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from cdp.database import Database, open_database
 from cdp.postgres import embedded
 from migrations import upgrade
+from tests.memory import files_of_a_run, home_of_the_run
 from tests.server import Server
 
 # A machine that is busy fails no test.
@@ -24,7 +25,13 @@ settings.load_profile("project")
 
 GARBAGE_THRESHOLD = 500_000  # as in a command: cycles are looked for after so many new objects
 
-TEST_HOME = Path(__file__).resolve().parents[1] / ".cdp" / "tests"
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Give the run its folder; workers inherit it."""
+    if not hasattr(config, "workerinput"):
+        stack = ExitStack()
+        stack.enter_context(files_of_a_run())
+        config.add_cleanup(stack.close)
 
 
 def pytest_collection_finish() -> None:
@@ -41,14 +48,11 @@ def anyio_backend() -> str:
 
 @pytest.fixture(scope="session")
 def server_url() -> Iterator[str]:
-    """A PostgreSQL for this run: CDP_TEST_DATABASE_URL, else an embedded one shared by workers.
-
-    Its home stays in the checkout, so that the next run finds it made.
-    """
+    """A PostgreSQL for this run: CDP_TEST_DATABASE_URL, else an embedded one shared by workers."""
     with ExitStack() as stack:
         given = os.environ.get("CDP_TEST_DATABASE_URL")
         if given is None:
-            given = stack.enter_context(embedded(TEST_HOME))
+            given = stack.enter_context(embedded(home_of_the_run()))
             asyncio.run(_trust_the_machine(given))
         yield given
 

@@ -59,7 +59,7 @@ EXPECTED = {
                 "scoring_stored_order_days", "scoring_stored_wall", "scoring_stored_processor",
                 "scoring_stored_postgres_processor", "scoring_stored_peak_memory"},
 }  # fmt: skip
-SHORT = ("ingest",)  # the others take long, and are run with the proofs
+SHORT = ("figures",)  # the others take longer, and are run with the proofs
 
 
 @pytest.mark.parametrize(

@@ -129,7 +129,7 @@ async def _kill_syncs(databases: Databases, people: int, folder: Path, kills: in
 async def test_killed_sync_ends_as_an_uninterrupted_one(
     databases: Databases, tmp_path: Path
 ) -> None:
-    await _kill_syncs(databases, 60, tmp_path, kills=3)
+    await _kill_syncs(databases, 60, tmp_path, kills=2)
 
 
 @pytest.mark.prove
@@ -195,7 +195,7 @@ async def _kill_imports(databases: Databases, people: int, folder: Path, kills: 
 async def test_killed_import_ends_as_an_uninterrupted_one(
     databases: Databases, tmp_path: Path
 ) -> None:
-    await _kill_imports(databases, 2_000, tmp_path / "history", kills=3)
+    await _kill_imports(databases, 2_000, tmp_path / "history", kills=2)
 
 
 @pytest.mark.prove

@@ -22,7 +22,7 @@ from tests.server import Server
 pytestmark = pytest.mark.anyio
 
 SEED = 20_260
-RECORDS = 4_000
+RECORDS = 2_000
 NEW = 60
 AUTHOR = Author("ann", "They are two.")
 

@@ -23,7 +23,7 @@ from tests.cdp.soundness import require_folded, require_sound
 
 pytestmark = pytest.mark.anyio
 
-SEED, COUNT = 71, 1_000
+SEED, COUNT = 71, 800
 FEW = 40  # of one step, so that there are several
 
 

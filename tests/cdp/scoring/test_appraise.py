@@ -1,8 +1,7 @@
 """The whole: real shops held out, made-up ones behind the gate, and reports that say why not."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import date
-from functools import cache
 from pathlib import Path
 
 import msgspec
@@ -32,27 +31,40 @@ def made_up(
     return replace(days, day=days.day + LAST.toordinal() - int(ages.max()))
 
 
-@cache
-def held_out(shared_data: Path, name: str) -> tuple[DataSet, Appraisal]:
+@dataclass(frozen=True, slots=True)
+class HeldOut:
     """A real shop, and what was made of it at its split."""
-    data = read_data_set(shared_data, name)
-    return data, appraise(data.order_days, data.as_of, Terms(horizon_days=data.horizon_days))
+
+    name: str
+    data: DataSet
+    told: Appraisal
+
+
+@pytest.fixture(scope="module")
+def held_out(request: pytest.FixtureRequest, shared_data: Path) -> HeldOut:
+    """The shop that a test names; the tests of one follow each other, and share it."""
+    data = read_data_set(shared_data, request.param)
+    told = appraise(data.order_days, data.as_of, Terms(horizon_days=data.horizon_days))
+    return HeldOut(request.param, data, told)
+
+
+def of_shops(*names: str) -> pytest.MarkDecorator:
+    """Run a test for each of these shops."""
+    return pytest.mark.parametrize("held_out", names, indirect=True, scope="module")
 
 
 # The mean error of pymc-marketing 0.19.2's BG/NBD with its default priors on the same split.
 PYMC_ERRORS = {"cdnow": 0.819, "online_retail_ii": 2.550}
 
 
-@pytest.mark.parametrize("name", PYMC_ERRORS)
-def test_held_out_orders_are_forecast_better_than_by_the_other_program(
-    shared_data: Path, name: str
-) -> None:
-    data, told = held_out(shared_data, name)
+@of_shops(*PYMC_ERRORS)
+def test_held_out_orders_are_forecast_better_than_by_the_other_program(held_out: HeldOut) -> None:
+    data, told = held_out.data, held_out.told
     histories = summarise(data.order_days, data.moment)
     orders, _ = to_come(data, histories)
     assert told.scores is not None
     error = np.abs(told.scores.expected_orders - orders).mean()
-    assert error <= PYMC_ERRORS[name]
+    assert error <= PYMC_ERRORS[held_out.name]
     terms = Terms(horizon_days=data.horizon_days)
     errors = [
         np.abs(forecast_value(fit_value(model, histories), histories, terms, (0.9,))
@@ -62,18 +74,19 @@ def test_held_out_orders_are_forecast_better_than_by_the_other_program(
     assert error <= 1.01 * min(errors)
 
 
-@pytest.mark.parametrize("name", ["cdnow_sample", "cdnow", "online_retail_ii"])
-def test_bounds_cover_what_they_promise_of_held_out_spend(shared_data: Path, name: str) -> None:
-    data, told = held_out(shared_data, name)
+@of_shops("cdnow_sample", "cdnow", "online_retail_ii")
+def test_bounds_cover_what_they_promise_of_held_out_spend(held_out: HeldOut) -> None:
+    data, told = held_out.data, held_out.told
     _, spend = to_come(data, summarise(data.order_days, data.moment))
     scores = told.scores
     assert scores is not None
     assert 0.75 <= ((spend >= scores.low) & (spend <= scores.high)).mean() <= 0.9
 
 
-def test_a_forecast_that_turns_out_wrong_came_with_a_warning(shared_data: Path) -> None:
+@of_shops("online_retail_ii")
+def test_a_forecast_that_turns_out_wrong_came_with_a_warning(held_out: HeldOut) -> None:
     """Every model makes half too many orders of this retailer's next year; the report foresees."""
-    data, told = held_out(shared_data, "online_retail_ii")
+    data, told = held_out.data, held_out.told
     orders, _ = to_come(data, summarise(data.order_days, data.moment))
     assert told.scores is not None
     assert told.report is not None
