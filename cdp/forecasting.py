@@ -15,7 +15,7 @@ from cdp.database import Database
 from cdp.database import driver as driver_of
 from cdp.errors import BadInput
 from cdp.order_days import day_of
-from cdp.scoring.appraise import Appraisal, Report, appraise
+from cdp.scoring.appraise import Appraisal, Report, learn, score_and_judge
 from cdp.scoring.basis import BASIS_ID, read_basis
 from cdp.scoring.churn import shop_gap_days
 from cdp.scoring.cuts import CutPoints, read_cut_points
@@ -26,7 +26,7 @@ from cdp.scoring.intervals import NOMINAL
 from cdp.scoring.plans import Curve, survival_by_plan
 from cdp.scoring.reading import facts_of, read_order_days, read_subscriptions
 from cdp.scoring.storing import plan_ends, score_rows, write_rows
-from cdp.segments.refresh import mark_due, take_turn
+from cdp.segments.refresh import forget_backlog, mark_due, take_turn
 from cdp.tables import score, score_basis, score_model
 from cdp.workspace import Workspace
 from cdp.workspace import take_turn as take_turn_of_money
@@ -71,23 +71,27 @@ async def score_as_of(
     moment = pinned_at or now
     today = day_of(moment, workspace)
     terms = Terms(workspace.horizon_days, workspace.discount_rate, workspace.margin)
-    cuts = await read_cut_points(connection, facts_of(workspace, pinned_at), today)
+    await forget_backlog(connection, now)  # everybody is scored, and every segment due then
     order_days = await read_order_days(connection, workspace, pinned_at)
+    gap_days = shop_gap_days(order_days)
+    learning = asyncio.ensure_future(asyncio.to_thread(learn, order_days, today, terms))
+    del order_days  # once they are learned from, nobody holds them any more
+    # Meanwhile PostgreSQL has nothing else to do.
+    cuts = await read_cut_points(connection, facts_of(workspace, pinned_at), today)
     subscriptions = await read_subscriptions(connection, moment)
-    appraisal = await asyncio.to_thread(appraise, order_days, today, terms)
+    appraisal = await asyncio.to_thread(score_and_judge, await learning)
     if pinned_at is not None and appraisal.report is None:
         await _keep_forecasts(connection, pinned_at)
     curves = survival_by_plan(subscriptions.plan, subscriptions.days, subscriptions.has_ended)
     ends = plan_ends(subscriptions, curves, terms.horizon_days)
     rows = await asyncio.to_thread(score_rows, appraisal.scores, ends, moment, today)
     version = await _store_model(connection, workspace, appraisal, terms, curves, cuts, now, moment)
-    gap_days = shop_gap_days(order_days)
     await _put_in_force(connection, version, appraisal, cuts, gap_days, pinned_at)
     await connection.execute(score.delete())
     await write_rows(await driver_of(connection), rows)
     await connection.exec_driver_sql("ANALYZE score")
     await mark_due(connection, CAUSE)
-    return Scored(version, now, moment, rows.num_rows, cuts, appraisal.report, appraisal.shortfalls)
+    return Scored(version, now, moment, len(rows), cuts, appraisal.report, appraisal.shortfalls)
 
 
 async def _keep_forecasts(connection: AsyncConnection, pinned_at: datetime) -> None:

@@ -10,7 +10,7 @@ import click
 from cdp import recommendations
 from cdp.cli.session import Session, runs
 from cdp.errors import BadInput
-from cdp.refresh import follow
+from cdp.refresh import follow, refresh_due
 from cdp.workspace import check_value
 
 
@@ -48,7 +48,7 @@ async def score(
             days = int(check_value("horizon_days", horizon_days))
             workspace = replace(workspace, horizon_days=days)
         moment = None if as_of is None else read_moment(as_of, workspace.timezone)
-        await follow(database, workspace)
+        await refresh_due(database, workspace)  # segments wait: they would be evaluated twice
         scored = await score_everybody(database, workspace, as_of=moment)
         async with database.transaction() as connection:
             await recommendations.refresh(connection, workspace)

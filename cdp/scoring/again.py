@@ -4,7 +4,6 @@ import asyncio
 from datetime import date, datetime
 
 import msgspec
-import pyarrow as pa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cdp.database import driver as driver_of
@@ -14,13 +13,13 @@ from cdp.scoring.estimate import Estimate, score_with
 from cdp.scoring.histories import OrderDays, summarise
 from cdp.scoring.plans import Curve
 from cdp.scoring.reading import Subscriptions, Whom, read_order_days, read_subscriptions
-from cdp.scoring.storing import plan_ends, score_rows, write_rows
+from cdp.scoring.storing import Rows, plan_ends, score_rows, write_rows
 from cdp.workspace import Workspace
 
 
 async def rows_again(
     connection: AsyncConnection, workspace: Workspace, basis: Basis, as_of: datetime, whom: Whom
-) -> pa.Table:
+) -> Rows:
     """The rows of `score` of some customers, or of everybody, as of now or as they are pinned."""
     moment = basis.pinned_at or as_of
     order_days = await read_order_days(connection, workspace, basis.pinned_at, whom)
@@ -28,13 +27,10 @@ async def rows_again(
     today = day_of(moment, workspace)
     # In a thread: a server goes on answering meanwhile.
     rows = await asyncio.to_thread(_rows, basis, order_days, subscriptions, moment, today)
-    if whom is not None:  # a rank among some is none
-        place = rows.schema.get_field_index("rank")
-        rows = rows.set_column(place, "rank", pa.nulls(rows.num_rows))
-    return rows
+    return rows if whom is None else rows.without("rank")  # a rank among some is none
 
 
-async def write_again(connection: AsyncConnection, rows: pa.Table) -> None:
+async def write_again(connection: AsyncConnection, rows: Rows) -> None:
     """Store the rows."""
     await write_rows(await driver_of(connection), rows)
 
@@ -45,7 +41,7 @@ def _rows(
     subscriptions: Subscriptions,
     moment: datetime,
     today: date,
-) -> pa.Table:
+) -> Rows:
     scores = None
     histories = summarise(order_days, today.toordinal())
     if basis.estimate is not None and len(histories):

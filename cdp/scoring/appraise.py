@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 from datetime import date
 
-from cdp.scoring.backtest import Trial, backtest
+from cdp.scoring.backtest import Backtest, Trial, backtest
 from cdp.scoring.forecast import Terms
 from cdp.scoring.gate import Shortfall, shortfalls
-from cdp.scoring.histories import OrderDays, summarise
+from cdp.scoring.histories import Histories, OrderDays, summarise
 from cdp.scoring.intervals import NOMINAL
 from cdp.scoring.model import ModelName
 from cdp.scoring.report import (
@@ -70,33 +70,62 @@ class Appraisal:
     report: Report | None
 
 
+@dataclass(frozen=True, slots=True)
+class Learned:
+    """What order days teach: everything that scores and a report are made of, without the days.
+
+    The rest is empty where there are shortfalls.
+    """
+
+    shortfalls: tuple[Shortfall, ...]
+    as_of: date
+    terms: Terms
+    histories: Histories
+    fitted: Fitted | None = None
+    tried: Backtest | None = None
+    periods: tuple[Period, ...] = ()
+
+
 def appraise(order_days: OrderDays, as_of: date, terms: Terms) -> Appraisal:
     """Choose by backtests, fit on all, calibrate the bounds, score, and judge.
 
     Days are those of `date.toordinal`; order days after `as_of` are not looked at.
     """
+    return score_and_judge(learn(order_days, as_of, terms))
+
+
+def learn(order_days: OrderDays, as_of: date, terms: Terms) -> Learned:
+    """The first half of it: whoever lets go of the days then has their memory for the second."""
     moment = as_of.toordinal()
     histories = summarise(order_days, moment)
     missing = shortfalls(histories)
     if missing:
-        return Appraisal(missing, None, None, None)
+        return Learned(missing, as_of, terms, histories)
     tried = backtest(order_days, moment, terms.horizon_days)
     name = choose(tried, [model.name for model in MODELS])
-    model = next(model for model in MODELS if model.name == name)
-    fitted = fit_value(model, histories)
+    fitted = fit_value(next(model for model in MODELS if model.name == name), histories)
+    periods = track(fitted.model, fitted.orders, order_days, moment)
+    return Learned((), as_of, terms, histories, fitted, tried, periods)
+
+
+def score_and_judge(learned: Learned) -> Appraisal:
+    """The second half."""
+    fitted, tried = learned.fitted, learned.tried
+    if fitted is None or tried is None:
+        return Appraisal(learned.shortfalls, None, None, None)
+    histories, terms, name = learned.histories, learned.terms, fitted.model.name
     measured = bounds(tried, name) if tried.pasts else None
     levels = measured.levels if measured else NOMINAL
     forecast = forecast_value(fitted, histories, terms, (levels.lower, levels.upper))
     told = scores(forecast, histories, terms, levels)
-    periods = track(model, fitted.orders, order_days, moment)
     fits = describe_fitted(fitted)
     reasons = (
         *reasons_of_backtest(tried, name, terms.horizon_days),
         *(reasons_of_bounds(measured) if measured else ()),
-        *reasons_of_fit(fits, fitted.spend.correlation, recent_excess(periods)),
+        *reasons_of_fit(fits, fitted.spend.correlation, recent_excess(learned.periods)),
     )
     report = Report(
-        as_of=as_of,
+        as_of=learned.as_of,
         terms=terms,
         customer_count=len(histories),
         repeater_count=int((histories.repeats > 0).sum()),
@@ -110,7 +139,7 @@ def appraise(order_days: OrderDays, as_of: date, terms: Terms) -> Appraisal:
         trials=tuple(tried.trials),
         calibration=calibration(tried, name) if tried.pasts else None,
         bounds=measured,
-        periods=periods,
+        periods=learned.periods,
         verdict=overall(reasons),
         reasons=reasons,
     )

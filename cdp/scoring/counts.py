@@ -42,14 +42,14 @@ class Gammas:
         share = odds / (1.0 + odds)
         tails, ratio = np.empty((most, len(self.shape))), np.empty_like(self.shape)
         part = chances * np.exp(none)
-        np.subtract(chances.sum(axis=0), part.sum(axis=0), out=tails[0])
+        np.subtract(_total(chances), _total(part), out=tails[0])
         rest = self.shape - 1.0
         for k in range(1, most):  # P(k) = P(k - 1) share (shape + k - 1) / k
             np.divide(rest, k, out=ratio)
             ratio += 1.0
             part *= share
             part *= ratio
-            np.subtract(tails[k - 1], part.sum(axis=0), out=tails[k])
+            np.subtract(tails[k - 1], _total(part), out=tails[k])
         is_tiny = none.min(axis=0) < LEAST_LOG
         if is_tiny.any():
             counts = np.arange(1.0, most + 1)[:, np.newaxis, np.newaxis]
@@ -78,6 +78,12 @@ class Gammas:
         with np.errstate(divide="ignore", invalid="ignore"):
             wait = self.rate * np.expm1(-np.log1p(-level) / self.shape)
         return np.where(level < 1.0, wait, np.inf)
+
+
+def _total(by_days: Floats) -> Floats:
+    """Over the first axis, which mostly has one row: adding that up takes as long as the rest."""
+    total: Floats = by_days[0] if len(by_days) == 1 else by_days.sum(axis=0)
+    return total
 
 
 class Counts(Protocol):

@@ -83,7 +83,7 @@ def merge_days(customer: Integers, day: Integers, spend: Floats) -> OrderDays:
     is_priced = ~np.isnan(spend)
     total = _sums(np.where(is_priced, spend, 0.0), starts)
     total[_sums(is_priced.astype(np.int64), starts) == 0] = np.nan
-    return OrderDays(customer[starts], day[starts], total)
+    return OrderDays(customer[starts], day[starts].astype(np.int64), total)
 
 
 def _by_customer_and_day(customer: Integers, day: Integers) -> Integers:

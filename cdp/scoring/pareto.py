@@ -16,7 +16,7 @@ import numpy as np
 from scipy.special import digamma, expit, exprel, gammaln
 
 from cdp.scoring.counts import NEGLIGIBLE, Gammas
-from cdp.scoring.histories import Floats, Integers, Patterns
+from cdp.scoring.histories import BLOCK, Floats, Integers, Patterns
 from cdp.scoring.maximise import Fence
 from cdp.scoring.model import ModelName
 
@@ -198,8 +198,15 @@ class _Future:
         """
         wait = self.rates.quantile_of_wait(0.5 / self.alive)
         rows = np.flatnonzero(wait <= self.days)
+        for start in range(0, len(rows), BLOCK):
+            some = rows[start : start + BLOCK]
+            wait[some] = self._wait(some, wait[some])
+        return np.where(wait <= self.days, wait, np.nan)
+
+    def _wait(self, rows: Integers, t: Floats) -> Floats:
+        """The steps of some rows."""
         rates, ends, target = self.rates.of(rows), self.ends.of(rows), 0.5 / self.alive[rows]
-        t, longest = wait[rows], 2.0 * self.days[rows]
+        longest = 2.0 * self.days[rows]
         for _ in range(WAITING_STEPS):
             stays, chances = self._stays(rows, t)
             log_none = -rates.shape * np.log1p(stays / rates.rate)
@@ -208,8 +215,7 @@ class _Future:
             log_density -= ends.shape * np.log1p(t / ends.rate)
             density = rates.shape / rates.rate * np.exp(log_density)
             t = np.minimum(t + (target - ordered) / density, longest)
-        wait[rows] = t
-        return np.where(wait <= self.days, wait, np.nan)
+        return t
 
     def _stays(self, rows: Integers, days: Floats) -> tuple[Floats, Floats]:
         """How long each may stay within some days (first axis: nodes), and how likely that is.

@@ -38,13 +38,19 @@ Whom: TypeAlias = Select[tuple[int]] | None
 
 _HEADER: Final = 19  # bytes before the first row of a binary COPY: signature, flags, extension
 _TRAILER: Final = 2
-_ROW: Final = np.dtype(
-    [
-        ("fields", ">i2"), ("size_0", ">i4"), ("customer", ">i8"), ("size_1", ">i4"),
-        ("day", ">i4"), ("size_2", ">i4"), ("spend", ">f8"),
-    ]
-)  # fmt: skip
-"""A row of three columns that are never null, as a binary COPY sends it: always 34 bytes."""
+
+
+def _sent(*values: str) -> "np.dtype[np.void]":
+    """A row of so many values, never null, of numpy's types: always of the same length."""
+    fields: list[tuple[str, str]] = [("fields", ">i2")]
+    for place, value in enumerate(values):
+        fields += [(f"size_{place}", ">i4"), (f"value_{place}", value)]
+    return np.dtype(fields)
+
+
+_ROW: Final = _sent(">i8", ">i4", ">f8")  # a profile or a customer, the day, the spend
+_PAIR: Final = _sent(">i8", ">i8")
+FIRST_ROWS: Final = 65_536  # for which there is room; it grows by half at a time
 
 _DIALECT: Final = asyncpg.dialect()  # type: ignore[no-untyped-call]
 _ORDINAL: Final = literal(date.min, Date)
@@ -59,25 +65,56 @@ async def read_order_days(
     Days are those of `date.toordinal`. A million customers with five million days take a few
     seconds: the rows come as they lie in memory, and no object is made of any.
     """
-    days = _days(workspace, past, whom)
-    profile, day = source_profile.c, days.c
-    is_priced = day.priced_order_count > 0
-    query = (
+    day = _days(workspace, past, whom)
+    if whom is not None:
+        profile = source_profile.c
+        owned = day.join(source_profile, profile.id == day.c.source_profile_id)
+        return merge_days(*await _copied(connection, _order_days(profile.customer_id, day, owned)))
+    # Of everybody: PostgreSQL would take longer to join the days with whose they are than to read
+    # them. Whose they are is read last, so that it knows every profile that has a day.
+    query = _order_days(day.c.source_profile_id, day, day)
+    profiles, on, spend = await _copied(connection, query)
+    owner, is_known = await _owners(connection, profiles)
+    if not is_known.all():  # erased meanwhile
+        owner, on, spend = owner[is_known], on[is_known], spend[is_known]
+    return merge_days(owner, on, spend)
+
+
+def _order_days(whose: ColumnElement[int], days: FromClause, rows: FromClause) -> Select[Any]:
+    """The three columns of `_ROW`."""
+    day = days.c
+    spend = cast(day.qualifying_spend, Double)
+    return (
         select(
-            cast(profile.customer_id, BigInteger),
+            cast(whose, BigInteger),
             cast(day.on - cast(_ORDINAL, Date), Integer) + 1,
-            case(
-                (is_priced, cast(day.qualifying_spend, Double)),
-                else_=cast(literal("NaN"), Double),
-            ),
+            case((day.priced_order_count > 0, spend), else_=cast(literal("NaN"), Double)),
         )
-        .select_from(days.join(source_profile, profile.id == day.source_profile_id))
+        .select_from(rows)
         .where(day.order_count > 0)
     )
-    taken = _Rows()
+
+
+async def _copied(
+    connection: AsyncConnection, query: Select[Any], row: "np.dtype[np.void]" = _ROW
+) -> list["NDArray[Any]"]:
+    """The columns of a query whose rows are sent as `row` tells, one array each."""
+    taken = _Rows(row)
     driver = await driver_of(connection)
     await driver.copy_from_query(_text(query), output=taken.take, format="binary")
-    return merge_days(*taken.columns())
+    return taken.columns()
+
+
+async def _owners(connection: AsyncConnection, profiles: Integers) -> tuple[Integers, Booleans]:
+    """The customer of each profile, and whether there is such a profile."""
+    profile = source_profile.c
+    query = select(profile.id, profile.customer_id).order_by(profile.id)
+    known, customers = await _copied(connection, query, _PAIR)
+    if not len(known):
+        return profiles, np.zeros(len(profiles), dtype=np.bool_)
+    place = np.searchsorted(known, profiles)
+    place[place == len(known)] = 0
+    return customers[place], known[place] == profiles
 
 
 def facts_of(workspace: Workspace, past: datetime | None) -> FromClause:
@@ -115,10 +152,13 @@ def _text(query: Select[Any]) -> str:
 class _Rows:
     """Takes a binary COPY piece by piece, and keeps its columns alone."""
 
-    def __init__(self) -> None:
+    def __init__(self, row: "np.dtype[np.void]") -> None:
+        self._row = row
         self._rest = b""
         self._is_open = False
-        self._pieces: list[NDArray[np.void]] = []
+        self._count = 0
+        names = [name for name in row.names or () if name.startswith("value_")]
+        self._columns = {name: np.empty(FIRST_ROWS, row[name].newbyteorder("=")) for name in names}
 
     async def take(self, piece: bytes) -> None:
         """The next bytes."""
@@ -127,28 +167,21 @@ class _Rows:
             (extension,) = struct.unpack_from(">i", data, _HEADER - 4)
             assert extension == 0, "a COPY with an extension of its header"
             data, self._is_open = data[_HEADER:], True
-        count = len(data) // _ROW.itemsize
-        rows = np.frombuffer(data, _ROW, count)
-        native = np.empty(count, _NATIVE)
-        for name in _NATIVE.names or ():
-            native[name] = rows[name]
-        self._pieces.append(native)
-        self._rest = data[count * _ROW.itemsize :]
+        count = len(data) // self._row.itemsize
+        rows = np.frombuffer(data, self._row, count)
+        end = self._count + count
+        for name, column in self._columns.items():
+            if end > len(column):
+                # In place: two of each at once would be the most that a scoring ever holds.
+                column.resize(max(end, len(column) * 3 // 2), refcheck=False)
+            column[self._count : end] = rows[name]
+        self._count = end
+        self._rest = data[count * self._row.itemsize :]
 
-    def columns(self) -> tuple[Integers, Integers, NDArray[np.float64]]:
-        """Customers, days and spends, once everything has come."""
+    def columns(self) -> list["NDArray[Any]"]:
+        """One array each, once everything has come."""
         assert len(self._rest) == _TRAILER, "a COPY that ends within a row"
-        if not self._pieces:
-            empty = np.empty(0, np.int64)
-            return empty, empty, np.empty(0)
-        customers, days, spends = (
-            np.concatenate([piece[name] for piece in self._pieces])
-            for name in ("customer", "day", "spend")
-        )
-        return customers, days.astype(np.int64), spends
-
-
-_NATIVE: Final = np.dtype([("customer", np.int64), ("day", np.int32), ("spend", np.float64)])
+        return [column[: self._count] for column in self._columns.values()]
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,14 +1,14 @@
 """Scores on their way into the database: a row per customer, by COPY."""
 
 from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, replace
 from datetime import date, datetime
-from typing import Any, Final, TypeAlias
+from typing import Final, TypeAlias
 
 import asyncpg
 import numpy as np
-import pyarrow as pa
-import pyarrow.csv as pa_csv
 
+from cdp.scoring.copying import Column, copied, days, double, moment, money, nulls, whole
 from cdp.scoring.histories import Floats, Integers
 from cdp.scoring.plans import Curve, ending
 from cdp.scoring.reading import Subscriptions
@@ -16,12 +16,26 @@ from cdp.scoring.value import Scores
 from cdp.tables import score
 
 Driver: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
-Column: TypeAlias = "pa.Array[Any]"
 
-PIECE: Final = 50_000  # rows written as text at once: bounds memory
-CENTS: Final = 2  # digits of money; what is finer is not known
 DIGITS: Final = 6  # of probabilities and of expected orders
-_UNIX: Final = date(1970, 1, 1).toordinal()
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """Rows of `score`: whose they are, and the columns by name. One that is not there is null."""
+
+    customer: Integers
+    columns: Mapping[str, Column]
+
+    def __len__(self) -> int:
+        """How many."""
+        return len(self.customer)
+
+    def without(self, name: str) -> "Rows":
+        """The same, a column null."""
+        return replace(
+            self, columns={key: self.columns[key] for key in self.columns if key != name}
+        )
 
 
 def plan_ends(
@@ -43,69 +57,51 @@ def plan_ends(
 
 def score_rows(
     scores: Scores | None, ends: tuple[Integers, Floats], computed_at: datetime, today: date
-) -> pa.Table:
+) -> Rows:
     """The rows of `score`: of who was scored, of who subscribes, and of who both."""
     subscriber, end = ends
     scored = scores.customer if scores is not None else subscriber[:0]
     customer = np.union1d(scored, subscriber)
-    columns: dict[str, Column] = {
-        "customer_id": pa.array(customer),
-        "computed_at": pa.repeat(computed_at.isoformat(), len(customer)),
-        "plan_end": _column(_spread(customer, subscriber, end), DIGITS),
+    columns = {
+        "customer_id": whole(customer, ">i8"),
+        "computed_at": moment(computed_at, len(customer)),
+        "plan_end": double(_spread(customer, subscriber, end), DIGITS),
     }
     if scores is not None and len(scored):
-        told = {
-            "predicted": (scores.predicted, CENTS),
-            "predicted_low": (scores.low, CENTS),
-            "predicted_high": (scores.high, CENTS),
-            "expected_orders": (scores.expected_orders, DIGITS),
-            "alive": (scores.alive, DIGITS),
-            "no_order": (scores.no_order, DIGITS),
+
+        def of_all(values: Floats | Integers) -> Floats | Integers:
+            return _spread(customer, scored, values)
+
+        columns |= {
+            "predicted": money(of_all(scores.predicted)),
+            "predicted_low": money(of_all(scores.low)),
+            "predicted_high": money(of_all(scores.high)),
+            "expected_orders": double(of_all(scores.expected_orders), DIGITS),
+            "alive": double(of_all(scores.alive), DIGITS),
+            "no_order": double(of_all(scores.no_order), DIGITS),
+            "next_order_on": days(of_all(np.ceil(scores.next_order_days)) + today.toordinal()),
+            "rank": whole(of_all(scores.rank), ">i4"),
         }
-        for name, (values, digits) in told.items():
-            columns[name] = _column(_spread(customer, scored, values), digits)
-        days = _spread(customer, scored, np.ceil(scores.next_order_days))
-        columns["next_order_on"] = _dates(days, today)
-        columns["rank"] = _whole(_spread(customer, scored, scores.rank.astype(np.float64)))
-    nothing = pa.nulls(len(customer))
-    names = [column.name for column in score.c]
-    return pa.table([columns.get(name, nothing) for name in names], names=names)
+    return Rows(customer, columns)
 
 
-async def write_rows(driver: Driver, rows: pa.Table) -> None:
+async def write_rows(driver: Driver, rows: Rows) -> None:
     """Copy rows into `score`, which holds none of these customers."""
-    await driver.copy_to_table(
-        score.name, source=_pieces(rows), columns=rows.column_names, format="csv"
-    )
+    names = [column.name for column in score.c]
+    nothing = nulls(len(rows))
+    columns = [rows.columns.get(name, nothing) for name in names]
+
+    async def pieces() -> AsyncIterator[bytes]:
+        for piece in copied(columns):
+            yield piece
+
+    await driver.copy_to_table(score.name, source=pieces(), columns=names, format="binary")
 
 
-async def _pieces(rows: pa.Table) -> AsyncIterator[bytes]:
-    options = pa_csv.WriteOptions(include_header=False)
-    for start in range(0, rows.num_rows, PIECE):
-        sink = pa.BufferOutputStream()
-        pa_csv.write_csv(rows.slice(start, PIECE), sink, options)
-        yield sink.getvalue().to_pybytes()
-
-
-def _spread(customer: Integers, whose: Integers, values: Floats) -> Floats:
+def _spread(customer: Integers, whose: Integers, values: Floats | Integers) -> Floats | Integers:
     """The values of some customers among all; not a number for the others."""
+    if len(whose) == len(customer):
+        return values
     spread = np.full(len(customer), np.nan)
     spread[np.searchsorted(customer, whose)] = values
     return spread
-
-
-def _column(values: Floats, digits: int) -> Column:
-    rounded = np.round(values, digits)
-    return pa.array(rounded, mask=~np.isfinite(rounded))
-
-
-def _whole(values: Floats) -> Column:
-    is_known = np.isfinite(values)
-    return pa.array(np.where(is_known, values, 0).astype(np.int64), mask=~is_known)
-
-
-def _dates(days: Floats, today: date) -> Column:
-    """So many days from today."""
-    is_known = np.isfinite(days)
-    since = np.where(is_known, days, 0).astype(np.int32) + np.int32(today.toordinal() - _UNIX)
-    return pa.array(since, pa.int32(), mask=~is_known).cast(pa.date32())

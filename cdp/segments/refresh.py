@@ -134,17 +134,29 @@ async def mark_due(connection: AsyncConnection, cause: str) -> None:
     )
 
 
+async def forget_backlog(connection: AsyncConnection, as_of: datetime) -> bool:
+    """Empty the outbox where it tells of too many, as after an import; whether it did.
+
+    For a caller who has the turn, and scores and evaluates everybody instead: only after this, so
+    that whoever is told of meanwhile stays in it.
+    """
+    is_waiting = _OUTBOX.c.due_at <= as_of
+    waiting = await connection.scalar(
+        select(func.sum(func.cardinality(_OUTBOX.c.ids))).where(is_waiting)
+    )
+    many = waiting or 0
+    if many <= WHOLE_FROM and not (many > MANY_FROM and await _are_most(connection, as_of)):
+        return False
+    await connection.execute(_OUTBOX.delete().where(is_waiting))
+    return True
+
+
 async def _give_up_on_backlog(
     connection: AsyncConnection, workspace: Workspace, as_of: datetime
 ) -> None:
-    """Where the outbox tells of too many, as after an import: look at everybody instead."""
-    waiting = await connection.scalar(
-        select(func.sum(func.cardinality(_OUTBOX.c.ids))).where(_OUTBOX.c.due_at <= as_of)
-    )
-    many = waiting or 0
-    if many > WHOLE_FROM or (many > MANY_FROM and await _are_most(connection, as_of)):
+    """Look at everybody where the outbox tells of too many."""
+    if await forget_backlog(connection, as_of):
         await rescore(connection, workspace, as_of, None)
-        await connection.execute(_OUTBOX.delete().where(_OUTBOX.c.due_at <= as_of))
         await connection.execute(
             update(_TABLE)
             .where(

@@ -15,10 +15,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cdp import outbox, tables
 from cdp.filters import predicate
-from cdp.forecasting import Scored, score_as_of
+from cdp.forecasting import CAUSE, Scored, score_as_of
 from cdp.query import count_customers, present
 from cdp.scoring.reading import read_order_days
-from cdp.segments.refresh import refresh_step
+from cdp.segments.refresh import WHOLE_FROM, refresh_step
 from cdp.workspace import Workspace
 from tests.cdp.builders import a_customer, a_record
 from tests.cdp.scoring.shop import CUSTOMERS, NOW, TODAY, a_shop, add_days, traits_of
@@ -110,6 +110,39 @@ async def test_order_days_are_read_as_they_are_stored(connection: AsyncConnectio
     assert np.isnan(read.spend).sum() == sum(row[2] is None for row in expected) > 0
     known = ~np.isnan(read.spend)
     assert read.spend[known] == pytest.approx([float(row[2]) for row in expected if row[2]])
+
+
+async def test_order_days_of_everybody_are_those_of_each(connection: AsyncConnection) -> None:
+    ids = await a_shop(connection)
+    profile = tables.source_profile
+    await connection.execute(
+        profile.update().where(profile.c.id.in_(ids[:3])).values(customer_id=ids[4])
+    )
+    await connection.execute(profile.delete().where(profile.c.id == ids[7]))  # erased meanwhile
+    everybody = await read_order_days(connection, WORKSPACE, None)
+    each = await read_order_days(connection, WORKSPACE, None, select(profile.c.customer_id))
+    assert everybody.customer.tolist() == each.customer.tolist()
+    assert everybody.day.tolist() == each.day.tolist()
+    assert everybody.spend == pytest.approx(each.spend, nan_ok=True)
+    assert not {ids[0], ids[7]} & set(everybody.customer.tolist())
+
+
+async def test_a_backlog_is_scored_with_everybody_and_not_once_more(
+    connection: AsyncConnection,
+) -> None:
+    ids = await a_shop(connection)
+    await outbox.note(connection, range(ids[0], ids[0] + WHOLE_FROM + 1), "ingest")
+    later = datetime.now(UTC) + timedelta(days=1)
+    await outbox.note(connection, [ids[0]], "ingest", later)
+    waiting = tables.touched_customer
+    await connection.execute(
+        waiting.update().where(waiting.c.due_at < later).values(due_at=NOW)  # when it is scored
+    )
+    await scored(connection)
+    rows = await connection.execute(select(waiting.c.due_at))
+    assert [row[0] for row in rows] == [later]  # what is yet to come waits on
+    due = await connection.scalars(select(tables.segment.c.due_cause))
+    assert set(due) == {CAUSE}
 
 
 async def test_who_changes_is_scored_again_as_a_whole_scoring_by_the_same_model_would(
