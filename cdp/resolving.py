@@ -12,7 +12,7 @@ import pyarrow as pa
 from cdp.database import Database
 from cdp.database import driver as driver_of
 from cdp.errors import CdpError
-from cdp.identity.due import note, note_everybody
+from cdp.identity.due import in_steps, note, note_everybody
 from cdp.identity.ledger import withdraw_pairs
 from cdp.identity.linkage.linking import Linkage, score, train
 from cdp.identity.linkage.model import Model
@@ -164,7 +164,8 @@ async def _add(
         ends = (linkage.pairs[side].to_numpy() for side in ("left_id", "right_id"))
         touched = {*everybody.new, *(int(one) for side in ends for one in side)}
         reason = f"Linkage compared {len(everybody.new)} source profiles."
-        await note(driver, sorted(map(ProfileId, touched)), actor=ACTOR, reason=reason)
+        steps = in_steps(sorted(map(ProfileId, touched)))
+        await note(driver, steps, actor=ACTOR, reason=reason)
     return model_version
 
 

@@ -1,6 +1,6 @@
 """Who is still to be resolved anew: written down with the reason, so that a crash loses nobody."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
@@ -11,7 +11,9 @@ from cdp.values import ProfileId
 Driver: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
 STEP: Final = 500
-"""Source profiles of one step: whoever writes meanwhile waits for one step, not for all."""
+"""Source profiles of one step: whoever writes meanwhile waits for one step, not for all.
+
+More of them where more hang together: those are resolved together in any case."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,14 +32,19 @@ async def note_everybody(driver: Driver, *, actor: str, reason: str) -> None:
     await driver.execute(insert, actor, reason)
 
 
+def in_steps(profile_ids: Sequence[ProfileId]) -> list[Sequence[ProfileId]]:
+    """Of some, of whom it is not known who hangs together."""
+    return [profile_ids[start : start + STEP] for start in range(0, len(profile_ids), STEP)]
+
+
 async def note(
-    driver: Driver, profile_ids: Sequence[ProfileId], *, actor: str, reason: str
+    driver: Driver, steps: Iterable[Sequence[ProfileId]], *, actor: str, reason: str
 ) -> None:
     """These are due, step by step."""
-    for start in range(0, len(profile_ids), STEP):
+    for profile_ids in steps:
         await driver.execute(
             "INSERT INTO resolution_due (profile_ids, actor, reason) VALUES ($1::bigint[], $2, $3)",
-            profile_ids[start : start + STEP],
+            profile_ids,
             actor,
             reason,
         )

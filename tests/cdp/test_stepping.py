@@ -10,9 +10,10 @@ from sqlalchemy import func, select
 
 from benchmarks.shoppers import tell
 from cdp import tables
-from cdp.database import Database, open_database
+from cdp.database import Database, driver, open_database
 from cdp.errors import CdpError, DatabaseUnavailable
 from cdp.identity import due
+from cdp.identity.census.survey import who_changes
 from cdp.identity.linkage.vectors import Vectors, compare_here
 from cdp.identity.rules import DEFAULT_DOCUMENT
 from cdp.resolving import ACTOR, resolve_batch
@@ -49,6 +50,31 @@ async def test_steps_that_a_crash_has_left_are_taken_by_the_next_run(
     async with database.transaction() as connection:
         await require_sound(connection)
         await require_folded(connection)
+
+
+async def test_those_who_hang_together_are_resolved_in_one_step(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(due, "STEP", FEW)
+    await _deliver(database, COUNT)
+    resolved = await resolve_batch(database, WORKSPACE, full=True)
+    assert resolved.asking
+    async with database.transaction() as connection:
+        # As if nothing had been resolved yet but by ingest.
+        await connection.exec_driver_sql("UPDATE source_profile SET customer_id = id")
+    async with database.read_only() as connection:
+        steps = await who_changes(await driver(connection))
+        weight, pair = tables.match_pair.c.weight, tables.match_pair.c
+        asking = await connection.execute(
+            select(pair.left_id, pair.right_id).where(weight >= resolved.review_weight)
+        )
+    step_of = {one: number for number, step in enumerate(steps) for one in step}
+    assert len(step_of) == sum(map(len, steps)), "somebody is in two steps"
+    ends = [(step_of.get(left), step_of.get(right)) for left, right in asking]
+    assert len([one for one in ends if None not in one]) > FEW
+    assert all(left == right for left, right in ends if None not in (left, right))
+    assert all(len(step) >= FEW for step in steps[:-1])
+    assert len(steps) > 2
 
 
 async def test_rules_that_are_applied_leave_no_step_due(

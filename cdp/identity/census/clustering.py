@@ -30,10 +30,12 @@ from cdp.values import ProfileId
 class Counted:
     """The customers of everybody, and what is left to a person.
 
-    `customer`: of each of the people, in their order, the smallest profile id of their customer.
+    `customer`: of each of the people, in their order, the smallest profile id of their customer;
+    `part`: the number of all those whom any evidence ties to them, whether it joins or asks.
     """
 
     customer: Integers
+    part: Integers
     reviews: Sequence[Review]
 
 
@@ -47,22 +49,23 @@ def count(census: Census, rules: Rules) -> Counted:
             census.places_of(census.pairs["right_id"].to_numpy()),
         )
         components = components_of(census, carried, ends, rules.cuts)
-        part, is_decided = _parts(census, components, ends, rules)
+        wide, is_decided = _parts(census, components, ends, rules)
+        # Whatever hangs together with a decision by pairs that ask is clustered together.
+        part = np.where(is_decided, len(components.size) + wide, components.number)
         doubted = doubts(census, people, carried, components, ends, rules)
         is_walked = is_decided | doubted[components.number]
         customer = components.first_places()[components.number]
         reviews = _walk(census, carried, ends, part, is_walked, rules, customer)
         reviews += _across(census, ends, part, customer, rules)
-        return Counted(census.profile_ids[customer], reviews)
+        return Counted(census.profile_ids[customer], wide, reviews)
 
 
 def _parts(
     census: Census, components: Components, ends: Ends, rules: Rules
 ) -> tuple[Integers, Flags]:
-    """Of each place the number of what is clustered by itself, and whether anybody decided of it.
+    """Of each place the number of those that hang together, and whether anybody decided of them.
 
-    That is its component. Pairs that ask go from one to another, and who was parted is not asked
-    about: so whatever hangs together with a decision by such pairs is clustered together.
+    Pairs that ask go from one component to another, and who was parted is not asked about.
     """
     asks = (census.weights >= rules.cuts.review_weight) & ~ends.inside(components.number)
     sides = components.number[ends.left[asks]], components.number[ends.right[asks]]
@@ -70,7 +73,7 @@ def _parts(
     decided = wide.with_any(components.number[decided_of(census)])
     number = wide.number[components.number]
     is_decided = decided[number]
-    return np.where(is_decided, len(components.size) + number, components.number), is_decided
+    return number, is_decided
 
 
 def _walk(
