@@ -104,12 +104,15 @@ def _split(
     record_type: type[Record], row: Mapping[str, object]
 ) -> tuple[dict[str, object], dict[str, object]]:
     columns = _columns(record_type)
-    known: dict[str, object] = {}
-    attributes: dict[str, object] = {}
-    for name, value in row.items():
-        if value is None or value == "" or (type(value) is str and value.isspace()):
-            continue
-        (known if name in columns else attributes)[name] = value
+    said = {
+        name: value
+        for name, value in row.items()
+        if (value.strip() if type(value) is str else value is not None)
+    }
+    if said.keys() <= columns:
+        return said, {}
+    known = {name: value for name, value in said.items() if name in columns}
+    attributes = {name: value for name, value in said.items() if name not in columns}
     return known, attributes
 
 
