@@ -1,7 +1,7 @@
-"""Records that could not be taken: looked at, and tried again once their cause is gone."""
+"""Records that could not be taken: looked at, tried again once they can be, or dismissed."""
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final, TypeAlias
@@ -10,8 +10,9 @@ from sqlalchemy import Row, Select, case, func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cdp.delivery import Batch, Delivery, Received, Refused
-from cdp.errors import NotFound
+from cdp.errors import BadInput, NotFound
 from cdp.ingest import apply
+from cdp.sources import get_source
 from cdp.tables import dead_letter, source
 from cdp.values import Json, SourceId
 from cdp.workspace import Workspace, take_turn
@@ -24,8 +25,9 @@ class DeadLetter:
     """One record that could not be taken.
 
     `key` is null where the record did not tell it; `path` is the column at fault, empty where none
-    is; `resolved_at` is when a retry took it, or its record came anew and was taken; null while it
-    lies here.
+    is; `resolved_at` is when a retry took it, its record came anew and was taken, or a person
+    dismissed it; null while it lies here. `dismissed_by` and `dismissed_reason` are null but for
+    the last.
     """
 
     id: int
@@ -41,6 +43,8 @@ class DeadLetter:
     first_seen_at: datetime
     last_seen_at: datetime
     resolved_at: datetime | None
+    dismissed_by: str | None
+    dismissed_reason: str | None
     payload: Json
 
 
@@ -103,13 +107,14 @@ async def retry_letters(
 ) -> Retried:
     """Read the letters again and apply those that can be taken now, in the caller's transaction.
 
-    A letter gives all its deliveries or none. One that was resolved before is left as it is.
+    A letter gives all its deliveries or none. One that was taken before is left as it is; one that
+    was dismissed is tried, and lies here again where it is refused.
     """
     outcome = Retried()
-    open_letters = [letter for letter in letters if letter.resolved_at is None][:MAX_RETRIED]
+    untaken = [one for one in letters if one.resolved_at is None or one.dismissed_by is not None]
     taken: dict[SourceId, list[Received]] = defaultdict(list)
     taken_ids: list[int] = []
-    for letter in open_letters:
+    for letter in untaken[:MAX_RETRIED]:
         deliveries = read(letter)
         received = [each for each in deliveries if isinstance(each, Received)]
         refusal = _refusal(deliveries)
@@ -125,6 +130,48 @@ async def retry_letters(
     await _note(connection, taken_ids, outcome.refused)
     outcome.taken = len(taken_ids)
     return outcome
+
+
+async def dismiss_letters(
+    connection: AsyncConnection,
+    actor: str,
+    reason: str,
+    *,
+    ids: Collection[int] = (),
+    source_name: str | None = None,
+    stream: str | None = None,
+) -> int:
+    """Close letters that nobody will ever take; how many were closed. `reason` is for people.
+
+    Those of the ids, else all that the names tell of. One that is resolved already, or that a batch
+    is about to resolve, is left as it is: so this waits for nobody. Raises NotFound for an id or a
+    source that is none, and BadInput where nothing is named.
+    """
+    if bool(ids) == (source_name is not None or stream is not None):
+        raise BadInput(
+            "Which dead letters are dismissed is not told.",
+            todo="Give their ids, or --source, --stream or both.",
+        )
+    letter = dead_letter.c
+    which = select(letter.id).where(letter.resolved_at.is_(None))
+    if ids:
+        await get_letters(connection, ids)
+        which = which.where(letter.id.in_(ids))
+    if source_name is not None:
+        owner = await get_source(connection, source_name)
+        which = which.where(letter.source_id == owner.id)
+    if stream is not None:
+        which = which.where(letter.stream == stream)
+    closed = await connection.execute(
+        update(dead_letter)
+        .where(letter.id.in_(which.with_for_update(skip_locked=True)))
+        .values(
+            resolved_at=func.clock_timestamp(),
+            dismissed_by=actor,
+            dismissed_reason=reason,
+        )
+    )
+    return closed.rowcount
 
 
 def _refusal(deliveries: Sequence[Delivery]) -> str | None:
@@ -150,6 +197,8 @@ async def _note(
             attempts=columns.attempts + 1,
             last_seen_at=func.clock_timestamp(),
             resolved_at=case((columns.id.in_(taken_ids), func.clock_timestamp())),
+            dismissed_by=None,
+            dismissed_reason=None,
         )
     )
 
@@ -170,6 +219,8 @@ def _letters() -> Select[Any]:
         columns.first_seen_at,
         columns.last_seen_at,
         columns.resolved_at,
+        columns.dismissed_by,
+        columns.dismissed_reason,
         columns.payload,
     ).join_from(dead_letter, source)
 

@@ -10,17 +10,19 @@ import click
 import msgspec
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from cdp.cli.session import Session, runs
+from cdp.cli.session import Session, actor, runs
 from cdp.deadletters import (
     MAX_RETRIED,
     DeadLetter,
     Reader,
+    dismiss_letters,
     get_letters,
     list_letters,
     retry_letters,
 )
 from cdp.delivery import Delivery, Refused
 from cdp.sources import get_source
+from cdp.stewardship import Author
 from connectors.generic.file import canonical_row
 from connectors.generic.map_file import FileMap, read_map
 from connectors.generic.mapping import mapped_again
@@ -41,7 +43,9 @@ def deadletter() -> None:
 @deadletter.command("list")
 @_SOURCE
 @_STREAM
-@click.option("--resolved", "is_resolved_too", is_flag=True, help="Those taken since, too.")
+@click.option(
+    "--resolved", "is_resolved_too", is_flag=True, help="Those taken or dismissed since, too."
+)
 @click.option("--after", "after_id", default=0, metavar="ID", help="Only those after this id.")
 @click.option("--limit", default=DEFAULT_LIMIT, show_default=True, type=click.IntRange(1, 10_000))
 @runs
@@ -136,6 +140,28 @@ async def retry_command(
     session.show(result, _told(taken, refused, elsewhere))
 
 
+@deadletter.command("dismiss")
+@click.argument("ids", type=click.IntRange(1, 2**63 - 1), nargs=-1, metavar="[ID]...")
+@_SOURCE
+@_STREAM
+@click.option("--reason", required=True, help="Why; it is kept with the letter.")
+@runs
+async def dismiss_command(
+    session: Session, ids: Sequence[int], source: str | None, stream: str | None, reason: str
+) -> None:
+    """Close letters untaken: those of the IDs, else all that --source and --stream name.
+
+    They stay closed when the same line comes again as it is. Whoever names a dismissed letter to
+    retry tries it again.
+    """
+    author = Author(actor(), reason)
+    async with session.database() as database, database.transaction() as connection:
+        dismissed = await dismiss_letters(
+            connection, author.actor, author.reason, ids=ids, source_name=source, stream=stream
+        )
+    session.show({"dismissed": dismissed}, f"{dismissed} dismissed.")
+
+
 async def _reader(
     connection: AsyncConnection, letters: Sequence[DeadLetter], given: FileMap | None
 ) -> Reader:
@@ -167,12 +193,21 @@ def _listed(letters: Sequence[DeadLetter], limit: int) -> str:
         return "No dead letters."
     lines = [
         f"{letter.id}  {letter.source}  {letter.place}"
-        f"{f', column {letter.path}' if letter.path else ''}: {letter.reason}"
+        f"{f', column {letter.path}' if letter.path else ''}: {letter.reason}{_closed(letter)}"
         for letter in letters
     ]
     if len(letters) == limit:
         lines.append(f"More may follow: --after {letters[-1].id}.")
     return "\n".join(lines)
+
+
+def _closed(letter: DeadLetter) -> str:
+    """What became of it, for people; empty while it lies here."""
+    if letter.resolved_at is None:
+        return ""
+    if letter.dismissed_by is None:
+        return " [taken]"
+    return f" [dismissed by {letter.dismissed_by}: {letter.dismissed_reason}]"
 
 
 def _told(taken: int, refused: Mapping[int, str], elsewhere: int) -> str:

@@ -9,6 +9,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from cdp.cli.deadletter import deadletter
+from cdp.cli.doctor import doctor
 from cdp.cli.import_ import import_file
 from cdp.database import Database
 from cdp.sources import add_source
@@ -140,6 +141,23 @@ def test_dead_letters_are_listed_shown_and_taken_once_their_map_is_right(
     (letter,) = json.loads(run(deadletter, "list", "--resolved", "--json", *database).output)
     assert letter["attempts"] == 3
     assert letter["resolved_at"] is not None
+
+
+def test_dismissed_letter_is_told_by_list_resolved_and_show_and_by_the_doctor_no_more(
+    tmp_path: Path, database_url: str
+) -> None:
+    path = tmp_path / "order_lines.jsonl"
+    path.write_text('{"order_id": 7}\n{"order_id": "7", "line": 1, "quantity": 1, "unit_price": 2}')
+    imported(database_url, path, "--source", "crm")
+    database = ("--database-url", database_url)
+    dismiss = ("dismiss", "1", *database, "--reason")
+    assert run(deadletter, *dismiss, " ").exit_code == 1
+    assert run(deadletter, *dismiss, "Old till").output == "1 dismissed.\n"
+    assert run(deadletter, "list", *database).output == "No dead letters.\n"
+    assert ": Old till]" in run(deadletter, "list", "--resolved", *database).output
+    shown = json.loads(run(deadletter, "show", "1", "--json", *database).output)
+    assert (shown["dismissed_by"][:3], shown["dismissed_reason"]) == ("cli", "Old till")
+    assert "ok       dead letters: None." in run(doctor, *database).output
 
 
 def test_letter_that_is_none_is_told(database_url: str) -> None:
