@@ -1,12 +1,12 @@
 """Records that could not be taken: looked at, tried again once they can be, or dismissed."""
 
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final, TypeAlias
 
-from sqlalchemy import Row, Select, case, func, select, update
+from sqlalchemy import Row, Select, bindparam, case, func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cdp.delivery import Batch, Delivery, Received, Refused
@@ -52,12 +52,27 @@ Reader: TypeAlias = Callable[[DeadLetter], Sequence[Delivery]]
 """Maps a kept payload once more, as its source's connector would."""
 
 
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why a letter cannot be taken; `path` is the column at fault, empty where none is."""
+
+    path: str
+    reason: str
+
+    def __str__(self) -> str:
+        """For people, in one line."""
+        return f"{self.path}: {self.reason}" if self.path else self.reason
+
+
 @dataclass(slots=True)
 class Retried:
     """What became of the letters: how many were taken, and why the others were not, by id."""
 
     taken: int = 0
-    refused: dict[int, str] = field(default_factory=dict)
+    refused: dict[int, Refusal] = field(default_factory=dict)
+
+
+_UNMAPPED: Final = Refusal("", "Nothing in the map holds for this row.")
 
 
 async def list_letters(
@@ -107,8 +122,9 @@ async def retry_letters(
 ) -> Retried:
     """Read the letters again and apply those that can be taken now, in the caller's transaction.
 
-    A letter gives all its deliveries or none. One that was taken before is left as it is; one that
-    was dismissed is tried, and lies here again where it is refused.
+    A letter gives all its deliveries or none; one that is refused tells the newest reason. One that
+    was taken before is left as it is; one that was dismissed is tried, and lies here again where it
+    is refused.
     """
     outcome = Retried()
     untaken = [one for one in letters if one.resolved_at is None or one.dismissed_by is not None]
@@ -122,7 +138,7 @@ async def retry_letters(
             taken[letter.source_id].extend(received)
             taken_ids.append(letter.id)
         else:
-            outcome.refused[letter.id] = refusal or "Nothing in the map holds for this row."
+            outcome.refused[letter.id] = refusal or _UNMAPPED
     # One batch after another holds the locks of both: only who is alone cannot meet another so.
     await take_turn(connection, alone=len(taken) > 1)
     for source_id, received in taken.items():
@@ -174,17 +190,17 @@ async def dismiss_letters(
     return closed.rowcount
 
 
-def _refusal(deliveries: Sequence[Delivery]) -> str | None:
+def _refusal(deliveries: Sequence[Delivery]) -> Refusal | None:
     """Why not all of them can be stored; None where they can."""
     for delivery in deliveries:
         one = delivery
         if isinstance(one, Refused):
-            return f"{one.path}: {one.reason}" if one.path else one.reason
+            return Refusal(one.path, one.reason)
     return None
 
 
 async def _note(
-    connection: AsyncConnection, taken_ids: Sequence[int], refused: dict[int, str]
+    connection: AsyncConnection, taken_ids: Sequence[int], refused: Mapping[int, Refusal]
 ) -> None:
     tried = [*taken_ids, *refused]
     if not tried:
@@ -201,6 +217,12 @@ async def _note(
             dismissed_reason=None,
         )
     )
+    if refused:
+        told = [
+            {"letter": letter_id, "path": one.path, "reason": one.reason}
+            for letter_id, one in refused.items()
+        ]
+        await connection.execute(update(dead_letter).where(columns.id == bindparam("letter")), told)
 
 
 def _letters() -> Select[Any]:

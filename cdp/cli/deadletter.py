@@ -15,6 +15,7 @@ from cdp.deadletters import (
     MAX_RETRIED,
     DeadLetter,
     Reader,
+    Refusal,
     dismiss_letters,
     get_letters,
     list_letters,
@@ -112,7 +113,7 @@ async def retry_command(
     """
     file_map = read_map(map_path) if map_path else None
     taken, elsewhere, last_id, is_last = 0, 0, 0, False
-    refused: dict[int, str] = {}
+    refused: dict[int, Refusal] = {}
     async with session.database() as database:
         workspace = await session.workspace(database)
         while not is_last:
@@ -210,7 +211,7 @@ def _closed(letter: DeadLetter) -> str:
     return f" [dismissed by {letter.dismissed_by}: {letter.dismissed_reason}]"
 
 
-def _told(taken: int, refused: Mapping[int, str], elsewhere: int) -> str:
+def _told(taken: int, refused: Mapping[int, Refusal], elsewhere: int) -> str:
     lines = [f"{taken} taken, {len(refused)} refused again."]
     lines += [f"  {key}: {reason}" for key, reason in islice(refused.items(), SHOWN_REASONS)]
     if elsewhere:

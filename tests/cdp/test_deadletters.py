@@ -70,7 +70,7 @@ async def test_letter_is_taken_whole_or_not_at_all(connection: AsyncConnection) 
 
     outcome = await retry_letters(connection, letters, Workspace(), half)
     assert outcome.taken == 0
-    assert "NUL" in outcome.refused[letters[0].id]
+    assert "NUL" in outcome.refused[letters[0].id].reason
     assert await profile_count(connection) == 0
 
 

@@ -132,6 +132,11 @@ def test_dead_letters_are_listed_shown_and_taken_once_their_map_is_right(
 
     again = run(deadletter, "retry", "--json", *database)
     assert json.loads(again.output) == {"taken": 0, "refused": 1, "elsewhere": 0}
+    other = tmp_path / "other.toml"
+    other.write_text(text + 'country = "geboren"\n')
+    run(deadletter, "retry", "1", "--map", str(other), *database)
+    told = run(deadletter, "list", *database).output
+    assert "line 3, column country: '1980-01-02'" in told
     right = tmp_path / "right.toml"
     right.write_text(text + 'birth_date = "geboren"\n')
     taken = run(deadletter, "retry", "1", "--map", str(right), "--json", *database)
@@ -139,7 +144,7 @@ def test_dead_letters_are_listed_shown_and_taken_once_their_map_is_right(
 
     assert run(deadletter, "list", *database).output == "No dead letters.\n"
     (letter,) = json.loads(run(deadletter, "list", "--resolved", "--json", *database).output)
-    assert letter["attempts"] == 3
+    assert letter["attempts"] == 4
     assert letter["resolved_at"] is not None
 
 
