@@ -12,7 +12,7 @@ from sqlalchemy.types import TypeEngine
 from cdp import tables
 from cdp.errors import BadInput
 from cdp.segments.definition import Draft, create_segment, delete_segment, update_segment
-from cdp.segments.lists import ById, ByIdentifier, Named, add_members, remove_members
+from cdp.segments.lists import BadMember, ById, ByIdentifier, Named, add_members, remove_members
 from cdp.segments.segment import Segment as StoredSegment
 from cdp.segments.segment import segment_by_id
 from schema.deeds import Caller, Deed, Outcome, deed
@@ -169,7 +169,7 @@ async def _delete(
 
 
 async def _named(connection: AsyncConnection, given: Mapping[str, Value]) -> StoredSegment:
-    return await segment_by_id(connection, row_id(given["id"], "Segment", "id"))
+    return await segment_by_id(connection, row_id(given["id"], "Segment", "id"), "id")
 
 
 async def _take(
@@ -182,15 +182,21 @@ async def _take(
     """Put members on a list, or take them off; those whom nobody knows."""
     if given is None:
         return []
-    named: dict[Named, str] = {
-        ById(row_id(text, "Customer", path)): text for text in given["customerIds"] or ()
-    }
-    named |= {
-        ByIdentifier(one["kind"], one["value"]): f"{one['kind']}:{one['value']}"
-        for one in given["identifiers"] or ()
-    }
+    named: dict[Named, str] = {}
+    places: dict[Named, str] = {}
+    for number, text in enumerate(given["customerIds"] or ()):
+        place = f"{path}.customerIds[{number}]"
+        named[ById(row_id(text, "Customer", place))] = text
+    for number, each in enumerate(given["identifiers"] or ()):
+        one = ByIdentifier(each["kind"], each["value"])
+        named[one] = f"{one.kind}:{one.value}"
+        places[one] = f"{path}.identifiers[{number}]"
     change = remove_members if path == "remove" else add_members
-    listed = await change(connection, segment, list(named), caller.workspace)
+    try:
+        listed = await change(connection, segment, list(named), caller.workspace)
+    except BadMember as error:
+        place = f"{places[error.member]}.{error.path}"
+        raise BadInput(error.message, todo=error.todo, path=place) from None
     return [named[one] for one in listed.unknown]
 
 

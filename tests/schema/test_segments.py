@@ -1,7 +1,7 @@
 """Segments in the graph: who sees what of them, the feed by its cursor, why, and keeping them."""
 
 from collections.abc import AsyncIterator
-from typing import Any
+from typing import Any, Final
 
 import pytest
 
@@ -170,7 +170,7 @@ async def test_a_segment_that_there_is_not_is_refused_where_it_is_named(
 ) -> None:
     code, message = await graph.refusal(query, **variables)
     assert code == "BAD_REQUEST"
-    assert message.startswith("There is no segment 'nope'.")
+    assert message == "There is no segment 'nope'. Read the list of segments."
 
 
 async def test_too_many_segments_are_not_compared(graph: Graph) -> None:
@@ -251,9 +251,13 @@ async def test_segment_is_changed_and_deleted(own_graph: Graph) -> None:
     for expected in ("some", None):
         answer = await own_graph.read(DELETE, "steward", input={"id": made["segment"]["id"]})
         assert answer["deleteSegment"]["slug"] == expected
-    assert answer["deleteSegment"]["errors"] == [{"code": "NOT_FOUND", "path": None}]
+    assert answer["deleteSegment"]["errors"] == [{"code": "NOT_FOUND", "path": ["input", "id"]}]
     found = await own_graph.read('{ segment(slug: "some") { id } }', "steward")
     assert found["segment"] is None
+
+
+BO: Final = {"kind": "email", "value": "bo@example.org"}
+FAX: Final = {"kind": "fax", "value": "1"}
 
 
 async def test_what_cannot_be_saved_is_told_with_its_place(own_graph: Graph) -> None:
@@ -268,7 +272,8 @@ async def test_what_cannot_be_saved_is_told_with_its_place(own_graph: Graph) -> 
             "filter.createdAt.withinLast",
         ),
         ({"name": "X", "filter": {}, "members": {"customerIds": [ANN]}}, "members"),
-        ({"name": "X", "members": {"customerIds": ["bm9uZQ=="]}}, "members"),
+        ({"name": "X", "members": {"customerIds": [ANN, "bm9uZQ=="]}}, "members.customerIds.1"),
+        ({"name": "X", "members": {"identifiers": [BO, FAX]}}, "members.identifiers.1.kind"),
     ]
     for given, path in mistakes:
         payload = await create(own_graph, **given)
