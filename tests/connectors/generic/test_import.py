@@ -115,6 +115,25 @@ def test_text_that_the_database_cannot_hold_is_refused_and_not_a_crash(
     assert (summary["new"], summary["refused"]) == (1, 4)
 
 
+@pytest.mark.parametrize(
+    ("content", "notes"),
+    [
+        ("", {"files that hold no rows": 1}),
+        ("id,first_name\n", {"files that hold no rows": 1}),
+        ("id\n1\n", {}),
+    ],
+)
+def test_file_that_holds_no_rows_is_told(
+    tmp_path: Path, database_url: str, content: str, notes: dict[str, int]
+) -> None:
+    path = tmp_path / "customers.csv"
+    path.write_text(content)
+    summary = imported(database_url, path, "--source", "crm")
+    assert (summary["status"], summary["notes"]) == ("ok", notes)
+    text = run(import_file, path, "--source", "crm", "--database-url", database_url).output
+    assert ("  files that hold no rows: 1\n" in text) == bool(notes)
+
+
 def test_dead_letters_are_listed_shown_and_taken_once_their_map_is_right(
     tmp_path: Path, database_url: str
 ) -> None:
