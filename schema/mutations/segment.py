@@ -100,7 +100,10 @@ _SEGMENT: Final = One(_kept)
 _UNKNOWN: Final = "Members whom nobody knows, as they were given; the others were taken."
 
 
-@strawberry.type(description="What was made. Its members are found within seconds.")
+@strawberry.type(
+    description="What was made. Its members, those of a list too, come with the next refresh,"
+    " within seconds: until then it has none, and its `evaluatedAt` is null."
+)
 class CreateSegmentPayload:
     """The payload."""
 
@@ -109,7 +112,10 @@ class CreateSegmentPayload:
     errors: list[UserError] = USER_ERRORS
 
 
-@strawberry.type(description="What was changed. Its members are found anew within seconds.")
+@strawberry.type(
+    description="What was changed. Its members, those of a list too, are found anew by the next"
+    " refresh, within seconds."
+)
 class UpdateSegmentPayload:
     """The payload."""
 

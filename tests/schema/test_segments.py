@@ -182,7 +182,7 @@ async def test_too_many_segments_are_not_compared(graph: Graph) -> None:
 # Keeping them ---------------------------------------------------------------------------------
 
 CREATE = """mutation ($input: CreateSegmentInput!) { createSegment(input: $input) {
-    segment { id slug name owner filter evaluatedAt } unknown
+    segment { id slug name owner filter evaluatedAt memberCount } unknown
     errors { code message path } } }"""
 UPDATE = """mutation ($input: UpdateSegmentInput!) { updateSegment(input: $input) {
     segment { slug name filter } unknown errors { code path } } }"""
@@ -213,6 +213,7 @@ async def test_segment_is_created_and_its_members_are_found(own_graph: Graph) ->
         "owner": "steward",
         "filter": {"city": {"eq": "Aarhus"}, "purchases": {"netSpend": {"gte": "0.5"}}},
         "evaluatedAt": None,
+        "memberCount": 0,
     }
     await refreshed(own_graph.database)
     assert await member_ids(own_graph, "by-the-sea") == {gid("Customer", 2)}
@@ -228,7 +229,13 @@ async def test_static_list_is_created_and_changed(own_graph: Graph) -> None:
     }
     made = await create(own_graph, name="Guests", members=members)
     assert (made["segment"]["filter"], made["unknown"]) == (None, ["email:nobody@example.com"])
+    assert (made["segment"]["memberCount"], made["segment"]["evaluatedAt"]) == (0, None)
     await refreshed(own_graph.database)
+    listed = await own_graph.read(
+        '{ segment(slug: "guests") { memberCount evaluatedAt } }', "steward"
+    )
+    assert listed["segment"]["memberCount"] == 2
+    assert listed["segment"]["evaluatedAt"] is not None
     assert await member_ids(own_graph, "guests") == {ANN, gid("Customer", 2)}
     given = {"id": made["segment"]["id"], "remove": {"customerIds": [ANN]}, "name": "Fewer guests"}
     answer = await own_graph.read(UPDATE, "steward", input=given)
