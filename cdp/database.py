@@ -240,7 +240,7 @@ def refusal_in(error: BaseException | None) -> BadInput | None:
     while error is not None:
         if getattr(error, "sqlstate", None) == REFUSED:
             message = getattr(error, "message", None)
-            return BadInput(str(message or error), todo="See cdp segment list.")
+            return BadInput(str(message or error), todo="Read the list of segments.")
         error = error.__cause__ or getattr(error, "orig", None)
     return None
 

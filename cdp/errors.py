@@ -31,6 +31,14 @@ class KeyReused(BadInput):
         self.code = "KEY_REUSED"
 
 
+class AlreadyUndone(BadInput):
+    """What an entry of the ledger did is not in force any more: there is nothing to take back."""
+
+    def __init__(self, message: str, *, todo: str = "") -> None:
+        super().__init__(message, todo=todo, path="mergeEventId")
+        self.code = "ALREADY_UNDONE"
+
+
 class Forbidden(CdpError):
     """The caller's role does not allow what was asked."""
 

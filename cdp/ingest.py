@@ -180,7 +180,7 @@ async def _resolve(driver: Driver, origin: Origin, changes: Mapping[str, Changes
 async def _bury(
     driver: Driver, batch: Batch, refused: Sequence[Refused], learned_at: datetime
 ) -> None:
-    """Into the dead letters, each once, with its reason."""
+    """Into the dead letters, each once, with its reason; what a person dismissed stays so."""
     letters = {(one.stream, digest(one.payload), one.place): one for one in refused}
     if not letters:
         return
@@ -192,7 +192,8 @@ async def _bury(
         " $8::text[]) AS k(stream, digest, place, key, reason, path, payload)"
         " ON CONFLICT (source_id, stream, digest, place) DO UPDATE SET reason = excluded.reason,"
         " path = excluded.path, attempts = dead_letter.attempts + 1,"
-        " last_seen_at = excluded.last_seen_at, resolved_at = NULL",
+        " last_seen_at = excluded.last_seen_at, resolved_at = CASE"
+        " WHEN dead_letter.dismissed_by IS NOT NULL THEN dead_letter.resolved_at END",
         batch.source_id,
         *map(list, zip(*letters, strict=True)),
         [one.key for one in letters.values()],

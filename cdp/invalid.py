@@ -61,6 +61,13 @@ def why_invalid(error: msgspec.ValidationError, given: object, wanted: type) -> 
     return Misfit(_reason(value, types) or f"{told}.", path)
 
 
+def no_moment(value: object) -> str:
+    """Why a number is no moment: the library would count it in seconds from 1970."""
+    reason = _reason(value, (inspect.DateTimeType(),))
+    assert reason is not None  # moments have words of ours
+    return reason
+
+
 @cache
 def _type_of(wanted: type) -> inspect.Type:
     return inspect.type_info(wanted)

@@ -3,7 +3,7 @@
 import operator
 import re
 from collections.abc import Sequence
-from datetime import date, datetime, time
+from datetime import UTC, date, datetime, time
 from decimal import Decimal
 from enum import Enum
 from typing import Annotated, Any, Final, TypeVar
@@ -83,8 +83,33 @@ def read_date(operand: object, path: str) -> date:
 
 def read_instant(operand: object, path: str, workspace: Workspace) -> datetime:
     """A moment with its time zone; a date alone is the start of that day. Raises BadInput."""
-    if isinstance(operand, str) and len(operand) == len("2026-01-31"):
-        return datetime.combine(read_date(operand, path), time(), ZoneInfo(workspace.timezone))
+    if _is_date(operand):
+        return _start_of(operand, path, workspace)
+    return _of_this_age(_moment(operand, path), path)
+
+
+def read_as_of(operand: object, path: str, workspace: Workspace) -> datetime:
+    """A moment to look back from, as `read_instant`; one after this age is the last of it.
+
+    To whoever looks back, every moment to come is now. Raises BadInput.
+    """
+    is_date = _is_date(operand)
+    moment = _start_of(operand, path, workspace) if is_date else _moment(operand, path)
+    return _LAST if moment.year > LATEST_YEAR else _of_this_age(moment, path)
+
+
+_LAST: Final = datetime(LATEST_YEAR, 12, 31, tzinfo=UTC)
+
+
+def _is_date(operand: object) -> bool:
+    return isinstance(operand, str) and len(operand) == len("2026-01-31")
+
+
+def _start_of(operand: object, path: str, workspace: Workspace) -> datetime:
+    return datetime.combine(read_date(operand, path), time(), ZoneInfo(workspace.timezone))
+
+
+def _moment(operand: object, path: str) -> datetime:
     try:
         moment: datetime = msgspec.convert(operand, _AWARE)
     except msgspec.ValidationError:
@@ -93,6 +118,10 @@ def read_instant(operand: object, path: str, workspace: Workspace) -> datetime:
             todo="Write 2026-01-31T12:00:00Z, or a date alone for the start of its day.",
             path=path,
         ) from None
+    return moment
+
+
+def _of_this_age(moment: datetime, path: str) -> datetime:
     if not EARLIEST_YEAR <= moment.year <= LATEST_YEAR:
         raise BadInput(f"{path}: the year {moment.year} is not one of this age.", path=path)
     return moment

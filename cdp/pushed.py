@@ -9,7 +9,7 @@ from cdp.delivery import Batch, Delivery, Refused, receive
 from cdp.errors import BadInput
 from cdp.ingest import Applied, apply
 from cdp.payloads import payload_of
-from cdp.records import STREAMS
+from cdp.records import STREAMS, ExchangeRateRecord
 from cdp.sources import PUSHED, add_source, find_source
 from cdp.workspace import Workspace
 
@@ -29,6 +29,11 @@ class Pushed:
 
     applied: Applied
     refusals: Sequence[Refusal]
+
+
+def changes_money(stream: str) -> bool:
+    """Whether records of the stream change what money is worth, so that `apply` is alone."""
+    return STREAMS.get(stream) is ExchangeRateRecord
 
 
 async def push(

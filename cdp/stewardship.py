@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cdp.database import driver as driver_of
 from cdp.database import planned_once
-from cdp.errors import BadInput, NotFound
+from cdp.errors import AlreadyUndone, BadInput, NotFound
 from cdp.identity.evidence import Verdict
 from cdp.identity.ledger import Cause, is_undone
 from cdp.identity.rules import read_rules
@@ -156,8 +156,8 @@ async def undo(
     """Take back an entry of the ledger.
 
     What a person decided is retracted, whole. What the evidence joined is parted by a decision
-    that the two sides are not the same. Raises NotFound, and BadInput for what is undone already
-    or came of nothing that can be taken back.
+    that the two sides are not the same. Raises NotFound, AlreadyUndone also where the two sides are
+    parted by something else, and BadInput for what came of nothing that can be taken back.
     """
     act = await _act(connection, author, workspace)
     await act.take_turn(event_id)
@@ -172,16 +172,7 @@ async def undo(
         )
     if not event["other_ids"]:
         raise BadInput(_UNTIED, path="mergeEventId")
-    return await act.run(
-        lambda: act.decide(
-            Verdict.NOT_SAME,
-            event["profile_ids"],
-            event["other_ids"],
-            "undo",
-            undoes_event_id=event_id,
-        ),
-        dry_run=dry_run,
-    )
+    return await act.run(lambda: act.part(event), dry_run=dry_run)
 
 
 async def decide(
@@ -279,7 +270,7 @@ class _Act:
         return {customer_id: list(profiles) for customer_id, profiles in found.items()}
 
     async def event(self, event_id: int) -> RowMapping:
-        """An entry of the ledger that has not been undone. Raises NotFound, else BadInput."""
+        """An entry of the ledger that has not been undone. Raises NotFound, else AlreadyUndone."""
         entry, decision = merge_event, identity_decision
         rows = await self.connection.execute(
             select(
@@ -300,7 +291,7 @@ class _Act:
                 path="mergeEventId",
             )
         if event["is_undone"]:
-            raise BadInput("It has been undone already.", path="mergeEventId")
+            raise AlreadyUndone("It has been undone already.")
         return event
 
     async def decide(
@@ -325,14 +316,33 @@ class _Act:
         )
         return await self._remap(decision_id, [*left, *right], undoes_event_id)
 
+    async def part(self, event: RowMapping) -> _Done:
+        """Decide that the two sides of an automatic merge are not the same.
+
+        Raises AlreadyUndone where that moves nobody: a decision without an entry in the ledger
+        could be made again and again, and taken back by nothing.
+        """
+        done = await self.decide(
+            Verdict.NOT_SAME,
+            event["profile_ids"],
+            event["other_ids"],
+            "undo",
+            undoes_event_id=event["id"],
+        )
+        if not done[0].resolution.moves:
+            raise AlreadyUndone(
+                "Those whom it joined are parted already.", todo="Read the customers' ledger again."
+            )
+        return done
+
     async def retract(self, event: RowMapping) -> _Done:
         """Take the decision of an entry back and compute the map anew.
 
-        Raises BadInput where somebody else was first.
+        Raises AlreadyUndone where somebody else was first.
         """
         decision_id = event["decision_id"]
         if not await retract_decision(self.driver, decision_id, self.at, self.author.actor):
-            raise BadInput("Somebody else has just taken it back.", path="mergeEventId")
+            raise AlreadyUndone("Somebody else has just taken it back.")
         rows = await self.driver.fetch(
             "SELECT source_profile_id FROM decision_member WHERE decision_id = $1", decision_id
         )

@@ -11,7 +11,7 @@ from typing import Annotated, Final, TypeGuard, TypeVar, Union, get_args, get_or
 import msgspec
 
 from cdp.errors import BadInput
-from cdp.invalid import why_invalid
+from cdp.invalid import no_moment, why_invalid
 from cdp.payloads import escaped_text, holds
 from cdp.records import (
     MAX_KEY_BYTES,
@@ -63,6 +63,7 @@ def read_record(stream: str, row: Mapping[str, object]) -> Record:
     known, attributes = _split(record_type, row)
     if attributes:
         known["attributes"] = attributes
+    _refuse_numbers(known, _moment_columns(record_type))
     try:
         record = msgspec.convert(known, record_type, strict=False)
     except msgspec.ValidationError:
@@ -114,6 +115,19 @@ def _split(
     known = {name: value for name, value in said.items() if name in columns}
     attributes = {name: value for name, value in said.items() if name not in columns}
     return known, attributes
+
+
+def _refuse_numbers(known: Mapping[str, object], columns: Sequence[str]) -> None:
+    """A moment is ISO 8601: a number, or one in text, would pass for seconds from 1970.
+
+    Text without a colon is no moment either way; so nothing needs to be parsed to tell.
+    """
+    for name in columns:
+        value = known.get(name)
+        if value is None or isinstance(value, datetime):
+            continue
+        if isinstance(value, (int, float)) or (isinstance(value, str) and ":" not in value):
+            raise Unacceptable(no_moment(value), name)
 
 
 def _convert_with_text(known: dict[str, object], record_type: type[AnyRecord]) -> AnyRecord:
@@ -262,6 +276,11 @@ def _members(annotation: object) -> Sequence[object]:
 @cache
 def _decimal_columns(struct: type[msgspec.Struct]) -> tuple[str, ...]:
     return _of_type(struct, Decimal)
+
+
+@cache
+def _moment_columns(struct: type[msgspec.Struct]) -> tuple[str, ...]:
+    return _of_type(struct, datetime)
 
 
 @cache

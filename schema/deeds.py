@@ -50,9 +50,16 @@ class Outcome:
 UseCase = Callable[[AsyncConnection, Mapping[str, Value], Caller], Awaitable[Outcome]]
 
 
+def _never(_: Mapping[str, Value]) -> bool:
+    return False
+
+
 @dataclass(frozen=True, slots=True)
 class Deed:
     """The edge. `columns`: of the payload's row. `may`: who may do it.
+
+    `is_alone`: whether what is given changes what money is worth, so that others wait from the
+    start: whoever began beside others and then wanted to be alone could wait for them for ever.
 
     A CdpError that `run` raises becomes the payload's `errors`, and nothing is written. The `path`
     of a BadInput is the name of a member of the input.
@@ -61,6 +68,7 @@ class Deed:
     run: UseCase
     columns: Mapping[str, TypeEngine[Any]]
     may: Callable[[Viewer], bool] = attrgetter("may_decide")
+    is_alone: Callable[[Mapping[str, Value]], bool] = _never
 
     def row(self, scene: Scene) -> Row:
         """The row that the payload's fields are read from."""

@@ -10,7 +10,7 @@ from strawberry.types.arguments import StrawberryArgument
 
 from cdp.business.moment import Moment
 from cdp.errors import Forbidden
-from cdp.operands import read_instant
+from cdp.operands import read_as_of
 from schema.edges import Arguments, Row, Scene, argument, is_given
 from schema.objects import constant
 from schema.scalars import DateTime
@@ -30,7 +30,7 @@ def scene_at(scene: Scene, arguments: Arguments) -> Scene:
     if not scene.viewer.may_read_everything:
         raise Forbidden(f"The role {scene.viewer.role.value} does not read the business.")
     given = arguments.later(
-        "asOf", Instant(timezone=True), lambda text: read_instant(text, "asOf", scene.workspace)
+        "asOf", Instant(timezone=True), lambda text: read_as_of(text, "asOf", scene.workspace)
     )
     if given is None:
         return scene

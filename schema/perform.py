@@ -74,10 +74,11 @@ class Performer:
             async with asyncio.timeout_at(deadline):
                 connection = await stack.enter_async_context(self.database.transaction())
                 await connection.exec_driver_sql(_SETTINGS, (str(READ_TIMEOUT_MILLISECONDS),))
-                caller = await self._caller(connection)
+                given = step.input(self.variables)
+                caller = await self._caller(connection, alone=step.deed.is_alone(given))
                 savepoint = await connection.begin_nested()
                 try:
-                    outcome = await step.deed.run(connection, step.input(self.variables), caller)
+                    outcome = await step.deed.run(connection, given, caller)
                 except CdpError as error:
                     await savepoint.rollback()
                     outcome = _declined(error)
@@ -86,9 +87,9 @@ class Performer:
                     await savepoint.rollback()
         return payload
 
-    async def _caller(self, connection: AsyncConnection) -> Caller:
+    async def _caller(self, connection: AsyncConnection, *, alone: bool) -> Caller:
         """With the settings that are in force until the transaction ends."""
-        await take_turn(connection, alone=False)
+        await take_turn(connection, alone=alone)
         return Caller(self.viewer, await self.read_workspace(connection), self.as_of)
 
     async def _read(self, connection: AsyncConnection, step: Step, outcome: Outcome) -> bytes:

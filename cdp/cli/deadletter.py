@@ -10,17 +10,20 @@ import click
 import msgspec
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from cdp.cli.session import Session, runs
+from cdp.cli.session import Session, actor, runs
 from cdp.deadletters import (
     MAX_RETRIED,
     DeadLetter,
     Reader,
+    Refusal,
+    dismiss_letters,
     get_letters,
     list_letters,
     retry_letters,
 )
 from cdp.delivery import Delivery, Refused
 from cdp.sources import get_source
+from cdp.stewardship import Author
 from connectors.generic.file import canonical_row
 from connectors.generic.map_file import FileMap, read_map
 from connectors.generic.mapping import mapped_again
@@ -41,7 +44,9 @@ def deadletter() -> None:
 @deadletter.command("list")
 @_SOURCE
 @_STREAM
-@click.option("--resolved", "is_resolved_too", is_flag=True, help="Those taken since, too.")
+@click.option(
+    "--resolved", "is_resolved_too", is_flag=True, help="Those taken or dismissed since, too."
+)
 @click.option("--after", "after_id", default=0, metavar="ID", help="Only those after this id.")
 @click.option("--limit", default=DEFAULT_LIMIT, show_default=True, type=click.IntRange(1, 10_000))
 @runs
@@ -108,7 +113,7 @@ async def retry_command(
     """
     file_map = read_map(map_path) if map_path else None
     taken, elsewhere, last_id, is_last = 0, 0, 0, False
-    refused: dict[int, str] = {}
+    refused: dict[int, Refusal] = {}
     async with session.database() as database:
         workspace = await session.workspace(database)
         while not is_last:
@@ -134,6 +139,28 @@ async def retry_command(
             last_id = letters[-1].id if letters else last_id
     result = {"taken": taken, "refused": len(refused), "elsewhere": elsewhere}
     session.show(result, _told(taken, refused, elsewhere))
+
+
+@deadletter.command("dismiss")
+@click.argument("ids", type=click.IntRange(1, 2**63 - 1), nargs=-1, metavar="[ID]...")
+@_SOURCE
+@_STREAM
+@click.option("--reason", required=True, help="Why; it is kept with the letter.")
+@runs
+async def dismiss_command(
+    session: Session, ids: Sequence[int], source: str | None, stream: str | None, reason: str
+) -> None:
+    """Close letters untaken: those of the IDs, else all that --source and --stream name.
+
+    They stay closed when the same line comes again as it is. Whoever names a dismissed letter to
+    retry tries it again.
+    """
+    author = Author(actor(), reason)
+    async with session.database() as database, database.transaction() as connection:
+        dismissed = await dismiss_letters(
+            connection, author.actor, author.reason, ids=ids, source_name=source, stream=stream
+        )
+    session.show({"dismissed": dismissed}, f"{dismissed} dismissed.")
 
 
 async def _reader(
@@ -167,7 +194,7 @@ def _listed(letters: Sequence[DeadLetter], limit: int) -> str:
         return "No dead letters."
     lines = [
         f"{letter.id}  {letter.source}  {letter.place}"
-        f"{f', column {letter.path}' if letter.path else ''}: {letter.reason}"
+        f"{f', column {letter.path}' if letter.path else ''}: {letter.reason}{_closed(letter)}"
         for letter in letters
     ]
     if len(letters) == limit:
@@ -175,7 +202,16 @@ def _listed(letters: Sequence[DeadLetter], limit: int) -> str:
     return "\n".join(lines)
 
 
-def _told(taken: int, refused: Mapping[int, str], elsewhere: int) -> str:
+def _closed(letter: DeadLetter) -> str:
+    """What became of it, for people; empty while it lies here."""
+    if letter.resolved_at is None:
+        return ""
+    if letter.dismissed_by is None:
+        return " [taken]"
+    return f" [dismissed by {letter.dismissed_by}: {letter.dismissed_reason}]"
+
+
+def _told(taken: int, refused: Mapping[int, Refusal], elsewhere: int) -> str:
     lines = [f"{taken} taken, {len(refused)} refused again."]
     lines += [f"  {key}: {reason}" for key, reason in islice(refused.items(), SHOWN_REASONS)]
     if elsewhere:

@@ -240,7 +240,7 @@ async def _dead_letters(connection: AsyncConnection) -> Check:
     counts = [f"{count:,} of {name}" for name, count in rows]
     if not counts:
         return Check("dead letters", "ok", "None.")
-    todo = "See cdp deadletter list; after a remedy, cdp deadletter retry."
+    todo = "See cdp deadletter list; after a remedy, cdp deadletter retry; else dismiss."
     return Check("dead letters", "warning", f"Records not taken: {', '.join(counts)}.", todo)
 
 

@@ -167,7 +167,7 @@ def _tell(
         "untaken": files.tally.untaken,
         "records": records,
         **{COUNTS[name]: count for name, count in counts.items()},
-        "notes": dict(report.notes),
+        "notes": {**report.notes, **files.notes},
         "seconds": round(report.seconds, 3),
         "records_per_second": round(records / max(report.seconds, 0.001)),
         "error": error,
@@ -183,7 +183,7 @@ def _lines(
     counts: Mapping[str, int],
     refusals: Sequence[DeadLetter],
 ) -> Iterator[str]:
-    records = sum(report.records.values())
+    records, notes = sum(report.records.values()), {**report.notes, **files.notes}
     speed = records / max(report.seconds, 0.001)
     yield (
         f"{report.source}: {files.tally.rows:,} rows read, {records:,} records in"
@@ -194,7 +194,7 @@ def _lines(
     yield f"  {told}{'; nothing written' if is_untouched else ''}"
     if files.tally.untaken:
         yield f"  {files.tally.untaken:,} rows gave no record: no condition of the map held"
-    yield from (f"  {note}: {count:,}" for note, count in report.notes.items())
+    yield from (f"  {note}: {count:,}" for note, count in notes.items())
     for letter in refusals:
         column = f", column {letter.path}" if letter.path else ""
         yield f"  refused: {letter.place}{column}: {letter.reason}"

@@ -2,11 +2,11 @@
 
 import json
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeAlias
 
 import click
 from sqlalchemy import func, select
@@ -21,8 +21,10 @@ from cdp.refresh import follow
 from cdp.segments.definition import Draft, create_segment, delete_segment, update_segment
 from cdp.segments.lists import (
     MAX_MEMBERS,
+    BadMember,
     ById,
     ByIdentifier,
+    Listed,
     Named,
     add_members,
     remove_members,
@@ -40,6 +42,12 @@ SHOWN_UNKNOWN: Final = 5  # of members whom nobody knows; their number is told
 _FILTER = click.option("--filter", "filter_text", metavar="JSON", help="A CustomerFilter.")
 _NAME = click.option("--name", help="Its name, for people.")
 _DESCRIPTION = click.option("--description", help="What it is for.")
+Change: TypeAlias = Callable[
+    [AsyncConnection, Segment, Sequence[Named], Workspace], Awaitable[Listed]
+]
+Members: TypeAlias = Mapping[Named, str]
+"""Who is given in a file, each with the first line that names them."""
+
 _MEMBERS_HELP = (
     "A file, or - for standard input, with a customer id, an email address or KIND:VALUE a line."
 )
@@ -96,7 +104,7 @@ async def create_command(
     """Save a segment named NAME, with --filter, or with --members a static list."""
     if (filter_text is None) == (path is None):
         raise BadInput("A segment is a filter or a list.", todo="Give --filter or --members.")
-    given = _read_members(path) if path is not None else []
+    given = _read_members(path) if path is not None else {}
     draft = Draft(
         name=name,
         slug=slug,
@@ -108,7 +116,7 @@ async def create_command(
         workspace = await session.workspace(database)
         async with database.transaction() as connection:
             made = await create_segment(connection, draft, workspace)
-            unknown = await _add(connection, made, given, workspace)
+            unknown = await _change(add_members, connection, made, given, workspace)
         await _tell_refreshed(session, database, workspace, made.slug, unknown)
 
 
@@ -131,17 +139,18 @@ async def update_command(
 ) -> None:
     """Change what is given of a segment; the rest stays."""
     filter_ = parse_filter(filter_text)
-    added = _read_members(add_path) if add_path is not None else []
-    removed = _read_members(remove_path) if remove_path is not None else []
+    added = _read_members(add_path) if add_path is not None else {}
+    removed = _read_members(remove_path) if remove_path is not None else {}
     async with session.database() as database:
         workspace = await session.workspace(database)
         async with database.transaction() as connection:
             changed = await update_segment(
                 connection, slug, workspace, name=name, description=description, filter_=filter_
             )
-            unknown = await _add(connection, changed, added, workspace)
-            for part in _parts(removed):
-                unknown += (await remove_members(connection, changed, part, workspace)).unknown
+            unknown = [
+                *await _change(add_members, connection, changed, added, workspace),
+                *await _change(remove_members, connection, changed, removed, workspace),
+            ]
         await _tell_refreshed(session, database, workspace, slug, unknown)
 
 
@@ -240,13 +249,20 @@ async def refresh_command(session: Session) -> None:
     session.show(asdict(done), _refreshed(done))
 
 
-async def _add(
-    connection: AsyncConnection, list_: Segment, given: Sequence[Named], workspace: Workspace
+async def _change(
+    change: Change,
+    connection: AsyncConnection,
+    list_: Segment,
+    given: Members,
+    workspace: Workspace,
 ) -> list[Named]:
-    """Put on the list; returns those whom nobody knows."""
+    """Put on the list, or take off it; returns those whom nobody knows."""
     unknown: list[Named] = []
-    for part in _parts(given):
-        unknown += (await add_members(connection, list_, part, workspace)).unknown
+    for part in _parts(list(given)):
+        try:
+            unknown += (await change(connection, list_, part, workspace)).unknown
+        except BadMember as error:
+            raise BadInput(f"{given[error.member]}: {error.message}", todo=error.todo) from None
     return unknown
 
 
@@ -305,15 +321,27 @@ def _refreshed(done: Refreshed) -> str:
     return f"{done.whole} segments evaluated; {done.entered:,} entered, {done.exited:,} left."
 
 
-def _read_members(path: str) -> Sequence[Named]:
-    """Members of a file, a line each; empty lines are nobody."""
-    text = sys.stdin.read() if path == "-" else Path(path).read_text(encoding="utf-8")
-    return [_member(line.strip()) for line in text.splitlines() if line.strip()]
+def _read_members(path: str) -> Members:
+    """Members of a file, a line each; empty lines are nobody. Raises BadInput naming the line."""
+    content = sys.stdin.buffer.read() if path == "-" else Path(path).read_bytes()
+    name = "standard input" if path == "-" else path
+    members: dict[Named, str] = {}
+    for number, line in enumerate(content.splitlines(), 1):
+        place = f"{name}, line {number}"
+        if line.strip():
+            members.setdefault(_member(line, place), place)
+    return members
 
 
-def _member(line: str) -> Named:
-    if line.isdigit():
-        return ById(whole(line))
+def _member(content: bytes, place: str) -> Named:
+    try:
+        line = content.decode().strip()
+        if line.isdigit():
+            return ById(whole(line))
+    except UnicodeDecodeError:
+        raise BadInput(f"{place}: it is not UTF-8.", todo="Save the file as UTF-8.") from None
+    except BadInput as error:
+        raise BadInput(f"{place}: {error.message}", todo=error.todo) from None
     kind, colon, value = line.rpartition(":")
     return ByIdentifier(kind, value) if colon else ByIdentifier("email", line)
 

@@ -184,7 +184,7 @@ class _Known:
         if unknown:
             raise BadInput(
                 f"There is no segment {unknown[0][:80]!r}.",
-                todo="See cdp segment list.",
+                todo="Read the list of segments.",
                 path="filter.segments",
             )
         try:

@@ -35,6 +35,15 @@ class ByIdentifier:
 Named = ById | ByIdentifier
 
 
+class BadMember(BadInput):
+    """One of those who were given names nobody that there could be; `member` is that one."""
+
+    def __init__(self, member: Named, cause: BadInput) -> None:
+        """In the words of the cause; its path is within the member."""
+        super().__init__(cause.message, todo=cause.todo, path=cause.path)
+        self.member = member
+
+
 @dataclass(frozen=True, slots=True)
 class Listed:
     """What became of those who were given: how many were put on or taken off, and the unknown."""
@@ -49,7 +58,8 @@ async def add_members(
     """Put customers on a static list; the next refresh makes them members.
 
     The list keeps a source profile of each: whoever it belongs to later, by a merge or a split, is
-    on the list. Raises BadInput for a segment that is no list, and for too many at once.
+    on the list. Raises BadInput for a segment that is no list, and for too many at once;
+    BadMember for a kind of identifier that there is not.
     """
     found = await _profiles(connection, segment, given, workspace)
     added = await connection.exec_driver_sql(
@@ -109,7 +119,7 @@ async def _profiles(
 async def _bearers(
     connection: AsyncConnection, kind: str, named: Sequence[ByIdentifier], workspace: Workspace
 ) -> Mapping[Named, ProfileId]:
-    stored = {one: spellings(kind, one.value, workspace=workspace) for one in named}
+    stored = {one: _spellings(one, workspace) for one in named}
     rows = await connection.exec_driver_sql(
         "SELECT DISTINCT ON (i.value) i.value, p.id FROM identifier i"
         " JOIN source_profile p ON p.id = i.source_profile_id"
@@ -124,3 +134,10 @@ async def _bearers(
         for value in values
         if value in bearers
     }
+
+
+def _spellings(one: ByIdentifier, workspace: Workspace) -> Sequence[str]:
+    try:
+        return spellings(one.kind, one.value, workspace=workspace)
+    except BadInput as error:
+        raise BadMember(one, error) from None

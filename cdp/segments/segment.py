@@ -67,16 +67,22 @@ async def get_segment(connection: AsyncConnection, slug: str) -> Segment:
     return await _get(connection, _TABLE.c.slug == slug, repr(slug[:80]))
 
 
-async def segment_by_id(connection: AsyncConnection, segment_id: int) -> Segment:
-    """The segment of that number. Raises NotFound."""
-    return await _get(connection, _TABLE.c.id == segment_id, str(segment_id))
+async def segment_by_id(
+    connection: AsyncConnection, segment_id: int, path: str | None = None
+) -> Segment:
+    """The segment of that number. Raises NotFound, for `path`."""
+    return await _get(connection, _TABLE.c.id == segment_id, str(segment_id), path)
 
 
-async def _get(connection: AsyncConnection, wanted: ColumnElement[bool], named: str) -> Segment:
+async def _get(
+    connection: AsyncConnection, wanted: ColumnElement[bool], named: str, path: str | None = None
+) -> Segment:
     rows = await connection.execute(select(_TABLE).where(wanted, _TABLE.c.archived_at.is_(None)))
     row = rows.one_or_none()
     if row is None:
-        raise NotFound(f"There is no segment {named}.", todo="Read the list of segments.")
+        raise NotFound(
+            f"There is no segment {named}.", todo="Read the list of segments.", path=path
+        )
     return segment_of(row)
 
 

@@ -77,7 +77,11 @@ dead_letter = Table(
     Column("attempts", Integer, nullable=False, server_default="1"),
     Column("first_seen_at", Instant, nullable=False, server_default=func.now()),
     Column("last_seen_at", Instant, nullable=False, server_default=func.now()),
-    Column("resolved_at", Instant, comment="When a retry took it; null while it lies here."),
+    Column(
+        "resolved_at", Instant, comment="When it was taken or dismissed; null while it lies here."
+    ),
+    Column("dismissed_by", Text, comment="Who closed it untaken; null where nobody did."),
+    Column("dismissed_reason", Text, comment="Why, in their words."),
     UniqueConstraint("source_id", "stream", "digest", "place"),
     comment="Records that could not be taken, each with its reason.",
 )

@@ -36,6 +36,7 @@ READ_ENDINGS: Final = tuple(
 )
 PAGE_RECORDS: Final = 10_000  # committed together; larger ones are hardly faster and use memory
 PAGE_BYTES: Final = 4 * 1024 * 1024  # of payloads: orders with many lines make shorter pages
+NO_ROWS: Final = "files that hold no rows"
 MAX_FILES: Final = 10_000  # in one folder; more are better packed together first
 
 
@@ -66,6 +67,7 @@ class FileSource:
             name: None if file_map else _known_stream(stream, name) for name in self._files
         }
         self._meters = {name: Meter() for name in self._files}
+        self._without_rows: set[str] = set()
 
     @property
     def streams(self) -> tuple[str, ...]:
@@ -82,6 +84,12 @@ class FileSource:
     def bytes_read(self) -> int:
         """Of all files, so far."""
         return sum(meter.bytes_read for meter in self._meters.values())
+
+    @property
+    def notes(self) -> Mapping[str, int]:
+        """What a person should know of the files that were read, with how many it is true of."""
+        count = len(self._without_rows)
+        return {NO_ROWS: count} if count else {}
 
     async def check(self) -> str:
         """Whether the files are there, of a known kind, with the columns that are needed."""
@@ -115,7 +123,7 @@ class FileSource:
 
     def _deliveries(self, name: str, skipped: int) -> Generator[Delivery, None, None]:
         """The deliveries of a file after the first `skipped`."""
-        path, stream = self._files[name], self._streams[name]
+        path, stream, before = self._files[name], self._streams[name], self.tally.rows
         place = f"{name}, {'row' if format_of(path) == 'parquet' else 'line'} "
         with closing(read_rows(path, self._meters[name], stream)) as items:
             if self._file_map is not None:
@@ -124,6 +132,8 @@ class FileSource:
                 yield from islice(mapper.deliveries(items), skipped, None)
             elif stream is not None:
                 yield from canonical(islice(items, skipped, None), stream, place, self.tally)
+        if self.tally.rows == before and not skipped:
+            self._without_rows.add(name)
 
     def _identity(self, name: str) -> str:
         """Changes whenever the file, its stream or its map does."""

@@ -10,7 +10,7 @@ from sqlalchemy import Integer, Text, select
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from cdp.pushed import push
+from cdp.pushed import changes_money, push
 from schema.deeds import Caller, Deed, Outcome, deed
 from schema.edges import Arguments, Branch, Many, Row, Value, column, planned
 from schema.mutations.decision import Columns
@@ -79,8 +79,12 @@ async def _ingest(
     return Outcome({**counts, "refusals": [asdict(one) for one in pushed.refusals]})
 
 
+def _is_alone(given: Mapping[str, Value]) -> bool:
+    return changes_money(given["stream"])
+
+
 INGEST: Final = deed(
-    Deed(_ingest, _COLUMNS, attrgetter("may_ingest")),
+    Deed(_ingest, _COLUMNS, attrgetter("may_ingest"), _is_alone),
     IngestInput,
     "Hand records over: stored, resolved and folded when it answers; segments and scores follow."
     " For the roles connector and admin.",

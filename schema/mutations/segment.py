@@ -12,7 +12,7 @@ from sqlalchemy.types import TypeEngine
 from cdp import tables
 from cdp.errors import BadInput
 from cdp.segments.definition import Draft, create_segment, delete_segment, update_segment
-from cdp.segments.lists import ById, ByIdentifier, Named, add_members, remove_members
+from cdp.segments.lists import BadMember, ById, ByIdentifier, Named, add_members, remove_members
 from cdp.segments.segment import Segment as StoredSegment
 from cdp.segments.segment import segment_by_id
 from schema.deeds import Caller, Deed, Outcome, deed
@@ -100,7 +100,10 @@ _SEGMENT: Final = One(_kept)
 _UNKNOWN: Final = "Members whom nobody knows, as they were given; the others were taken."
 
 
-@strawberry.type(description="What was made. Its members are found within seconds.")
+@strawberry.type(
+    description="What was made. Its members, those of a list too, come with the next refresh,"
+    " within seconds: until then it has none, and its `evaluatedAt` is null."
+)
 class CreateSegmentPayload:
     """The payload."""
 
@@ -109,7 +112,10 @@ class CreateSegmentPayload:
     errors: list[UserError] = USER_ERRORS
 
 
-@strawberry.type(description="What was changed. Its members are found anew within seconds.")
+@strawberry.type(
+    description="What was changed. Its members, those of a list too, are found anew by the next"
+    " refresh, within seconds."
+)
 class UpdateSegmentPayload:
     """The payload."""
 
@@ -169,7 +175,7 @@ async def _delete(
 
 
 async def _named(connection: AsyncConnection, given: Mapping[str, Value]) -> StoredSegment:
-    return await segment_by_id(connection, row_id(given["id"], "Segment", "id"))
+    return await segment_by_id(connection, row_id(given["id"], "Segment", "id"), "id")
 
 
 async def _take(
@@ -182,15 +188,21 @@ async def _take(
     """Put members on a list, or take them off; those whom nobody knows."""
     if given is None:
         return []
-    named: dict[Named, str] = {
-        ById(row_id(text, "Customer", path)): text for text in given["customerIds"] or ()
-    }
-    named |= {
-        ByIdentifier(one["kind"], one["value"]): f"{one['kind']}:{one['value']}"
-        for one in given["identifiers"] or ()
-    }
+    named: dict[Named, str] = {}
+    places: dict[Named, str] = {}
+    for number, text in enumerate(given["customerIds"] or ()):
+        place = f"{path}.customerIds[{number}]"
+        named[ById(row_id(text, "Customer", place))] = text
+    for number, each in enumerate(given["identifiers"] or ()):
+        one = ByIdentifier(each["kind"], each["value"])
+        named[one] = f"{one.kind}:{one.value}"
+        places[one] = f"{path}.identifiers[{number}]"
     change = remove_members if path == "remove" else add_members
-    listed = await change(connection, segment, list(named), caller.workspace)
+    try:
+        listed = await change(connection, segment, list(named), caller.workspace)
+    except BadMember as error:
+        place = f"{places[error.member]}.{error.path}"
+        raise BadInput(error.message, todo=error.todo, path=place) from None
     return [named[one] for one in listed.unknown]
 
 

@@ -28,7 +28,8 @@ class UndoMergeInput:
 
 @strawberry.type(
     description="What an undo did, or would do. They may still be one, where other evidence ties"
-    " them: `notes` tells."
+    " them: `notes` tells. A code of its `errors` beside the common ones: `ALREADY_UNDONE`, also"
+    " where those whom evidence joined are parted already by something else."
 )
 class UndoMergePayload(DecisionPayload):
     """The payload."""

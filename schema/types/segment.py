@@ -186,7 +186,9 @@ class Segment(Node):
         "error", "Why it cannot be evaluated any more; null while it can. Its members stay."
     )
     member_count: int = planned(
-        Leaf(_member_count, COUNT_PRICE), "How many customers are in it, counted."
+        Leaf(_member_count, COUNT_PRICE),
+        "How many customers are in it, counted. Members come with the next refresh, within seconds:"
+        " of a new segment, be it a filter or a list, it is 0 while `evaluatedAt` is null.",
     )
     customers: CustomerConnection = planned(
         Page(_customers), "Who is in it, filtered, sorted and in pages.", CUSTOMERS_ARGUMENTS

@@ -8,9 +8,9 @@ import pytest
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from cdp.deadletters import DeadLetter, get_letters, list_letters, retry_letters
+from cdp.deadletters import DeadLetter, dismiss_letters, get_letters, list_letters, retry_letters
 from cdp.delivery import Batch, Delivery, Refused, receive
-from cdp.errors import NotFound
+from cdp.errors import BadInput, NotFound
 from cdp.ingest import apply
 from cdp.sources import SourceRow, add_source
 from cdp.tables import source_profile
@@ -70,7 +70,7 @@ async def test_letter_is_taken_whole_or_not_at_all(connection: AsyncConnection) 
 
     outcome = await retry_letters(connection, letters, Workspace(), half)
     assert outcome.taken == 0
-    assert "NUL" in outcome.refused[letters[0].id]
+    assert "NUL" in outcome.refused[letters[0].id].reason
     assert await profile_count(connection) == 0
 
 
@@ -99,6 +99,50 @@ async def arrive(
 ) -> None:
     deliveries = [receive("customers", row, place=f"line {n}") for n, row in enumerate(rows, 1)]
     await apply(connection, Batch(source.id, deliveries), Workspace())
+
+
+async def test_dismissed_letter_is_closed_with_who_and_why_and_stays_so_when_it_comes_again(
+    connection: AsyncConnection,
+) -> None:
+    source = await a_source(connection)
+    first, second = await bury(connection, source, {"id": 1}, {"name": "x"})
+    assert await dismiss_letters(connection, "ann", "A line of totals.", ids=[first.id]) == 1
+    assert await bury(connection, source, {"id": 1}) == [second]
+    dismissed, open_one = await get_letters(connection, [first.id, second.id])
+    assert (dismissed.dismissed_by, dismissed.dismissed_reason) == ("ann", "A line of totals.")
+    assert (dismissed.resolved_at is None, dismissed.attempts) == (False, 2)
+    assert (open_one.resolved_at, open_one.dismissed_by) == (None, None)
+    assert await dismiss_letters(connection, "bob", "Me too.", ids=[first.id]) == 0
+
+
+async def test_letters_are_dismissed_by_source_and_stream(connection: AsyncConnection) -> None:
+    source = await a_source(connection)
+    await bury(connection, source, {"id": "1"}, {"id": "2"})
+    await bury(connection, await a_source(connection, "other"), {"id": "1"})
+    assert await dismiss_letters(connection, "ann", "Old.", stream="orders") == 0
+    closed = await dismiss_letters(connection, "ann", "Old.", source_name="crm", stream="customers")
+    assert closed == 2
+    assert [letter.source for letter in await list_letters(connection, limit=10)] == ["other"]
+
+
+async def test_dismissing_nothing_or_nobody_is_refused(connection: AsyncConnection) -> None:
+    with pytest.raises(BadInput, match="not told"):
+        await dismiss_letters(connection, "ann", "Old.")
+    with pytest.raises(NotFound, match="no dead letter 99"):
+        await dismiss_letters(connection, "ann", "Old.", ids=[99])
+    with pytest.raises(NotFound, match="no source"):
+        await dismiss_letters(connection, "ann", "Old.", source_name="nobody")
+
+
+async def test_dismissed_letter_that_is_named_is_tried_again(connection: AsyncConnection) -> None:
+    letters = await bury(connection, await a_source(connection), {"id": "1"}, {"name": "x"})
+    ids = [letter.id for letter in letters]
+    await dismiss_letters(connection, "ann", "By mistake.", ids=ids)
+    dismissed = await get_letters(connection, ids)
+    assert (await retry_letters(connection, dismissed, Workspace(), as_they_are)).taken == 1
+    taken, refused = await get_letters(connection, ids)
+    assert (taken.resolved_at is None, taken.dismissed_by) == (False, None)
+    assert (refused.resolved_at, refused.dismissed_by) == (None, None)
 
 
 async def test_letters_are_found_by_source_stream_and_page(connection: AsyncConnection) -> None:

@@ -215,6 +215,18 @@ def test_members_are_exported_as_customers_are(cdp: Run) -> None:
     assert "no segment 'none'" in unknown.stderr
 
 
+@pytest.mark.parametrize("bad", ["fax:1", "123456789012345678901", "\udcff"])
+def test_line_of_members_that_cannot_be_read_is_told_by_its_number(
+    cdp: Run, tmp_path: Path, bad: str
+) -> None:
+    path = tmp_path / "members.txt"
+    path.write_bytes(f"ann@example.com\n\n{bad}\n".encode(errors="surrogateescape"))
+    assert f"{path}, line 3: " in refused(cdp, "create", "Guests", "--members", path)
+    assert cdp("segment", "create", "Guests", "--members", "-", stdin="1\n").exit_code == 0
+    for option in ("--add", "--remove"):
+        assert f"{path}, line 3: " in refused(cdp, "update", "guests", option, path)
+
+
 @pytest.mark.parametrize(
     "command", [("segment", "preview"), ("export", "customers"), ("retention",)], ids=" ".join
 )
@@ -223,4 +235,4 @@ def test_filter_that_names_no_segment_leaves_out_nobody_in_silence(
 ) -> None:
     result = cdp(*command, "--filter", '{"segments": {"notIn": ["nope"]}}')
     assert result.exit_code == 1
-    assert "There is no segment 'nope'. See cdp segment list." in result.output
+    assert "There is no segment 'nope'. Read the list of segments." in result.output

@@ -7,7 +7,7 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cdp import tables
-from cdp.errors import BadInput, NotFound
+from cdp.errors import AlreadyUndone, BadInput, NotFound
 from cdp.stewardship import Author, Effect, decide, merge_customers, split_customer, undo
 from cdp.values import CustomerId, ProfileId
 from tests.cdp.ingesting import WORKSPACE, facts_by_members, partition, take
@@ -131,6 +131,26 @@ async def test_an_automatic_merge_that_is_undone_stays_undone_when_the_record_co
     assert len(await partition(connection)) == 1
 
 
+async def test_an_automatic_merge_whose_sides_are_parted_already_is_not_undone(
+    connection: AsyncConnection,
+) -> None:
+    rows = [{"id": "1", "email": "a@example.com"}, {"id": "2", "email": "a@example.com"}]
+    await take(connection, "customers", rows)
+    event_id = await connection.scalar(select(tables.merge_event.c.id))
+    assert event_id is not None
+    customer_id, second = await _customer_of(connection, "1"), await _profile(connection, "2")
+    effect = await split_customer(connection, customer_id, [second], AUTHOR, WORKSPACE)
+    for dry_run in (True, False):
+        with pytest.raises(AlreadyUndone, match="parted already"):
+            await undo(connection, event_id, AUTHOR, WORKSPACE, dry_run=dry_run)
+    decisions = await connection.scalars(select(tables.identity_decision.c.id))
+    assert list(decisions) == [effect.decision_id]
+    # Once they are one again there is something to take back.
+    await undo(connection, _events(effect)[0], AUTHOR, WORKSPACE)
+    await undo(connection, event_id, AUTHOR, WORKSPACE)
+    assert len(await partition(connection)) == 2
+
+
 async def test_a_split_keeps_each_side_whole_though_the_middle_of_the_chain_leaves(
     connection: AsyncConnection,
 ) -> None:
@@ -234,7 +254,7 @@ async def test_what_cannot_be_decided_is_refused(connection: AsyncConnection) ->
         await split_customer(connection, b, [mine], AUTHOR, WORKSPACE)
     (event_id,) = _events(await _merge(connection, a, b))
     await undo(connection, event_id, AUTHOR, WORKSPACE)
-    with pytest.raises(BadInput, match="undone already"):
+    with pytest.raises(AlreadyUndone, match="undone already"):
         await undo(connection, event_id, AUTHOR, WORKSPACE)
     with pytest.raises(BadInput, match="reason"):
         Author("ann", "  ")

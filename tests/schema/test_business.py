@@ -42,7 +42,15 @@ async def test_retention_knows_nothing_of_what_came_after_its_moment(graph: Grap
     (cohort,) = (await graph.read(GRID, asOf=days_ago(395)))["retention"]["cohorts"]
     assert (cohort["size"], cells(cohort)) == (1, ["2025-01-01 1 1 120.10 .."])
     now = (await graph.read(GRID))["retention"]
-    assert (await graph.read(GRID, asOf="2099-01-01"))["retention"] == now
+    for to_come in (
+        "2099-01-01",
+        "2999-01-01",
+        "2999-01-01T00:00:00Z",
+        "9999-12-31T23:59:59-05:00",
+    ):
+        assert (await graph.read(GRID, asOf=to_come))["retention"] == now
+    code, message = await graph.refusal(GRID, asOf="0001-01-01")
+    assert (code, "not one of this age" in message) == ("BAD_REQUEST", True)
     code, message = await graph.refusal(GRID, asOf="soon")
     assert (code, "asOf" in message) == ("BAD_REQUEST", True)
 

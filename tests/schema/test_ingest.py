@@ -1,14 +1,16 @@
 """Records handed over through the graph: taken, refused one by one, by those who may."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, text
 
 from cdp import tables
 from cdp.database import Database
 from cdp.keys import Role, create_key
+from cdp.workspace import take_turn
 from tests.schema.client import Graph, serving
 
 pytestmark = pytest.mark.anyio
@@ -16,6 +18,8 @@ pytestmark = pytest.mark.anyio
 MUTATION = """mutation ($input: IngestInput!) { done: ingest(input: $input) {
   new changed unchanged refused merged refusals { index path reason } errors { code path }
 } }"""
+PATIENCE_SECONDS = 30  # of a test that would wait for ever
+POLL_SECONDS = 0.01
 ANN = {"id": "1", "first_name": "Ann", "email": "ann@example.com", "shoe_size": 39}
 
 
@@ -50,13 +54,43 @@ async def test_records_become_customers_when_they_are_handed_over(graph: Graph) 
     assert (again["new"], again["unchanged"]) == (0, 1)
 
 
+async def test_rates_that_are_handed_over_by_two_at_once_are_all_taken(
+    graph: Graph, database: Database
+) -> None:
+    rate = {"on": "2026-01-05", "base": "EUR", "rate": "1.1"}
+    async with database.transaction() as connection:
+        await take_turn(connection, alone=True)
+        both = [
+            asyncio.create_task(
+                hand_over(graph, "exchange_rates", {**rate, "currency": currency}, source=currency)
+            )
+            for currency in ("USD", "GBP")
+        ]
+        await until_waiting(database, len(both))
+    assert [(done["new"], done["errors"]) for done in await asyncio.gather(*both)] == [(1, [])] * 2
+
+
+async def until_waiting(database: Database, count: int) -> None:
+    """Until as many wait for a lock."""
+    waiting = text(
+        "SELECT count(*) FROM pg_locks l JOIN pg_stat_activity a USING (pid)"
+        " WHERE a.datname = current_database() AND NOT l.granted"
+    )
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while True:
+            async with database.read_only() as connection:
+                if await connection.scalar(waiting) == count:
+                    return
+            await asyncio.sleep(POLL_SECONDS)
+
+
 async def test_what_cannot_be_taken_is_told_and_keeps_nothing_else_out(
     graph: Graph, database: Database
 ) -> None:
     done = await hand_over(graph, "customers", ANN, {"first_name": "Bob"}, "Cy")
     assert (done["new"], done["refused"]) == (1, 2)
-    missing, text = done["refusals"]
-    assert (missing["index"], text["index"]) == (1, 2)
+    missing, no_object = done["refusals"]
+    assert (missing["index"], no_object["index"]) == (1, 2)
     assert "id" in missing["reason"]
     async with database.read_only() as connection:
         letters = await connection.execute(
@@ -95,6 +129,6 @@ async def test_only_connectors_and_admins_hand_records_over(graph: Graph) -> Non
 async def test_a_connector_does_nothing_else(graph: Graph) -> None:
     merge = """mutation { mergeCustomers(input: {customerIds: [], reason: "x"}) {
         errors { code } } }"""
-    for text in (merge, "{ customers { totalCount } }"):
-        answer = await graph.answer(text, "connector")
+    for asked in (merge, "{ customers { totalCount } }"):
+        answer = await graph.answer(asked, "connector")
         assert [error["extensions"]["code"] for error in answer["errors"]] == ["FORBIDDEN"]

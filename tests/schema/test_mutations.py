@@ -334,7 +334,7 @@ async def test_second_undo_of_the_same_is_refused(graph: Graph) -> None:
     event_id = merged["mergeEvents"][0]["id"]
     await done(graph, UNDO, mergeEventId=event_id)
     (error,) = (await done(graph, UNDO, mergeEventId=event_id))["errors"]
-    assert (error["code"], error["path"]) == ("BAD_REQUEST", ["input", "mergeEventId"])
+    assert (error["code"], error["path"]) == ("ALREADY_UNDONE", ["input", "mergeEventId"])
 
 
 @pytest.mark.parametrize("role", ["frontend", "analyst", "connector"])

@@ -1,7 +1,7 @@
 """Segments in the graph: who sees what of them, the feed by its cursor, why, and keeping them."""
 
 from collections.abc import AsyncIterator
-from typing import Any
+from typing import Any, Final
 
 import pytest
 
@@ -170,7 +170,7 @@ async def test_a_segment_that_there_is_not_is_refused_where_it_is_named(
 ) -> None:
     code, message = await graph.refusal(query, **variables)
     assert code == "BAD_REQUEST"
-    assert message.startswith("There is no segment 'nope'.")
+    assert message == "There is no segment 'nope'. Read the list of segments."
 
 
 async def test_too_many_segments_are_not_compared(graph: Graph) -> None:
@@ -182,7 +182,7 @@ async def test_too_many_segments_are_not_compared(graph: Graph) -> None:
 # Keeping them ---------------------------------------------------------------------------------
 
 CREATE = """mutation ($input: CreateSegmentInput!) { createSegment(input: $input) {
-    segment { id slug name owner filter evaluatedAt } unknown
+    segment { id slug name owner filter evaluatedAt memberCount } unknown
     errors { code message path } } }"""
 UPDATE = """mutation ($input: UpdateSegmentInput!) { updateSegment(input: $input) {
     segment { slug name filter } unknown errors { code path } } }"""
@@ -213,6 +213,7 @@ async def test_segment_is_created_and_its_members_are_found(own_graph: Graph) ->
         "owner": "steward",
         "filter": {"city": {"eq": "Aarhus"}, "purchases": {"netSpend": {"gte": "0.5"}}},
         "evaluatedAt": None,
+        "memberCount": 0,
     }
     await refreshed(own_graph.database)
     assert await member_ids(own_graph, "by-the-sea") == {gid("Customer", 2)}
@@ -228,7 +229,13 @@ async def test_static_list_is_created_and_changed(own_graph: Graph) -> None:
     }
     made = await create(own_graph, name="Guests", members=members)
     assert (made["segment"]["filter"], made["unknown"]) == (None, ["email:nobody@example.com"])
+    assert (made["segment"]["memberCount"], made["segment"]["evaluatedAt"]) == (0, None)
     await refreshed(own_graph.database)
+    listed = await own_graph.read(
+        '{ segment(slug: "guests") { memberCount evaluatedAt } }', "steward"
+    )
+    assert listed["segment"]["memberCount"] == 2
+    assert listed["segment"]["evaluatedAt"] is not None
     assert await member_ids(own_graph, "guests") == {ANN, gid("Customer", 2)}
     given = {"id": made["segment"]["id"], "remove": {"customerIds": [ANN]}, "name": "Fewer guests"}
     answer = await own_graph.read(UPDATE, "steward", input=given)
@@ -251,9 +258,13 @@ async def test_segment_is_changed_and_deleted(own_graph: Graph) -> None:
     for expected in ("some", None):
         answer = await own_graph.read(DELETE, "steward", input={"id": made["segment"]["id"]})
         assert answer["deleteSegment"]["slug"] == expected
-    assert answer["deleteSegment"]["errors"] == [{"code": "NOT_FOUND", "path": None}]
+    assert answer["deleteSegment"]["errors"] == [{"code": "NOT_FOUND", "path": ["input", "id"]}]
     found = await own_graph.read('{ segment(slug: "some") { id } }', "steward")
     assert found["segment"] is None
+
+
+BO: Final = {"kind": "email", "value": "bo@example.org"}
+FAX: Final = {"kind": "fax", "value": "1"}
 
 
 async def test_what_cannot_be_saved_is_told_with_its_place(own_graph: Graph) -> None:
@@ -268,7 +279,8 @@ async def test_what_cannot_be_saved_is_told_with_its_place(own_graph: Graph) -> 
             "filter.createdAt.withinLast",
         ),
         ({"name": "X", "filter": {}, "members": {"customerIds": [ANN]}}, "members"),
-        ({"name": "X", "members": {"customerIds": ["bm9uZQ=="]}}, "members"),
+        ({"name": "X", "members": {"customerIds": [ANN, "bm9uZQ=="]}}, "members.customerIds.1"),
+        ({"name": "X", "members": {"identifiers": [BO, FAX]}}, "members.identifiers.1.kind"),
     ]
     for given, path in mistakes:
         payload = await create(own_graph, **given)

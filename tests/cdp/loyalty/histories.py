@@ -366,7 +366,7 @@ class Histories:
         author = Author("test", "A history says so.")
         customers = there.customers
         customer_id = customers[which % len(customers)]
-        with refusable("BAD_REQUEST", "NOT_FOUND"):
+        with refusable("BAD_REQUEST", "NOT_FOUND", "ALREADY_UNDONE"):
             if kind == "merge":
                 pair = [customer_id, customers[(which + 1) % len(customers)]]
                 await merge_customers(self.connection, pair, author, WORKSPACE)

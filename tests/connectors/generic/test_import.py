@@ -9,6 +9,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from cdp.cli.deadletter import deadletter
+from cdp.cli.doctor import doctor
 from cdp.cli.import_ import import_file
 from cdp.database import Database
 from cdp.sources import add_source
@@ -114,6 +115,25 @@ def test_text_that_the_database_cannot_hold_is_refused_and_not_a_crash(
     assert (summary["new"], summary["refused"]) == (1, 4)
 
 
+@pytest.mark.parametrize(
+    ("content", "notes"),
+    [
+        ("", {"files that hold no rows": 1}),
+        ("id,first_name\n", {"files that hold no rows": 1}),
+        ("id\n1\n", {}),
+    ],
+)
+def test_file_that_holds_no_rows_is_told(
+    tmp_path: Path, database_url: str, content: str, notes: dict[str, int]
+) -> None:
+    path = tmp_path / "customers.csv"
+    path.write_text(content)
+    summary = imported(database_url, path, "--source", "crm")
+    assert (summary["status"], summary["notes"]) == ("ok", notes)
+    text = run(import_file, path, "--source", "crm", "--database-url", database_url).output
+    assert ("  files that hold no rows: 1\n" in text) == bool(notes)
+
+
 def test_dead_letters_are_listed_shown_and_taken_once_their_map_is_right(
     tmp_path: Path, database_url: str
 ) -> None:
@@ -131,6 +151,11 @@ def test_dead_letters_are_listed_shown_and_taken_once_their_map_is_right(
 
     again = run(deadletter, "retry", "--json", *database)
     assert json.loads(again.output) == {"taken": 0, "refused": 1, "elsewhere": 0}
+    other = tmp_path / "other.toml"
+    other.write_text(text + 'country = "geboren"\n')
+    run(deadletter, "retry", "1", "--map", str(other), *database)
+    told = run(deadletter, "list", *database).output
+    assert "line 3, column country: '1980-01-02'" in told
     right = tmp_path / "right.toml"
     right.write_text(text + 'birth_date = "geboren"\n')
     taken = run(deadletter, "retry", "1", "--map", str(right), "--json", *database)
@@ -138,8 +163,25 @@ def test_dead_letters_are_listed_shown_and_taken_once_their_map_is_right(
 
     assert run(deadletter, "list", *database).output == "No dead letters.\n"
     (letter,) = json.loads(run(deadletter, "list", "--resolved", "--json", *database).output)
-    assert letter["attempts"] == 3
+    assert letter["attempts"] == 4
     assert letter["resolved_at"] is not None
+
+
+def test_dismissed_letter_is_told_by_list_resolved_and_show_and_by_the_doctor_no_more(
+    tmp_path: Path, database_url: str
+) -> None:
+    path = tmp_path / "order_lines.jsonl"
+    path.write_text('{"order_id": 7}\n{"order_id": "7", "line": 1, "quantity": 1, "unit_price": 2}')
+    imported(database_url, path, "--source", "crm")
+    database = ("--database-url", database_url)
+    dismiss = ("dismiss", "1", *database, "--reason")
+    assert run(deadletter, *dismiss, " ").exit_code == 1
+    assert run(deadletter, *dismiss, "Old till").output == "1 dismissed.\n"
+    assert run(deadletter, "list", *database).output == "No dead letters.\n"
+    assert ": Old till]" in run(deadletter, "list", "--resolved", *database).output
+    shown = json.loads(run(deadletter, "show", "1", "--json", *database).output)
+    assert (shown["dismissed_by"][:3], shown["dismissed_reason"]) == ("cli", "Old till")
+    assert "ok       dead letters: None." in run(doctor, *database).output
 
 
 def test_letter_that_is_none_is_told(database_url: str) -> None:
