@@ -64,6 +64,8 @@ class Component:
     unblocked: set[Identifier] = field(default_factory=set)
     values: set[Identifier] = field(default_factory=set)
     """Everything that somebody here carries and whose sharers were looked for, blocked or not."""
+    unfollowed: set[Identifier] = field(default_factory=set)
+    """Values of large zones by which nobody was looked for: what is asked of them stands."""
     decisions: dict[int, Decision] = field(default_factory=dict)
     pairs: dict[Identifier, Pair] = field(default_factory=dict)
     outgrown: set[ProfileId] = field(default_factory=set)
@@ -203,7 +205,9 @@ async def _sharing(
     component.values |= values
     values = rules.unblocked(values)
     if len(component.evidence) - len(component.subjects) > rules.most_profiles_per_component:
-        values = _of_small_zones(component, values, rules)
+        followed = _of_small_zones(component, values, rules)
+        component.unfollowed |= values - followed
+        values = followed
     reads = _rereads(component, profiles, is_subject=is_subject)
     stored, blocked = await read_sharers(driver, values, reads)
     unread = {value for value, reason in blocked.items() if reason not in reads}
@@ -302,6 +306,7 @@ def _judge(
     component.blocked.add(value)
     reason = HOLDERS if len(holders) > rules.most_holders else PERSONS
     if was == reason:
+        component.lapsed.discard(value)  # what is told of it stands
         return False
     who = sorted(holders.values(), key=lambda one: one.rank)[:MAX_SHOWN]
     component.newly_blocked[value] = Block(reason, tuple(one.profile_id for one in who))

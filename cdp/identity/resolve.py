@@ -209,8 +209,12 @@ def _compare(result: Partition, component: Component) -> Resolution:
     resolution = Resolution(
         before=component.customer_of,
         joins=result.joins,
-        reviews=result.reviews,
-        values=[*result.weighed, *component.newly_blocked, *component.lapsed],
+        reviews=[one for one in result.reviews if one.identifier not in component.unfollowed],
+        values=[
+            one
+            for one in (*result.weighed, *component.newly_blocked, *component.lapsed)
+            if one not in component.unfollowed
+        ],
         blocked=component.newly_blocked,
         unblocked=component.unblocked,
     )

@@ -113,10 +113,11 @@ async def _require_queue(connection: AsyncConnection, stored: Map, wanted: AtOnc
         for row in asked
         if (row["kind"], row["value"]) not in blocked
     }  # fmt: skip
-    assert found == {
+    asking = {
         (*one.identifier, one.left, one.right, one.reason, one.priority)
         for one in wanted.partition.reviews
     }
+    assert found == asking, (found - asking, asking - found)
     told = {(row["kind"], row["value"]) for row in asked if row["priority"] == BOUND_PRIORITY}
     assert told >= blocked.keys(), "a value that joins nobody is silently away"
     for row in asked:

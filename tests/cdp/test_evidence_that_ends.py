@@ -113,6 +113,57 @@ async def test_a_value_shared_by_too_many_is_told_and_asks_nothing(
     await require_sound(connection)
 
 
+async def test_a_blocked_value_is_still_told_after_one_of_its_bearers_comes_to_carry_too_much(
+    connection: AsyncConnection,
+) -> None:
+    rules = parse_rules("""
+        most_identifiers = 3
+        [kinds.email]
+        strength = "common"
+        most_per_customer = 8
+        most_persons = 1
+    """)
+    await apply_rules(connection, rules, WORKSPACE, actor="a", reason="b")
+    names = ("Doe", "Doe", "Smith")
+    people: list[Row] = [
+        {"id": str(n), "first_name": "Ann", "last_name": name, "email": "desk@example.com"}
+        for n, name in enumerate(names)
+    ]
+    await take(connection, "customers", people)
+    handles = {"x": "ann", "y": "ann"}
+    await take(connection, "customers", [{**people[0], "handles": handles}])
+    queue = await rows_of(connection, tables.match_review)
+    (review,) = (row for row in queue if row["kind"] == "email")
+    assert review["right_ids"] == []
+    await require_sound(connection)
+
+
+async def test_what_is_asked_of_those_beyond_what_is_read_stands(
+    connection: AsyncConnection,
+) -> None:
+    rules = parse_rules("most_profiles_per_component = 2")
+    await apply_rules(connection, rules, WORKSPACE, actor="a", reason="b")
+    ann = {"first_name": "Ann", "email": "a@example.com", "loyalty_card": "A1"}
+    bob = {"first_name": "Bob", "loyalty_card": "B1"}
+    people: list[Row] = [
+        {**said, "id": f"{said['first_name']}{n}", "handles": {"x": "both"}}
+        for said in (ann, bob)
+        for n in range(3)
+    ]
+    await take(connection, "customers", people)
+    asked = [
+        row for row in await rows_of(connection, tables.match_review) if row["value"] == "both"
+    ]
+    assert len(asked) == 1
+    await take(
+        connection, "customers", [{"id": "1", "first_name": "Ann", "email": "a@example.com"}]
+    )
+    assert [
+        row for row in await rows_of(connection, tables.match_review) if row["value"] == "both"
+    ] == asked
+    await require_sound(connection)
+
+
 async def test_a_change_of_rules_counts_everybody_once_however_far_apart_they_were_stored(
     connection: AsyncConnection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
