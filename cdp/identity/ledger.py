@@ -1,6 +1,8 @@
 """The ledger: writes what changed in the map from source profile to customer, and why."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, TypeAlias
@@ -10,12 +12,12 @@ import msgspec
 from sqlalchemy import ColumnElement, FromClause, and_, exists, or_, select
 
 from cdp.identity.component import HOLDERS, PERSONS
-from cdp.identity.evidence import DECISION, SIMILARITY
+from cdp.identity.evidence import DECISION, SIMILARITY, Decision, Identifier, Verdict
 from cdp.identity.outcome import BOUND_PRIORITY, Review
 from cdp.identity.resolve import Move, Resolution
 from cdp.identity.rules import Rules
 from cdp.tables import identity_decision, merge_event
-from cdp.values import ProfileId
+from cdp.values import CustomerId, ProfileId
 
 Driver: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 _ReviewRow: TypeAlias = tuple[object, ...]
@@ -151,23 +153,69 @@ async def _write_reviews(
     """
     reviews = [*resolution.reviews, *_of_blocked(resolution, rules)]
     weighed = {*resolution.values, *(one.identifier for one in reviews)}
-    if not weighed:
-        return
-    rows = await driver.fetch(
-        "SELECT r.kind, r.value, r.left_id, r.right_id, r.left_ids, r.right_ids, r.pair_left_id,"
-        " r.pair_right_id, r.reason, r.priority, r.id, r.opened_at"
-        " FROM unnest($1::text[], $2::text[]) AS k(kind, value) JOIN match_review r"
-        " ON r.kind = k.kind AND r.value = k.value",
-        [value.kind for value in weighed],
-        [value.value for value in weighed],
-    )
     wanted = {row[:4]: row for row in map(_review_row, reviews)}
+    rows = await _open_of(driver, weighed)
+    if resolution.unfollowed:
+        standing = await _open_of(driver, resolution.unfollowed, resolution.customer_of)
+        rows += standing
+        wanted |= {row[:4]: row for row in _followed(standing, resolution)}
+    if not (rows or wanted):
+        return
     known = {tuple(row[:4]): row for row in rows}
     gone = [row["id"] for key, row in known.items() if wanted.get(key) != tuple(row[:10])]
     if gone:
         await driver.execute("DELETE FROM match_review WHERE id = ANY($1::bigint[])", gone)
     stays = {key for key, row in known.items() if wanted.get(key) == tuple(row[:10])}
     await _open(driver, [row for key, row in wanted.items() if key not in stays], known, at)
+
+
+async def _open_of(
+    driver: Driver, values: Collection[Identifier], among: Collection[ProfileId] | None = None
+) -> list[asyncpg.Record]:
+    """The open reviews of some values; with `among` those that ask about any of these people."""
+    if not values:
+        return []
+    query = (
+        "SELECT r.kind, r.value, r.left_id, r.right_id, r.left_ids, r.right_ids, r.pair_left_id,"
+        " r.pair_right_id, r.reason, r.priority, r.id, r.opened_at"
+        " FROM unnest($1::text[], $2::text[]) AS k(kind, value) JOIN match_review r"
+        " ON r.kind = k.kind AND r.value = k.value"
+    )
+    asked = [value.kind for value in values], [value.value for value in values]
+    if among is None:
+        return list(await driver.fetch(query, *asked))
+    about = " WHERE r.right_id <> 0 AND (r.left_ids && $3::bigint[] OR r.right_ids && $3::bigint[])"
+    return list(await driver.fetch(query + about, *asked, list(among)))
+
+
+def _followed(rows: Iterable[asyncpg.Record], resolution: Resolution) -> Iterator[_ReviewRow]:
+    """Reviews as they stand now: a side is the customer of its first; none of who is one or parted.
+
+    Of a side that was not read nobody has changed the customer.
+    """
+    members: dict[CustomerId, list[ProfileId]] = defaultdict(list)
+    for one in sorted(resolution.customer_of):
+        members[resolution.customer_of[one]].append(one)
+    for row in rows:
+        left, right = (
+            members[resolution.customer_of[ids[0]]] if ids[0] in resolution.customer_of else ids
+            for ids in (row["left_ids"], row["right_ids"])
+        )
+        if left != right and not _are_parted({*left}, {*right}, resolution.decisions):
+            yield (row["kind"], row["value"], left[0], right[0], left, right, *row[6:10])
+
+
+def _are_parted(
+    left: AbstractSet[ProfileId], right: AbstractSet[ProfileId], decisions: Iterable[Decision]
+) -> bool:
+    return any(
+        decision.verdict is not Verdict.SAME
+        and (
+            (decision.left & left and decision.right & right)
+            or (decision.left & right and decision.right & left)
+        )
+        for decision in decisions
+    )
 
 
 async def questions_otherwise(driver: Driver, reviews: Iterable[Review]) -> set[ProfileId]:

@@ -18,7 +18,7 @@ from cdp.database import by_index
 from cdp.identity.bounds import tying
 from cdp.identity.cluster import partition
 from cdp.identity.component import Block, Component, hold_nothing, read_component
-from cdp.identity.evidence import Evidence, Identifier, Ties
+from cdp.identity.evidence import Decision, Evidence, Identifier, Ties
 from cdp.identity.outcome import Join, Partition, Review
 from cdp.identity.rules import Rules
 from cdp.identity.stored import read_profiles
@@ -61,6 +61,10 @@ class Resolution:
     blocked: dict[Identifier, Block] = field(default_factory=dict)
     """Values that join nobody from now on."""
     unblocked: set[Identifier] = field(default_factory=set)
+    unfollowed: Collection[Identifier] = ()
+    """Values by which nobody was looked for: what is asked of them stands, as far as it can."""
+    decisions: Collection[Decision] = ()
+    """Those that speak of anybody here."""
 
 
 async def resolve(
@@ -217,6 +221,8 @@ def _compare(result: Partition, component: Component) -> Resolution:
         ],
         blocked=component.newly_blocked,
         unblocked=component.unblocked,
+        unfollowed=component.unfollowed,
+        decisions=component.decisions.values(),
     )
     joins: dict[ProfileId, list[Join]] = defaultdict(list)
     for join in result.joins:

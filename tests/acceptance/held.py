@@ -64,9 +64,11 @@ async def held(url: str) -> Held:
         )
         found["match_review"] = Counter(
             (
+                # Of a value that joins nobody some bearers are told: those of when it was blocked.
                 frozenset(
                     frozenset(names.profiles[one] for one in row[side])
                     for side in ("left_ids", "right_ids")
+                    if row["right_ids"]
                 ),
                 *(row[name] for name in ("kind", "value", "reason", "priority")),
             )

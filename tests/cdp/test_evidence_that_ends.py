@@ -138,8 +138,11 @@ async def test_a_blocked_value_is_still_told_after_one_of_its_bearers_comes_to_c
     await require_sound(connection)
 
 
+@pytest.mark.parametrize(
+    "more", [{}, {"loyalty_card": "A1"}, {"loyalty_card": "A1", "handles": {"x": "both"}}]
+)
 async def test_what_is_asked_of_those_beyond_what_is_read_stands(
-    connection: AsyncConnection,
+    connection: AsyncConnection, more: Row
 ) -> None:
     rules = parse_rules("most_profiles_per_component = 2")
     await apply_rules(connection, rules, WORKSPACE, actor="a", reason="b")
@@ -151,16 +154,15 @@ async def test_what_is_asked_of_those_beyond_what_is_read_stands(
         for n in range(3)
     ]
     await take(connection, "customers", people)
-    asked = [
-        row for row in await rows_of(connection, tables.match_review) if row["value"] == "both"
-    ]
-    assert len(asked) == 1
-    await take(
-        connection, "customers", [{"id": "1", "first_name": "Ann", "email": "a@example.com"}]
-    )
-    assert [
-        row for row in await rows_of(connection, tables.match_review) if row["value"] == "both"
-    ] == asked
+    (asked,) = (r for r in await rows_of(connection, tables.match_review) if r["value"] == "both")
+    one = {"id": "1", "first_name": "Ann", "email": "a@example.com", **more}
+    await take(connection, "customers", [one])
+    (still,) = (r for r in await rows_of(connection, tables.match_review) if r["value"] == "both")
+    assert still["id"] == asked["id"]
+    await require_sound(connection)
+    await take(connection, "customers", [{"id": "2", "external_ids": {"a": "1", "b": "1"}},
+                                         {**people[0], "external_ids": {"a": "1"}},
+                                         {**people[3], "external_ids": {"b": "1"}}])  # fmt: skip
     await require_sound(connection)
 
 
