@@ -48,11 +48,6 @@ class OrderForecast:
     high: Floats
     median_wait: Floats
 
-    def of_customers(self, patterns: Patterns) -> "OrderForecast":
-        """The same with one element per customer."""
-        of = patterns.of_customer
-        return OrderForecast(*(getattr(self, name)[of] for name in self.__slots__))
-
 
 @dataclass(frozen=True, slots=True)
 class SpendForecast:
