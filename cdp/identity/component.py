@@ -204,10 +204,6 @@ async def _sharing(
     await component.hold(chain(values, _all_of(profiles.values(), rules)))
     component.values |= values
     values = rules.unblocked(values)
-    if len(component.evidence) - len(component.subjects) > rules.most_profiles_per_component:
-        followed = _of_small_zones(component, values, rules)
-        component.unfollowed |= values - followed
-        values = followed
     reads = _rereads(component, profiles, is_subject=is_subject)
     stored, blocked = await read_sharers(driver, values, reads)
     unread = {value for value, reason in blocked.items() if reason not in reads}
@@ -222,12 +218,18 @@ async def _sharing(
         for value in values & shared - unread
     }
     await _leave_out_overgrown(driver, component, holders, rules)
-    found: Holders = {}
+    matter = set()
     for value, who in holders.items():
         was = None if component.judges_anew else blocked.get(value)
         if _judge(component, value, who, was, rules):
-            found.update(who)
-    return found
+            matter.add(value)
+    if len(component.evidence) - len(component.subjects) > rules.most_profiles_per_component:
+        # What joins nobody, as is known by now of everything that they carry, makes no zone.
+        tie = values - component.blocked
+        unfollowed = tie - _of_small_zones(component, tie, rules)
+        component.unfollowed |= unfollowed
+        matter -= unfollowed
+    return {one: evidence for value in matter for one, evidence in holders[value].items()}
 
 
 def _values_of(component: Component, profiles: Iterable[Evidence], rules: Rules) -> set[Identifier]:

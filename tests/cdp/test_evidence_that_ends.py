@@ -166,6 +166,23 @@ async def test_what_is_asked_of_those_beyond_what_is_read_stands(
     await require_sound(connection)
 
 
+async def test_a_blocked_value_makes_nothing_too_large_for_those_whom_another_joins_again(
+    connection: AsyncConnection,
+) -> None:
+    rules = parse_rules("most_identifiers = 3\nmost_holders = 2\nmost_profiles_per_component = 2")
+    await apply_rules(connection, rules, WORKSPACE, actor="a", reason="b")
+    carried = {"1": "xz", "2": "x", "3": "xy", "4": "yz", "5": "y"}
+    people: list[Row] = [
+        {"id": key, "emails": [f"{name}@example.com" for name in names]}
+        for key, names in carried.items()
+    ]
+    await take(connection, "customers", people)
+    assert len(await partition(connection)) == 4  # x and y are carried by three each
+    await take(connection, "customers", [{**people[0], "handles": {"x": "ann", "y": "ann"}}])
+    assert frozenset({"shop/customers/2", "shop/customers/3"}) in await partition(connection)
+    await require_sound(connection)
+
+
 async def test_a_change_of_rules_counts_everybody_once_however_far_apart_they_were_stored(
     connection: AsyncConnection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
