@@ -2,6 +2,10 @@
 
 import asyncio
 import logging
+import multiprocessing
+import os
+import signal
+import threading
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Final
@@ -28,7 +32,19 @@ _LOG: Final = logging.getLogger(__name__)
 
 def application() -> Starlette:
     """The application as the environment configures it: what each worker of uvicorn imports."""
+    threading.Thread(target=_end_with_the_parent, daemon=True).start()
     return create_application(read_settings())
+
+
+def _end_with_the_parent() -> None:
+    """Stop as if told to once the process that started this one is gone, even by kill -9.
+
+    A worker that stayed would hold the port, and ask a database that has stopped.
+    """
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os.kill(os.getpid(), signal.SIGTERM)
 
 
 def create_application(settings: Settings) -> Starlette:
