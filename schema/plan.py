@@ -26,13 +26,12 @@ from sqlalchemy import (
     select,
 )
 from sqlalchemy import cast as sql_cast
-from sqlalchemy.dialects.postgresql import asyncpg
-from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.types import TypeEngine
 
 from cdp.errors import BadInput, Forbidden
 from cdp.keys import Viewer
 from cdp.keyset import DEFAULT_SIZE
+from cdp.statements import Rendered, render
 from cdp.survivorship_rules import Survivorship
 from cdp.workspace import Workspace
 from schema.deeds import INPUT, OUTCOME, Deed
@@ -71,8 +70,6 @@ from schema.selection import Selection
 
 CHILDREN_PRICE: Final = 3  # how many rows a list without pages mostly has
 DEED_PRICE: Final = 10  # a change locks, clusters and folds before its payload is read
-
-_DIALECT: Final = asyncpg.dialect()  # type: ignore[no-untyped-call]
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,15 +217,10 @@ class _Planner:
         return self._compiled(root.select_from(row.table), price)
 
     def _compiled(self, root: Select[Any], price: int) -> Statement:
-        compiled = root.compile(dialect=_DIALECT, compile_kwargs={"render_postcompile": True})
-        assert isinstance(compiled, SQLCompiler)
-        return Statement(
-            str(compiled),
-            [self._getter(compiled, name) for name in compiled.positiontup or ()],
-            price,
-        )
+        found = render(root)
+        return Statement(found.text, [self._getter(found, name) for name in found.names], price)
 
-    def _getter(self, compiled: SQLCompiler, name: str) -> Getter:
+    def _getter(self, found: Rendered, name: str) -> Getter:
         """What gives the value of a bound parameter: the request, or else the plan itself."""
         if name == "as_of":
             return lambda given: given.as_of
@@ -236,10 +228,7 @@ class _Planner:
             return lambda given: given.outcome
         if name in self.getters:
             return self.getters[name]
-        value = compiled.params[name]
-        process = compiled._bind_processors.get(name)  # noqa: SLF001  they have no public name
-        assert not isinstance(process, Sequence), "only tuples have several"
-        fixed = value if process is None else process(value)
+        fixed = found.value(name)
         return lambda _: fixed
 
     def _root_field(
