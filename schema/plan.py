@@ -301,8 +301,8 @@ class _Planner:
             case OneBy(branch, finding):
                 found, price = self._one(branch(row, arguments), nodes)
                 return found, finding + price
-            case Many(branch):
-                return self._many(branch(row, arguments), nodes)
+            case Many(branch, most):
+                return self._many(branch(row, arguments), nodes, most)
             case Page(slice_):
                 page, size = self._page(slice_(row, self.scene, arguments), graphql_field, nodes)
                 query = select(page.value)
@@ -323,11 +323,13 @@ class _Planner:
         found = select(func.row_to_json(whole_row(row))).correlate_except(row)
         return found.scalar_subquery(), price
 
-    def _many(self, branch: Branch, nodes: list[FieldNode]) -> tuple[ColumnElement[Any], int]:
+    def _many(
+        self, branch: Branch, nodes: list[FieldNode], most: int = MAX_CHILDREN
+    ) -> tuple[ColumnElement[Any], int]:
         columns, price = self.columns(branch.type_name, branch.row, nodes)
         if not is_row(columns):
             columns = {"item": pairs_object(columns)}
-        query = branch.query.add_columns(*labelled(columns)).limit(number(MAX_CHILDREN))
+        query = branch.query.add_columns(*labelled(columns)).limit(number(most))
         rows = own(query, branch).subquery()
         item = rows.c.item if list(columns) == ["item"] else whole_row(rows)
         found = select(func.coalesce(func.json_agg(item), EMPTY_LIST)).correlate_except(rows)
