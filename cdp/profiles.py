@@ -338,11 +338,12 @@ class _Writer:
                 *columns,
             )
             superseded = [stored.row["id"] for _, stored in changes.changed]
+            # NOT IN is hashed whatever the plan: a record may say 150,000.
             await self._driver.execute(
                 "UPDATE identifier i SET is_current = false FROM unnest($4::bigint[]) AS p(id)"
-                " WHERE i.source_profile_id = p.id AND i.is_current AND NOT EXISTS"
-                " (SELECT FROM unnest($1::text[], $2::text[], $3::bigint[]) AS k(value, kind, id)"
-                " WHERE k.kind = i.kind AND k.value = i.value AND k.id = i.source_profile_id)",
+                " WHERE i.source_profile_id = p.id AND i.is_current"
+                " AND (i.value, i.kind, i.source_profile_id) NOT IN"
+                " (SELECT * FROM unnest($1::text[], $2::text[], $3::bigint[]))",
                 *columns[:3],
                 superseded,
             )
