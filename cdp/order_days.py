@@ -11,17 +11,22 @@ from typing import Any, Final, TypeAlias
 from zoneinfo import ZoneInfo
 
 from sqlalchemy import (
+    ARRAY,
     CTE,
+    Boolean,
     ColumnElement,
     Date,
     DateTime,
     FromClause,
+    Function,
+    Integer,
     Numeric,
     Select,
     Text,
     and_,
     case,
     cast,
+    column,
     func,
     literal,
     null,
@@ -81,10 +86,10 @@ def exchange_rate_on(
     return case((currency == workspace.currency, literal(1, Numeric)), else_=known)
 
 
-def _refunds(
+def _given_back_of(
     order: FromClause, on: ColumnElement[date], workspace: Workspace, as_of: Clock
-) -> Select[Any]:
-    """One row: what was given back on an order of day `on`, by its refunds up to `as_of`.
+) -> list[ColumnElement[Any]]:
+    """What is told of the refunds of an order of day `on`, up to `as_of`: aggregates over `refund`.
 
     `amount` is in the order's currency, at the rates of the order's day; null without a refund.
     Refunds that have no rate then are left out of it and counted in `unpriced_count`.
@@ -99,20 +104,46 @@ def _refunds(
     )
     amount = case((r.currency == o.currency, r.amount), else_=func.round(converted, 12))
     is_past = r.refunded_at <= as_of
-    columns: list[ColumnElement[Any]] = [
+    return [
         func.count().label("refund_count"),
         func.sum(amount).filter(is_past).label("amount"),
         func.count().filter(is_past, amount.is_(None)).label("unpriced_count"),
         func.min(r.refunded_at).filter(r.refunded_at > as_of).label("next_at"),
     ]
-    return select(*columns).where(
-        r.source_id == o.source_id, r.order_key == o.key, r.deleted_at.is_(None)
+
+
+def _refunds(
+    order: FromClause, on: ColumnElement[date], workspace: Workspace, as_of: Clock
+) -> Select[Any]:
+    """One row: the refunds of an order, looked up by its key."""
+    return select(*_given_back_of(order, on, workspace, as_of)).where(_is_of(order))
+
+
+def _every_refund(workspace: Workspace, as_of: Clock) -> FromClause:
+    """A row for each order (source_id, order_key) that has refunds: all of them, read at once."""
+    on = order_day(workspace)
+    return (
+        select(
+            refund.c.source_id,
+            refund.c.order_key,
+            *_given_back_of(sales_order, on, workspace, as_of),
+        )
+        .select_from(refund.join(sales_order, _is_of(sales_order)))
+        .group_by(refund.c.source_id, refund.c.order_key)
+        .subquery("given")
     )
+
+
+def _is_of(order: FromClause) -> ColumnElement[bool]:
+    """That a refund stands, and is one of the order's."""
+    o, r = order.c, refund.c
+    return and_(r.source_id == o.source_id, r.order_key == o.key, r.deleted_at.is_(None))
 
 
 def _is_whole(order: FromClause, refunds: FromClause) -> ColumnElement[bool]:
     """Given back wholly, as the order says and no refund tells."""
-    return and_(order.c.status == "refunded", refunds.c.refund_count == 0)
+    has_none = func.coalesce(refunds.c.refund_count, 0) == 0
+    return and_(order.c.status == "refunded", has_none)
 
 
 def _whole_at(order: FromClause) -> ColumnElement[datetime]:
@@ -150,29 +181,60 @@ def priced_orders(days: FromClause, workspace: Workspace, as_of: Clock) -> Selec
     `unpriced_refund_count` counts refunds in another currency that have no rate.
     """
     order = _orders_of(days, workspace)
-    o = order.c
     given = _refunds(order, days.c.on, workspace, as_of).lateral("given")
+    return select(*_priced(order, days.c.on, given, workspace, as_of)).select_from(
+        days.join(order, order.c.deleted_at.is_(None)).join(given, literal(value=True))
+    )
+
+
+def every_priced_order(workspace: Workspace, as_of: Clock) -> Select[Any]:
+    """The same of all orders that are somebody's: read as a whole, not looked up."""
+    o, given = sales_order.c, _every_refund(workspace, as_of)
+    return (
+        select(*_priced(sales_order, order_day(workspace), given, workspace, as_of))
+        .select_from(
+            sales_order.outerjoin(
+                given, and_(given.c.source_id == o.source_id, given.c.order_key == o.key)
+            )
+        )
+        .where(
+            o.source_profile_id.is_not(None),
+            o.placed_at.is_not(None),
+            o.deleted_at.is_(None),
+            _stands(),
+        )
+    )
+
+
+def _priced(
+    order: FromClause,
+    on: ColumnElement[date],
+    given: FromClause,
+    workspace: Workspace,
+    as_of: Clock,
+) -> list[ColumnElement[Any]]:
+    """The columns of a priced order, whose refunds are `given`."""
+    o = order.c
     whole_at = _whole_at(order)
-    is_whole = _is_whole(order, given)
     is_future = o.placed_at > as_of
-    return select(
+    return [
         o.source_profile_id,
-        days.c.on,
+        on.label("on"),
         o.source_id,
         o.key,
         o.placed_at,
         o.channel,
         o.total,
         _amount_given_back(order, given, as_of).label("given_back"),
-        given.c.unpriced_count.label("unpriced_refund_count"),
-        exchange_rate_on(o.currency, days.c.on, workspace).label("rate"),
+        cast(func.coalesce(given.c.unpriced_count, 0), Integer).label("unpriced_refund_count"),
+        exchange_rate_on(o.currency, on, workspace).label("rate"),
         is_future.label("is_future"),
         case(
             (is_future, o.placed_at),
-            (and_(is_whole, whole_at > as_of), whole_at),
+            (and_(_is_whole(order, given), whole_at > as_of), whole_at),
             else_=given.c.next_at,
         ).label("next_change_at"),
-    ).select_from(days.join(order, o.deleted_at.is_(None)).join(given, literal(value=True)))
+    ]
 
 
 def _orders_of(days: FromClause, workspace: Workspace) -> FromClause:
@@ -190,63 +252,36 @@ def _orders_of(days: FromClause, workspace: Workspace) -> FromClause:
             # For the index; a day wider, for where clocks turn at midnight there are two of them.
             o.placed_at >= _midnight(days.c.on - 1, workspace),
             o.placed_at < _midnight(days.c.on + 2, workspace),
-            func.coalesce(o.status, "").notin_(VOID_STATUSES),
+            _stands(),
         )
         .offset(0)
         .lateral("mine")
     )
 
 
-def _qualifies(orders: CTE) -> ColumnElement[bool]:
-    """Placed by now, and something is left of it after refunds."""
-    return and_(~orders.c.is_future, orders.c.total - orders.c.given_back > 0)
+def _stands() -> ColumnElement[bool]:
+    return func.coalesce(sales_order.c.status, "").notin_(VOID_STATUSES)
 
 
-def _measures(orders: CTE) -> Mapping[str, ColumnElement[Any]]:
-    """What is summed over the orders of a day."""
-    qualifies, is_past = _qualifies(orders), ~orders.c.is_future
-
-    def money(amount: ColumnElement[Any], which: ColumnElement[bool]) -> ColumnElement[Any]:
-        return func.coalesce(func.sum(amount * orders.c.rate).filter(which), 0)
-
-    return {
-        "order_count": func.count().filter(qualifies),
-        "priced_order_count": func.count(orders.c.rate).filter(qualifies),
-        "gross_spend": money(orders.c.total, is_past),
-        "refunded": money(orders.c.given_back, is_past),
-        "qualifying_spend": money(orders.c.total - orders.c.given_back, qualifies),
-        "unpriced_count": func.count().filter(is_past, orders.c.rate.is_(None))
-        + func.coalesce(func.sum(orders.c.unpriced_refund_count).filter(is_past), 0),
-        "first_order_at": func.min(orders.c.placed_at).filter(qualifies),
-        "last_order_at": func.max(orders.c.placed_at).filter(qualifies),
-        "next_change_at": func.min(orders.c.next_change_at),
-    }
-
-
-def _categories(orders: CTE) -> Select[Any]:
-    """Spend on lines of qualifying orders by category; a line's own, else its product's."""
+def purchase_days(days: FromClause, workspace: Workspace, as_of: Clock) -> Select[Any]:
+    """The rows of `purchase_day` for the given days; no row where no order stands."""
+    orders = priced_orders(days, workspace, as_of).cte()  # nameless: there may be two of them
     lines = _lines_of(orders)
-    line = lines.c
-    name = func.coalesce(line.category, product.c.category)
-    amount = (line.quantity * line.unit_price - func.coalesce(line.discount, 0)) * orders.c.rate
-    return (
-        select(
-            orders.c.source_profile_id,
-            orders.c.on,
-            literal("category").label("share"),
-            name.label("name"),
-            func.sum(func.coalesce(amount, 0)).label("amount"),
-            *_no_measures(orders),
-        )
-        .select_from(
-            orders.join(lines, literal(value=True)).outerjoin(
-                product,
-                and_(product.c.source_id == line.source_id, product.c.key == line.product_id),
-            )
-        )
-        .where(_qualifies(orders), name.is_not(None))
-        .group_by(orders.c.source_profile_id, orders.c.on, name)
+    return _folded(orders, lines, orders.join(lines, literal(value=True)))
+
+
+def days_of_orders(orders: FromClause) -> Select[Any]:
+    """The rows of `purchase_day` of priced orders, all those of their days.
+
+    Their lines are not looked up, but joined as a whole table.
+    """
+    line = order_line.c
+    is_theirs = and_(
+        line.source_id == orders.c.source_id,
+        line.order_key == orders.c.key,
+        line.deleted_at.is_(None),
     )
+    return _folded(orders, order_line, orders.join(order_line, is_theirs))
 
 
 def _lines_of(orders: CTE) -> FromClause:
@@ -264,55 +299,150 @@ def _lines_of(orders: CTE) -> FromClause:
     )
 
 
-def _channels(orders: CTE) -> Select[Any]:
-    """Qualifying orders by channel."""
+def _folded(orders: FromClause, lines: FromClause, sold: FromClause) -> Select[Any]:
+    """Priced orders, folded into days; `sold` are the orders joined with their lines.
+
+    Orders and lines are stacked and grouped, not joined day by day: there is no join for the
+    planner to get wrong. They are sorted for that, since a group has a row or two: a table of
+    groups in memory takes twice the time, and a kilobyte for each.
+    """
+    stacked = (
+        union_all(_order_entries(orders), _line_entries(orders, lines, sold))
+        .order_by("source_profile_id", "on")
+        .subquery("stacked")
+    )
+    each = stacked.c
+    is_sold = each.category.is_not(None)
+    has_channel = and_(each.qualifies, each.channel.is_not(None))
+    one = literal(1, Numeric)
+    day = (
+        select(
+            each.source_profile_id,
+            each.on,
+            *(
+                cast(measure, purchase_day.c[name].type).label(name)
+                for name, measure in _measures(stacked).items()
+            ),
+            _listed(each.category, Text).filter(is_sold).label("category_names"),
+            _listed(each.amount, Numeric).filter(is_sold).label("category_amounts"),
+            _listed(each.channel, Text).filter(has_channel).label("channel_names"),
+            _listed(one, Numeric).filter(has_channel).label("channel_amounts"),
+        )
+        .group_by(each.source_profile_id, each.on)
+        .subquery("day")
+    )
+    return select(
+        day.c.source_profile_id,
+        day.c.on,
+        *(day.c[name] for name in _measures(stacked)),
+        _shares(day, day.c.category_names, day.c.category_amounts).label("categories"),
+        _shares(day, day.c.channel_names, day.c.channel_amounts).label("channels"),
+    )
+
+
+def _order_entries(orders: FromClause) -> Select[Any]:
+    """Of each order what is summed."""
+    o = orders.c
+    return select(
+        o.source_profile_id,
+        o.on,
+        *(o[name] for name in _SUMMED),
+        # Placed by now, and something is left of it after refunds.
+        _qualifies(orders).label("qualifies"),
+        cast(null(), Text).label("category"),
+        cast(null(), Numeric).label("amount"),
+    )
+
+
+def _line_entries(orders: FromClause, lines: FromClause, sold: FromClause) -> Select[Any]:
+    """Of each line of a qualifying order its category, its own else its product's, and its price.
+
+    Nothing else: what is summed over orders is null.
+    """
+    line = lines.c
+    name = func.coalesce(line.category, product.c.category)
+    price = line.quantity * line.unit_price - func.coalesce(line.discount, 0)
     return (
         select(
             orders.c.source_profile_id,
             orders.c.on,
-            literal("channel").label("share"),
-            orders.c.channel.label("name"),
-            cast(func.count(), Numeric).label("amount"),
-            *_no_measures(orders),
+            # Of the very types: parts of one type each are sorted side by side.
+            *(cast(null(), orders.c[name].type).label(name) for name in _SUMMED),
+            cast(null(), Boolean).label("qualifies"),
+            name.label("category"),
+            func.coalesce(price * orders.c.rate, 0).label("amount"),
         )
-        .where(_qualifies(orders), orders.c.channel.is_not(None))
-        .group_by(orders.c.source_profile_id, orders.c.on, orders.c.channel)
+        .select_from(
+            sold.outerjoin(
+                product,
+                and_(product.c.source_id == line.source_id, product.c.key == line.product_id),
+            )
+        )
+        .where(_qualifies(orders), name.is_not(None))
     )
 
 
-def _no_measures(orders: CTE) -> list[ColumnElement[Any]]:
-    return [cast(null(), purchase_day.c[name].type).label(name) for name in _measures(orders)]
+_SUMMED: Final = (
+    "placed_at",
+    "channel",
+    "total",
+    "given_back",
+    "unpriced_refund_count",
+    "rate",
+    "is_future",
+    "next_change_at",
+)
+"""The columns of a priced order that a day is folded from."""
 
 
-def purchase_days(days: FromClause, workspace: Workspace, as_of: Clock) -> Select[Any]:
-    """The rows of `purchase_day` for the given days; no row where no order stands.
+def _qualifies(orders: FromClause) -> ColumnElement[bool]:
+    return and_(~orders.c.is_future, orders.c.total - orders.c.given_back > 0)
 
-    Sums of orders, of categories and of channels are stacked and grouped, not joined: there is no
-    join for the planner to get wrong.
+
+def _measures(orders: FromClause) -> Mapping[str, ColumnElement[Any]]:
+    """What is summed over the orders of a day; a row whose `is_future` is null counts nowhere."""
+    o = orders.c
+    qualifies, is_past = o.qualifies, ~o.is_future
+
+    def money(amount: ColumnElement[Any], which: ColumnElement[bool]) -> ColumnElement[Any]:
+        return func.coalesce(func.sum(amount * o.rate).filter(which), 0)
+
+    return {
+        "order_count": func.count().filter(qualifies),
+        "priced_order_count": func.count(o.rate).filter(qualifies),
+        "gross_spend": money(o.total, is_past),
+        "refunded": money(o.given_back, is_past),
+        "qualifying_spend": money(o.total - o.given_back, qualifies),
+        "unpriced_count": func.count().filter(is_past, o.rate.is_(None))
+        + func.coalesce(func.sum(o.unpriced_refund_count).filter(is_past), 0),
+        "first_order_at": func.min(o.placed_at).filter(qualifies),
+        "last_order_at": func.max(o.placed_at).filter(qualifies),
+        "next_change_at": func.min(o.next_change_at),
+    }
+
+
+def _listed(value: ColumnElement[Any], type_: type[Text | Numeric[Any]]) -> Function[Any]:
+    return func.array_agg(value, type_=ARRAY(type_))
+
+
+def _shares(
+    day: FromClause, names: ColumnElement[Any], amounts: ColumnElement[Any]
+) -> ColumnElement[Any]:
+    """Name to the sum of its amounts, as JSON; null for none.
+
+    Most days have one: its sum is itself, and to group it would take longer than all the rest.
     """
-    orders = priced_orders(days, workspace, as_of).cte()  # nameless: there may be two of them
-    sums = select(
-        orders.c.source_profile_id,
-        orders.c.on,
-        literal("orders").label("share"),
-        cast(null(), Text).label("name"),
-        cast(null(), Numeric).label("amount"),
-        *(
-            cast(measure, purchase_day.c[name].type).label(name)
-            for name, measure in _measures(orders).items()
-        ),
-    ).group_by(orders.c.source_profile_id, orders.c.on)
-    stacked = union_all(sums, _categories(orders), _channels(orders)).subquery("stacked")
-
-    def shares(which: str) -> ColumnElement[Any]:
-        return func.jsonb_object_agg(stacked.c.name, stacked.c.amount).filter(
-            stacked.c.share == which
-        )
-
-    return select(
-        stacked.c.source_profile_id,
-        stacked.c.on,
-        *(func.max(stacked.c[name]).label(name) for name in _measures(orders)),
-        shares("category").label("categories"),
-        shares("channel").label("channels"),
-    ).group_by(stacked.c.source_profile_id, stacked.c.on)
+    entry = (
+        func.unnest(names, amounts)
+        .table_valued(column("name", Text), column("amount", Numeric), name="entry")
+        .render_derived()
+    )
+    sums = (
+        select(entry.c.name, func.sum(entry.c.amount).label("amount"))
+        .group_by(entry.c.name)
+        .correlate(day)
+        .subquery("sums")
+    )
+    summed = select(func.jsonb_object_agg(sums.c.name, sums.c.amount)).scalar_subquery()
+    count = func.cardinality(names)
+    return case((count == 1, func.jsonb_build_object(names[1], amounts[1])), (count > 1, summed))
