@@ -31,7 +31,7 @@ from cdp.errors import CdpError
 from cdp.facts import customer_facts, days_of
 from cdp.loyalty.fold import refresh_loyalty
 from cdp.loyalty.orders import post_orders
-from cdp.order_days import purchase_days
+from cdp.purchase_days import purchase_days
 from cdp.statements import Statement, compiled, given
 from cdp.survivorship import attributes_alone, attributes_of
 from cdp.survivorship_rules import Survivorship

@@ -1,7 +1,7 @@
 """Facts: how days of purchase fold into one row per customer; each fact once, never added to.
 
-Orders are folded into days first (`cdp.order_days`). Both folds are pure functions of the records
-up to a moment.
+Orders are folded into days first (`cdp.purchase_days`). Both folds are pure functions of the
+records up to a moment.
 """
 
 from typing import Any, Final

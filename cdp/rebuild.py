@@ -4,7 +4,7 @@ In the caller's transaction: readers see the former facts until it commits, then
 a rebuild that is killed leaves the former. It locks no table that is there: it locks the rows that
 it changes, and needs that nobody ingests meanwhile (`take_turn(connection, alone=True)`).
 
-The folds are those of a batch (`cdp.order_days`, `cdp.facts`, `cdp.activity`); here is only how
+The folds are those of a batch (`cdp.purchase_days`, `cdp.facts`, `cdp.activity`); here is only how
 their tables are read. What several processes can do is kept apart from what one has to: a rate that
 is looked up, or the name of the largest share, is found by the process that writes.
 """
@@ -39,7 +39,8 @@ from cdp.loyalty.carried import post_entries
 from cdp.loyalty.fold import refresh_loyalty
 from cdp.loyalty.orders import post_orders
 from cdp.loyalty.terms import has_programme
-from cdp.order_days import days_of_orders, every_priced_order, order_day
+from cdp.order_days import every_priced_order, order_day
+from cdp.purchase_days import days_of_orders
 from cdp.tables import (
     ACTIVITY_COLUMNS,
     FACT_COLUMNS,
