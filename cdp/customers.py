@@ -13,8 +13,6 @@ from sqlalchemy import (
     Date,
     FromClause,
     Numeric,
-    Text,
-    cast,
     delete,
     exists,
     func,
@@ -31,10 +29,9 @@ from cdp.database import by_index
 from cdp.database import driver as driver_of
 from cdp.errors import CdpError
 from cdp.facts import customer_facts, days_of
-from cdp.loyalty.carried import post_entries
 from cdp.loyalty.fold import refresh_loyalty
 from cdp.loyalty.orders import post_orders
-from cdp.order_days import order_day, purchase_days
+from cdp.purchase_days import purchase_days
 from cdp.statements import Statement, compiled, given
 from cdp.survivorship import attributes_alone, attributes_of
 from cdp.survivorship_rules import Survivorship
@@ -42,9 +39,7 @@ from cdp.tables import (
     ACTIVITY_COLUMNS,
     FACT_COLUMNS,
     customer,
-    loyalty_entry,
     purchase_day,
-    sales_order,
     source_profile,
 )
 from cdp.values import CustomerId, ProfileId
@@ -132,13 +127,14 @@ def _add_alone() -> Statement:
 @cache
 def _fold_facts() -> Statement:
     whom = _given()
-    facts = customer_facts(whom, days_of(whom).cte("days")).subquery("facts")
+    # OFFSET 0: each is worked out once, and not once to compare and once to write.
+    facts = customer_facts(whom, days_of(whom).cte("days")).offset(0).subquery("facts")
     values = {fact.name: facts.c[fact.name] for fact in FACT_COLUMNS if fact.computed is None}
     # It says when the row was folded; where attributes were in the same transaction, it does so.
     is_older = customer.c.updated_at != func.now()
     return compiled(
         update(customer)
-        .where(customer.c.id == facts.c.id, or_(is_older, _differ(facts, values)))
+        .where(customer.c.id == facts.c.id, or_(is_older, differ(facts, customer, values)))
         .values({**values, "updated_at": func.now()})
     )
 
@@ -149,22 +145,23 @@ def _fold_activity(workspace: Workspace) -> Statement:
     values = {fact.name: activity.c[fact.name] for fact in ACTIVITY_COLUMNS}
     return compiled(
         update(customer)
-        .where(customer.c.id == activity.c.id, _differ(activity, values))
+        .where(customer.c.id == activity.c.id, differ(activity, customer, values))
         .values(values)
     )
 
 
-def _differ(folded: FromClause, names: Iterable[str]) -> ColumnElement[bool]:
-    """Whether what was folded is not what the customer's row holds: a row costs all its indexes.
+def differ(folded: FromClause, stored: FromClause, names: Iterable[str]) -> ColumnElement[bool]:
+    """Whether what was folded is not what is stored: a row that is written costs all its indexes.
 
     Of numbers also whether they are written otherwise: 10.00 is told as that, and not as 10.
     """
-
-    def told(row: FromClause, name: str) -> ColumnElement[Any]:
-        column: ColumnElement[Any] = row.c[name]
-        return cast(column, Text) if isinstance(column.type, Numeric) else column
-
-    return or_(*(told(folded, name).is_distinct_from(told(customer, name)) for name in names))
+    is_other: list[ColumnElement[bool]] = []
+    for name in names:
+        new, old = folded.c[name], stored.c[name]
+        is_other.append(new.is_distinct_from(old))
+        if isinstance(new.type, Numeric):
+            is_other.append(func.scale(new).is_distinct_from(func.scale(old)))
+    return or_(*is_other)
 
 
 async def refresh_days(
@@ -176,15 +173,6 @@ async def refresh_days(
     driver = await driver_of(connection)
     async with by_index(driver):
         await _forget_days().fetch(driver, _columns(days))
-    await _add_days(connection, days, workspace)
-
-
-async def _add_days(
-    connection: AsyncConnection, days: Collection[ProfileDay], workspace: Workspace
-) -> None:
-    """Fold days that are not stored."""
-    driver = await driver_of(connection)
-    async with by_index(driver):
         await _fold_days(workspace).fetch(driver, _columns(days))
     await post_orders(connection, days, workspace)
 
@@ -289,42 +277,9 @@ async def refresh_activity(
         await _fold_activity(workspace).fetch(driver, {"ids": sorted(customers)})
 
 
-async def _told_of(connection: AsyncConnection, customers: Sequence[CustomerId]) -> list[ProfileId]:
-    """The source profiles of the given customers of whom a source's own programme tells."""
-    rows = await connection.execute(
-        select(loyalty_entry.c.source_profile_id)
-        .join(source_profile, source_profile.c.id == loyalty_entry.c.source_profile_id)
-        .where(source_profile.c.customer_id.between(customers[0], customers[-1]))
-        .distinct()
-    )
-    return [ProfileId(row[0]) for row in rows]
-
-
-async def rebuild(connection: AsyncConnection, workspace: Workspace) -> int:
-    """Fold every day and every customer's facts anew; returns the number of customers.
-
-    For a change of what they depend on: the workspace's currency or time zone.
-    """
-    await connection.execute(delete(purchase_day))
-    count = 0
-    async for customers in _everybody(connection):
-        days = await connection.execute(
-            select(sales_order.c.source_profile_id, order_day(workspace))
-            .join(source_profile, source_profile.c.id == sales_order.c.source_profile_id)
-            .where(source_profile.c.customer_id.between(customers[0], customers[-1]))
-            .distinct()
-        )
-        await _add_days(connection, [(row[0], row[1]) for row in days], workspace)
-        await post_entries(connection, await _told_of(connection, customers))
-        await refresh_facts(connection, customers)
-        await refresh_activity(connection, customers, workspace)
-        count += len(customers)
-    return count
-
-
 async def choose_anew(connection: AsyncConnection, survivorship: Survivorship) -> None:
     """Fold everybody's attributes by other rules of survivorship; no writer may be at work."""
-    async for customers in _everybody(connection):
+    async for customers in everybody(connection):
         await refresh_attributes(connection, customers, survivorship)
 
 
@@ -337,14 +292,14 @@ async def count_described_otherwise(
     """
     counts, driver = Counter[str](), await driver_of(connection)
     names, statement = _described_otherwise(survivorship)
-    async for customers in _everybody(connection):
+    async for customers in everybody(connection):
         async with by_index(driver):
             (row,) = await statement.fetch(driver, {"ids": customers})
         counts.update(dict(zip(names, row, strict=True)))
     return counts
 
 
-async def _everybody(connection: AsyncConnection) -> AsyncIterator[Sequence[CustomerId]]:
+async def everybody(connection: AsyncConnection) -> AsyncIterator[Sequence[CustomerId]]:
     """All customers by id, in lots of REBUILD_BATCH."""
     first = 0
     while True:
