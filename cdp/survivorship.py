@@ -47,8 +47,8 @@ def _winner(
     each customer once more for each attribute took nearly half of what it takes to read them.
     """
     claimed, rule = is_claim(profile, subject), survivorship.rule_of(subject)
-    as_they_come: ColumnElement[Any] = func.array_agg(value, type_=ARRAY(value.type))
-    latest = as_they_come.filter(claimed)[1]
+    as_they_come = func.array_agg(value, type_=ARRAY(value.type))
+    latest: ColumnElement[Any] = as_they_come.filter(claimed)[1]
     if rule is Rule.LATEST:
         return latest
     if rule is Rule.VERIFIED_FIRST:
