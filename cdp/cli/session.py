@@ -1,6 +1,5 @@
 """What every command shares: its database, its way of printing, and how a mistake is told."""
 
-import asyncio
 import errno
 import functools
 import gc
@@ -16,6 +15,7 @@ import click
 import msgspec
 from rich.console import Console
 
+from cdp import event_loop
 from cdp.database import Database, open_database
 from cdp.errors import CdpError
 from cdp.postgres import embedded
@@ -108,7 +108,7 @@ def runs(
             settings = read_settings()
             if isinstance(database_url, str):
                 settings = replace(settings, database_url=database_url)
-            asyncio.run(_await(function(Session(settings, is_json), *args, **options)))
+            event_loop.run(_await(function(Session(settings, is_json), *args, **options)))
         except CdpError as error:
             if is_json:
                 click.echo(msgspec.json.encode({"error": error.code, "message": str(error)}))
