@@ -26,7 +26,7 @@ from cdp.customers import (
 )
 from cdp.database import by_index
 from cdp.database import driver as driver_of
-from cdp.delivery import Batch, Checkpoint, Received, Refused
+from cdp.delivery import Batch, Checkpoint, Refused
 from cdp.errors import Fenced, NotFound
 from cdp.identity.evidence import CONTACT
 from cdp.identity.people import contact_identifiers
@@ -87,16 +87,13 @@ async def apply(
     Raises Fenced where another runner has taken the stream over since the checkpoint's epoch, and
     NotFound for a source that does not exist.
     """
-    has_rates = any(
-        isinstance(one, Received) and isinstance(one.record, ExchangeRateRecord)
-        for one in batch.deliveries
-    )
-    await take_turn(connection, alone=has_rates)
+    ahead = ahead or look_at(batch.deliveries)
+    versions = ahead.versions
+    rates = versions.get(ExchangeRateRecord.stream, ())
+    await take_turn(connection, alone=any(one.record is not None for one in rates))
     driver = await driver_of(connection)
     if batch.checkpoint is not None:
         await _advance(driver, batch.source_id, batch.checkpoint)
-    ahead = ahead or look_at(batch.deliveries)
-    versions = ahead.versions
     origin, has_letters = await _origin(driver, batch.source_id, workspace)
     changes = {
         stream: await compare(driver, origin.source_id, stream, versions[stream], columns)
