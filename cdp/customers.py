@@ -32,7 +32,7 @@ from cdp.facts import customer_facts, days_of
 from cdp.loyalty.fold import refresh_loyalty
 from cdp.loyalty.orders import post_orders
 from cdp.purchase_days import purchase_days
-from cdp.statements import Statement, compiled, given
+from cdp.statements import Driver, Statement, compiled, given
 from cdp.survivorship import attributes_alone, attributes_of
 from cdp.survivorship_rules import Survivorship
 from cdp.tables import (
@@ -82,17 +82,13 @@ def _fold_days(workspace: Workspace) -> Statement:
     return compiled(insert(purchase_day).from_select(names, rows))
 
 
-@cache
-def _forget_customers() -> Statement:
-    is_left = ~exists().where(source_profile.c.customer_id == customer.c.id)
-    return compiled(delete(customer).where(customer.c.id == _given().c.id, is_left))
-
-
 @lru_cache(maxsize=8)  # the rules in force, and those before them
 def _fold_attributes(survivorship: Survivorship) -> Statement:
+    is_left = ~exists().where(source_profile.c.customer_id == customer.c.id)
+    left = delete(customer).where(customer.c.id == _given().c.id, is_left).cte("left_alone")
     rows = attributes_of(_given(), survivorship)
     names = [column.name for column in rows.selected_columns]
-    insertion = upsert(customer).from_select(names, rows)
+    insertion = upsert(customer).from_select(names, rows).add_cte(left)
     return compiled(
         insertion.on_conflict_do_update(
             index_elements=["id"],
@@ -188,20 +184,35 @@ async def lock_customers(
 ) -> set[CustomerId]:
     """Lock the customers of the given profiles, and `also`, in id order; returns the former.
 
-    Two writers cannot miss each other's order: the second waits here, and reads after the first.
     Raises CdpError BUSY where others move them again and again.
     """
-    if not profiles:
-        await _lock(connection, also)
-        return set()
+    return set((await lock_owners(connection, profiles, also)).values())
+
+
+async def lock_owners(
+    connection: AsyncConnection,
+    profiles: Collection[ProfileId],
+    also: Collection[CustomerId] = (),
+) -> dict[ProfileId, CustomerId]:
+    """The same; returns whose each profile is, and stays until the transaction ends.
+
+    Two writers cannot miss each other's order: the second waits here, and reads after the first.
+    """
+    driver = await driver_of(connection)
+    owners = await _owners_of(driver, profiles)
+    if not owners:
+        if also:
+            await driver.execute(_lock(also))
+        return owners
     for _ in range(MAX_LOCK_ROUNDS):
+        before = set(owners.values())
+        await driver.execute(f"SAVEPOINT locking; {_lock(before.union(also))}")
+        owners = await _owners_of(driver, profiles)
+        if before == set(owners.values()):
+            await driver.execute("RELEASE SAVEPOINT locking")
+            return owners
         # A round that is lost gives its locks back: more of them would not be in id order.
-        async with connection.begin_nested() as round_:
-            before = await customers_of(connection, profiles)
-            await _lock(connection, before.union(also))
-            if await customers_of(connection, profiles) == before:
-                return before
-            await round_.rollback()
+        await driver.execute("ROLLBACK TO SAVEPOINT locking; RELEASE SAVEPOINT locking")
     raise CdpError(
         "BUSY",
         f"The customers of {len(profiles)} source profiles changed {MAX_LOCK_ROUNDS} times.",
@@ -209,27 +220,28 @@ async def lock_customers(
     )
 
 
-async def _lock(connection: AsyncConnection, customers: Collection[CustomerId]) -> None:
-    if customers:
-        driver = await driver_of(connection)
-        await driver.execute(
-            "SELECT FROM customer WHERE id = ANY($1::bigint[]) ORDER BY id FOR UPDATE",
-            sorted(customers),
-        )
+def _lock(customers: Collection[CustomerId]) -> str:
+    """The statement that locks customers in id order.
+
+    As text, and not with a parameter, so that it goes with others in one message.
+    """
+    ids = ",".join(map(str, sorted(customers)))
+    return (
+        f"SELECT FROM unnest('{{{ids}}}'::bigint[]) AS k(id) JOIN customer c USING (id)"
+        " ORDER BY c.id FOR UPDATE OF c"
+    )
 
 
-async def customers_of(
-    connection: AsyncConnection, profiles: Collection[ProfileId]
-) -> set[CustomerId]:
+async def _owners_of(
+    driver: Driver, profiles: Collection[ProfileId]
+) -> dict[ProfileId, CustomerId]:
     """Whose the given profiles are."""
     if not profiles:
-        return set()
-    driver = await driver_of(connection)
+        return {}
     rows = await driver.fetch(
-        "SELECT DISTINCT customer_id FROM source_profile WHERE id = ANY($1::bigint[])",
-        list(profiles),
+        "SELECT id, customer_id FROM source_profile WHERE id = ANY($1::bigint[])", list(profiles)
     )
-    return {CustomerId(row[0]) for row in rows}
+    return {ProfileId(row[0]): CustomerId(row[1]) for row in rows}
 
 
 async def refresh_attributes(
@@ -240,11 +252,9 @@ async def refresh_attributes(
     """Fold the given customers' profiles anew; a customer that has none any more goes."""
     if not customers:
         return
-    whom = {"ids": sorted(customers)}
     driver = await driver_of(connection)
     async with by_index(driver):
-        await _forget_customers().fetch(driver, whom)
-        await _fold_attributes(survivorship).fetch(driver, whom)
+        await _fold_attributes(survivorship).fetch(driver, {"ids": sorted(customers)})
 
 
 async def add_alone(connection: AsyncConnection, customers: Collection[CustomerId]) -> None:
@@ -257,13 +267,21 @@ async def add_alone(connection: AsyncConnection, customers: Collection[CustomerI
 
 
 async def refresh_facts(connection: AsyncConnection, customers: Collection[CustomerId]) -> None:
-    """Fold the given customers' days anew, into rows that are there already."""
+    """Fold the given customers' days and their loyalty anew, into rows that are there already."""
+    if not customers:
+        return
+    async with by_index(await driver_of(connection)):
+        await refresh_sums(connection, customers)
+        await refresh_loyalty(connection, customers)
+
+
+async def refresh_sums(connection: AsyncConnection, customers: Collection[CustomerId]) -> None:
+    """The same without their loyalty, for a caller who folds that of others too."""
     if not customers:
         return
     driver = await driver_of(connection)
     async with by_index(driver):
         await _fold_facts().fetch(driver, {"ids": sorted(customers)})
-        await refresh_loyalty(connection, customers)
 
 
 async def refresh_activity(

@@ -245,12 +245,12 @@ class _Writer:
         """Resolve against what is stored, then write profiles, identifiers, map and ledger."""
         people, rules = self._people, self._origin.rules
         component = await gather(self._driver, self._evidence, people.fresh, rules)
-        resolution = await self._conclude(component, changes)
+        resolution, certain = await self._conclude(component, changes)
         await keep_old(self._driver, self._origin.source_id, CUSTOMERS, changes)
         await self._write_profiles(
             self._row(row, resolution.customer_of[row.profile_id])
             for row in self._rows
-            if row.profile_id not in component.alone
+            if row.profile_id not in certain
         )
         await self._complete_contacts()
         written = {row.profile_id for row in self._rows}
@@ -270,20 +270,23 @@ class _Writer:
         people.moves = len(resolution.moves)
         return people
 
-    async def _conclude(self, component: Component, changes: Changes) -> Resolution:
-        """Work out who is who, and write what does not depend on it.
+    async def _conclude(
+        self, component: Component, changes: Changes
+    ) -> tuple[Resolution, Collection[ProfileId]]:
+        """Work out who is who, and write what does not depend on it; returns whose profile is.
 
-        Of many people the database takes that meanwhile; of few a thread takes longer to begin.
+        Of many people the database takes that meanwhile; of few a thread takes longer to begin, and
+        a second COPY longer than the rows.
         """
         rules = self._origin.rules
         if len(component.evidence) <= FEW:
-            await self._write_certain(component.alone, changes)
-            return conclude(component, rules)
+            await self._write_identifiers(changes)
+            return conclude(component, rules), ()
         resolution, _ = await asyncio.gather(
             asyncio.to_thread(conclude, component, rules),
             self._write_certain(component.alone, changes),
         )
-        return resolution
+        return resolution, component.alone
 
     async def _write_certain(self, alone: Collection[ProfileId], changes: Changes) -> None:
         """The identifiers, and the profiles whom nothing ties to anybody."""

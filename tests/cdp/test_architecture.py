@@ -12,7 +12,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("cdp", "schema", "connectors", "migrations")
 
 ROOMS = (
-    ("errors", "values", "settings"),
+    ("errors", "values", "settings", "event_loop"),
     ("records", "invalid", "payloads", "validation", "delivery", "versions", "rows", "tables",
      "database", "postgres", "workspace", "outbox", "statements"),
     ("identity", "ahead", "attributes", "survivorship_rules", "claims", "survivorship",
