@@ -4,8 +4,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
-from typing import Any, Final, cast
+from typing import Any, Final, TypeAlias, cast
 
+import asyncpg
 from graphql import (
     FieldNode,
     GraphQLField,
@@ -85,19 +86,41 @@ class Given:
 
 
 Getter = Callable[[Given], object]
+Reader: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
 
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """An operation as one statement: a row of `data` (JSON in bytes) and `actual`, its cost."""
+    """An operation as one statement: a row of `data` (JSON in bytes) and `actual`, its cost.
+
+    `reads_all`: it looks at all customers, or at all that they did.
+    """
 
     sql: str
     getters: Sequence[Getter]
     price: int
+    reads_all: bool = False
 
     def arguments(self, given: Given) -> list[object]:
         """The values of `$1`, `$2`, ... Raises BadInput for an id or a cursor that is none."""
         return [get(given) for get in self.getters]
+
+    async def fetch(self, reader: Reader, given: Given) -> asyncpg.Record:
+        """Its row.
+
+        One that reads all is prepared anew each time, so that PostgreSQL plans it for the values:
+        it would soon keep a plan for any, which expects few to answer and goes from each of them
+        to the next table. What is asked often is prepared once.
+        """
+        arguments = self.arguments(given)
+        # Not fetchrow: whoever asks PostgreSQL for the first row alone gets no parallel plan.
+        if not self.reads_all:
+            (row,) = await reader.fetch(self.sql, *arguments)
+            return row
+        async with reader.acquire() as connection:
+            prepared = await connection.prepare(self.sql)
+            (row,) = await prepared.fetch(*arguments)
+        return row
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,6 +208,7 @@ class _Planner:
     scene: Scene
     is_walked: bool
     getters: dict[str, Getter] = field(default_factory=dict)
+    reads_all: bool = False
 
     def statement(self, operation: OperationDefinitionNode) -> Statement:
         """The whole operation."""
@@ -218,7 +242,8 @@ class _Planner:
 
     def _compiled(self, root: Select[Any], price: int) -> Statement:
         found = render(root)
-        return Statement(found.text, [self._getter(found, name) for name in found.names], price)
+        getters = [self._getter(found, name) for name in found.names]
+        return Statement(found.text, getters, price, self.reads_all)
 
     def _getter(self, found: Rendered, name: str) -> Getter:
         """What gives the value of a bound parameter: the request, or else the plan itself."""
@@ -238,7 +263,8 @@ class _Planner:
         arguments = FieldArguments(self, graphql_field, nodes[0])
         edge = edge_of(graphql_field)
         match edge:
-            case Root(branch, finding):
+            case Root(branch, finding, reads_all):
+                self.reads_all |= reads_all
                 value, price = self._one(branch(self.scene, arguments), nodes)
                 return value, finding + price, None
             case Roots(branch):
