@@ -3,14 +3,17 @@
 from datetime import timedelta
 
 import pytest
+from sqlalchemy import FromClause, func, select, true
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from cdp import outbox
+from cdp import outbox, tables
 from cdp.database import driver
+from cdp.related import memberships
 from cdp.segments.evaluation import known, steps_of
 from cdp.segments.preview import preview
 from cdp.segments.refresh import refresh_step, take_turn
 from cdp.segments.segment import list_segments
+from cdp.traits.lookups import MOST_ANSWERS, LookUps
 from cdp.values import CustomerId
 from tests.cdp.ingesting import WORKSPACE, take
 from tests.cdp.segmenting import (
@@ -137,7 +140,7 @@ async def test_segments_that_look_back_read_a_customers_orders_once(
     connection: AsyncConnection,
 ) -> None:
     await shoppers(Stage(connection))
-    for days in range(1, 21):
+    for days in range(1, 6):
         lately = {"placedAt": {"withinLast": f"P{days}D"}}
         await a_segment(connection, f"Some {days}", {"orders": {"some": lately}})
         await a_segment(
@@ -161,6 +164,20 @@ async def test_segments_that_name_others_read_memberships_once(connection: Async
             pass
     told = [one for one in sent if "INSERT INTO segment_change" in one]
     assert [one.count("FROM segment_membership") for one in told] == [1, 1]
+
+
+async def test_more_answers_than_a_row_holds_are_read_twice(connection: AsyncConnection) -> None:
+    told = tables.customer
+    lookups = LookUps(told)
+    rows = lookups.rows(memberships(told))
+    asked = [lookups.ask(rows, func.count()) for _ in range(MOST_ANSWERS + 1)]
+    joined: FromClause = told
+    for theirs in lookups.laterals(asked):
+        joined = joined.join(theirs, true())
+    await shoppers(Stage(connection))
+    answers = (await connection.execute(select(*asked[-2:]).select_from(joined))).all()
+    assert str(joined).count("FROM segment_membership") == 2
+    assert [tuple(row) for row in answers] == [(0, 0)] * 4
 
 
 @pytest.fixture
