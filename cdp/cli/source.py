@@ -13,7 +13,7 @@ from cdp.sources import (
     remove_source,
     source_states,
 )
-from connectors.base import Retry, check_settings, is_elsewhere, shown
+from connectors.base import Retry, Skip, check_settings, is_elsewhere, shown
 from connectors.registry import CONNECTORS, build, find_connector
 
 
@@ -75,6 +75,8 @@ async def check(session: Session, name: str) -> None:
         sentence = await reader.check()
     except Retry as failure:
         raise CdpError("SOURCE_UNREACHABLE", f"{name}: {failure}", todo="Try again.") from failure
+    except Skip as skip:
+        raise CdpError("SOURCE_REFUSED", f"{name}: Its answer cannot be read: {skip}") from skip
     finally:
         await reader.close()
     session.show({"source": name, "answer": sentence}, f"{name}: {sentence}")

@@ -11,12 +11,13 @@ from typing import Final
 
 import msgspec
 
+from cdp.delivery import Delivery
 from cdp.values import Json
-from connectors.base import Abort, Connector, Page, Retry, Setting, Values
+from connectors.base import Abort, Connector, Page, Retry, Setting, Skip, Values
 from connectors.ecommerce import shopify_queries as queries
 from connectors.http import Http
 from connectors.limits import CostBucket
-from connectors.reading import Item, Mapper, Row, consent_key, delivered
+from connectors.reading import Item, Mapper, Row, consent_key, delivered, refused
 from connectors.scans import Scan, Step, latest_of, scan, utc_now, written
 
 MAX_LISTED: Final = 25_000  # objects of one listing, by Shopify's rule
@@ -92,7 +93,16 @@ class ShopifySource:
 
     async def _orders(self, at: Scan) -> Step:
         found, next_page = await self._listed("orders", queries.ORDERS, at)
-        return _step("orders", [await self._whole(each) for each in found], order, next_page)
+        whole: list[Item] = []
+        untaken: list[Delivery] = []
+        for each in found:
+            try:
+                whole.append(await self._whole(each))
+            except Skip as skip:
+                untaken.append(refused("orders", each, skip, key_of))
+        step = _step("orders", whole, order, next_page)
+        latest = latest_of(found, "updatedAt")
+        return replace(step, deliveries=[*step.deliveries, *untaken], latest=latest)
 
     async def _listed(self, stream: str, query: str, at: Scan) -> tuple[list[Item], str | None]:
         """One page in the order of change, and the page after it."""
@@ -176,12 +186,15 @@ class ShopifySource:
         if codes & PASSING:
             return Retry(f"Shopify could not answer: {said}")
         if "ACCESS_DENIED" in codes:
-            return Abort(f"Shopify refuses: {said}", todo="Check what the token may read.")
+            return Abort(
+                f"Shopify refuses: {said}", todo="Check what the token may read.", status=403
+            )
         return Abort(f"Shopify refuses: {said or errors}", status=400, answer=errors)
 
 
 def _step(stream: str, found: list[Item], mapper: Mapper, next_page: str | None) -> Step:
-    return Step(delivered(stream, found, mapper), next_page, latest_of(found, "updatedAt"))
+    deliveries = delivered(stream, found, mapper, key=key_of)
+    return Step(deliveries, next_page, latest_of(found, "updatedAt"))
 
 
 def _place(at: Scan) -> Place:
@@ -209,7 +222,7 @@ def _second(moment: datetime) -> str:
 
 def customer(item: Item) -> Iterator[tuple[str, Row]]:
     """A customer, and what they consent to by email and by SMS."""
-    key, address = number_of(item.need("id")), item.item("defaultAddress")
+    key, address = key_of(item), item.item("defaultAddress")
     street = [address.text("address1"), address.text("address2")]
     yield (
         "customers",
@@ -257,7 +270,7 @@ def _consent(
     item: Item, channel: str, said: Item, at: Mapping[str, str | None]
 ) -> Iterator[tuple[str, Row]]:
     """What was said of the contact point `at`: of another one it is another statement."""
-    key = number_of(item.need("id"))
+    key = key_of(item)
     status = CONSENT_STATES.get(said.text("marketingState") or "")
     if status is None:
         return
@@ -284,7 +297,7 @@ def product(item: Item) -> Iterator[tuple[str, Row]]:
     yield (
         "products",
         {
-            "id": number_of(item.need("id")),
+            "id": key_of(item),
             "sku": variants[0].get("sku") if variants else None,
             "title": item.get("title"),
             "category": item.get("productType"),
@@ -297,7 +310,7 @@ def product(item: Item) -> Iterator[tuple[str, Row]]:
 
 def order(item: Item) -> Iterator[tuple[str, Row]]:
     """An order with its lines, and its refunds; a guest's bears an email or phone, no customer."""
-    key, buyer = number_of(item.need("id")), item.text("customer", "id")
+    key, buyer = key_of(item), item.text("customer", "id")
     yield (
         "orders",
         {
@@ -328,7 +341,7 @@ def order(item: Item) -> Iterator[tuple[str, Row]]:
 def _line(line: Item) -> Row:
     product_id = line.text("product", "id")
     return {
-        "line": number_of(line.need("id")),
+        "line": key_of(line),
         "product_id": number_of(product_id) if product_id else None,
         "sku": line.get("sku"),
         "title": line.get("title"),
@@ -341,7 +354,7 @@ def _line(line: Item) -> Row:
 
 def _refund(refund: Item, order_key: str) -> Row:
     return {
-        "id": number_of(refund.need("id")),
+        "id": key_of(refund),
         "order_id": order_key,
         "refunded_at": refund.get("createdAt"),
         "amount": refund.get("totalRefundedSet", "shopMoney", "amount"),
@@ -359,6 +372,11 @@ def _status(item: Item) -> str | None:
     if paid == "PAID" and item.text("displayFulfillmentStatus") == "FULFILLED":
         return "fulfilled"
     return PAYMENT_STATES.get(paid, paid.lower()) if paid else None
+
+
+def key_of(item: Item) -> str:
+    """The key of an object."""
+    return number_of(item.need("id"))
 
 
 def number_of(gid: str) -> str:

@@ -5,12 +5,13 @@ very instant of the watermark would be missed without the overlap.
 """
 
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final
 from urllib.parse import parse_qs, urlsplit
 
+from cdp.delivery import Delivery
 from cdp.values import Json
 from connectors.base import Connector, Page, Setting, Values
 from connectors.http import Http
@@ -106,7 +107,7 @@ class KlaviyoSource:
         answer = await self._ask("profiles", parameters, at.page)
         people = answer.items("data")
         return Step(
-            delivered("profiles", people, profile),
+            delivered("customers", people, profile),
             _next_page(answer),
             latest_of(people, "attributes", "updated"),
         )
@@ -138,13 +139,13 @@ class KlaviyoSource:
         }
         answer = await self._ask("events", parameters, at.page)
         events = answer.items("data")
-        metrics = {
-            metric.need("id"): metric.need("attributes", "name")
-            for metric in answer.items("included")
-            if metric.text("type") == "metric"
-        }
+        metrics = _names(answer.items("included"))
+        deliveries: list[Delivery] = []
+        for event in events:
+            stream = "messages" if _metric(event, metrics) in MESSAGE_METRICS else "interactions"
+            deliveries += delivered(stream, [event], lambda each: event_of(each, metrics))
         return Step(
-            delivered("events", events, lambda event: event_of(event, metrics)),
+            deliveries,
             _next_page(answer),
             latest_of(events, "attributes", "datetime"),
         )
@@ -277,6 +278,22 @@ def event_of(item: Item, metrics: Mapping[str, str]) -> Iterator[tuple[str, Row]
             "subject": properties.get("Subject"),
         },
     )
+
+
+def _names(included: Iterable[Item]) -> dict[str, str]:
+    """The names of the metrics among what was included, by id."""
+    found: dict[str, str] = {}
+    for each in included:
+        key, name = each.get("id"), each.get("attributes", "name")
+        if each.get("type") == "metric" and isinstance(key, str) and isinstance(name, str):
+            found[key] = name
+    return found
+
+
+def _metric(event: Item, metrics: Mapping[str, str]) -> str:
+    """What an event is of: the metric's name, else its id; empty where it does not say."""
+    key = event.get("relationships", "metric", "data", "id")
+    return metrics.get(key, key) if isinstance(key, str) else ""
 
 
 def _next_page(answer: Item) -> str | None:

@@ -5,6 +5,7 @@ by up to a minute, so that every list is read in a fixed window with an overlap.
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final
@@ -12,14 +13,15 @@ from typing import Final
 import msgspec
 
 from cdp.values import Json
-from connectors.base import Abort, Connector, Page, Setting, Values
+from connectors.base import Abort, Connector, Page, Setting, Skip, Values
 from connectors.http import Http
 from connectors.limits import Adaptive
 from connectors.pos.square_records import (
     customer,
-    deleted_customer,
+    deletes,
     loyalty_account,
     loyalty_entry,
+    loyalty_key,
     order,
     refund_of,
     undone,
@@ -82,7 +84,7 @@ class SquareSource:
         answer = await self._search("/v2/customers/search", at, query, PAGE)
         people = answer.items("customers")
         return Step(
-            delivered("customers", people, customer, "version"),
+            delivered("customers", people, customer, version="version"),
             answer.text("cursor"),
             latest_of(people, "updated_at"),
         )
@@ -94,7 +96,7 @@ class SquareSource:
         answer = await self._search("/v2/events", at, query, PAGE)
         events = answer.items("events")
         return Step(
-            [gone for event in events for gone in deleted_customer(event)],
+            deletes(events),
             answer.text("cursor"),
             latest_of(events, "created_at"),
         )
@@ -103,7 +105,10 @@ class SquareSource:
         """All of them every time: they cannot be searched by change."""
         answer = await self._search("/v2/loyalty/accounts/search", at, None, ACCOUNTS_PAGE)
         accounts = answer.items("loyalty_accounts")
-        return Step(delivered("loyalty_accounts", accounts, loyalty_account), answer.text("cursor"))
+        deliveries = delivered(
+            "customers", accounts, loyalty_account, key=lambda item: loyalty_key(item.need("id"))
+        )
+        return Step(deliveries, answer.text("cursor"))
 
     async def _orders(self, at: Scan) -> Step:
         """Ten locations at a time: the page tells after which location, and Square's own cursor."""
@@ -129,7 +134,7 @@ class SquareSource:
             next_page = _page(wanted[-1], "")
         orders = answer.items("orders")
         return Step(
-            delivered("orders", orders, order, "version"),
+            delivered("orders", orders, order, version="version"),
             next_page,
             latest_of(orders, "updated_at"),
         )
@@ -160,7 +165,7 @@ class SquareSource:
         answer = await self._search("/v2/loyalty/events/search", at, query, POINTS_PAGE)
         events = answer.items("events")
         return Step(
-            delivered("loyalty_events", events, loyalty_entry),
+            delivered("loyalty_entries", events, loyalty_entry),
             answer.text("cursor"),
             latest_of(events, "created_at"),
         )
@@ -178,16 +183,19 @@ class SquareSource:
 
     async def _sales_of(self, refunds: list[Item]) -> dict[str, str]:
         """For orders that only return goods: the order that sold them."""
-        keys = sorted({key for refund in refunds if (key := refund.text("order_id"))})
+        named = (refund.get("order_id") for refund in refunds)
+        keys = sorted({key for key in named if isinstance(key, str) and key})
         if not keys:
             return {}
         answer = await self.http.post_json("/v2/orders/batch-retrieve", {"order_ids": keys})
-        return {
-            found.need("id"): sold
-            for found in answer.items("orders")
-            for part in found.items("returns")
-            if (sold := part.text("source_order_id"))
-        }
+        sales: dict[str, str] = {}
+        for found in answer.items("orders"):
+            # One that is malformed is refused among the orders; here it tells of no sale.
+            with suppress(Skip):
+                for part in found.items("returns"):
+                    if sold := part.text("source_order_id"):
+                        sales[found.need("id")] = sold
+        return sales
 
 
 def _range(at: Scan) -> dict[str, str]:

@@ -1,12 +1,13 @@
 """What Square's objects are as canonical records: pure, one object at a time."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
 from cdp.delivery import Deleted, Delivery
 from cdp.payloads import payload_of
+from connectors.base import Skip
 from connectors.money import minor_money
-from connectors.reading import Item, Row, consent_key
+from connectors.reading import Item, Row, consent_key, refused
 from connectors.scans import latest_of
 
 ORDER_STATES: Final[Mapping[str, str]] = {
@@ -75,12 +76,19 @@ def customer(item: Item) -> Iterator[tuple[str, Row]]:
         )
 
 
-def deleted_customer(event: Item) -> list[Delivery]:
-    """The tombstone that a `customer.deleted` event asks for."""
-    key, moment = event.text("data", "id"), latest_of([event], "created_at")
-    if key is None or moment is None:
-        return []
-    return [Deleted("customers", key, moment, payload_of(event.raw))]
+def deletes(events: Iterable[Item]) -> list[Delivery]:
+    """The tombstones that `customer.deleted` events ask for."""
+    deliveries: list[Delivery] = []
+    for event in events:
+        try:
+            key, moment = event.need("data", "id"), latest_of([event], "created_at")
+            if moment is None:
+                raise Skip("It is no moment.", "created_at")
+        except Skip as skip:
+            deliveries.append(refused("customers", event, skip, lambda it: it.need("data", "id")))
+        else:
+            deliveries.append(Deleted("customers", key, moment, payload_of(event.raw)))
+    return deliveries
 
 
 def loyalty_account(item: Item) -> Iterator[tuple[str, Row]]:
@@ -187,8 +195,8 @@ def undone(refunds: list[Item]) -> list[Delivery]:
     return [
         Deleted("refunds", key, moment, payload_of(refund.raw))
         for refund in refunds
-        if refund.text("status") in ("REJECTED", "FAILED")
-        and (key := refund.text("id"))
+        if refund.get("status") in ("REJECTED", "FAILED")
+        and isinstance(key := refund.get("id"), str)
         and (moment := latest_of([refund], "updated_at"))
     ]
 

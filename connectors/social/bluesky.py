@@ -123,7 +123,8 @@ class BlueskySource:
             parameters["cursor"] = at.page
         answer = await self.session.ask("app.bsky.graph.getFollowers", parameters)
         people = answer.items("followers")
-        return Step(delivered("followers", people, follower), answer.text("cursor"))
+        deliveries = delivered("customers", people, follower, key=lambda person: person.need("did"))
+        return Step(deliveries, answer.text("cursor"))
 
     async def _notifications(self, at: Scan) -> Step:
         parameters: dict[str, str | int] = {"limit": PAGE}
@@ -135,7 +136,9 @@ class BlueskySource:
         is_met = at.start is not None and any(
             moment is not None and moment < at.start for moment in moments
         )
-        deliveries: list[Delivery] = delivered("notifications", told, notification)
+        deliveries: list[Delivery] = delivered(
+            "interactions", told, notification, key=lambda each: each.need("uri")
+        )
         return Step(
             deliveries,
             None if is_met or not told else answer.text("cursor"),

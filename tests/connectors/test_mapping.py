@@ -168,7 +168,7 @@ def test_square_order_of_a_currency_without_decimals_and_its_payer() -> None:
     (order,) = taken(SQUARE_ORDER, square.order)
     assert isinstance(order, OrderRecord)
     assert (order.total, order.customer_id, order.status) == (Decimal(1200), "ANN", "completed")
-    (delivery,) = delivered("orders", [Item(SQUARE_ORDER)], square.order, "version")
+    (delivery,) = delivered("orders", [Item(SQUARE_ORDER)], square.order, version="version")
     assert isinstance(delivery, Received)
     assert delivery.vendor_version == 4
 
@@ -202,9 +202,11 @@ def test_square_birthday_without_a_year_is_not_a_date_of_birth() -> None:
 
 def test_square_deleted_customer_is_a_tombstone() -> None:
     event = {"created_at": "2026-01-05T10:00:00Z", "data": {"id": "ANN", "deleted": True}}
-    (gone,) = square.deleted_customer(Item(event))
+    gone, untold = square.deletes([Item(event), Item({**event, "created_at": 7})])
     assert isinstance(gone, Deleted)
     assert (gone.key, gone.deleted_at) == ("ANN", datetime(2026, 1, 5, 10, tzinfo=UTC))
+    assert isinstance(untold, Refused)
+    assert (untold.stream, untold.key, untold.path) == ("customers", "ANN", "created_at")
 
 
 @pytest.mark.parametrize(
@@ -377,7 +379,17 @@ def test_bluesky_keys_of_the_interoperability_samples(shared_data: Path) -> None
 
 def test_object_of_the_wrong_shape_is_refused_and_the_rest_go_on() -> None:
     good: dict[str, object] = {"did": "did:plc:ann", "handle": "ann.example.com"}
-    refused, taken_one = delivered("followers", [Item({"did": 7}), Item(good)], bluesky.follower)
+    refused, taken_one = delivered("customers", [Item({"did": 7}), Item(good)], bluesky.follower)
     assert isinstance(refused, Refused)
-    assert (refused.path, refused.stream) == ("did", "followers")
+    assert (refused.path, refused.stream) == ("did", "customers")
     assert isinstance(taken_one, Received)
+
+
+def test_object_that_is_nested_too_deeply_is_refused_alone() -> None:
+    deep: object = "Bo\ud83d"
+    for _ in range(5_000):
+        deep = [deep]
+    item = Item({"id": "7", "name": deep})
+    (refused,) = delivered("customers", [item], square.customer)
+    assert isinstance(refused, Refused)
+    assert (refused.key, refused.reason) == ("7", "It is nested too deeply.")
