@@ -111,13 +111,17 @@ class Setting:
 
 @dataclass(frozen=True, slots=True)
 class Connector:
-    """What there is to know of a connector before a source is built with it."""
+    """What there is to know of a connector before a source is built with it.
+
+    `stays_open` is false where building a source is what looks for news, as in a folder of files.
+    """
 
     name: str
     kind: Kind
     doc: str
     settings: tuple[Setting, ...]
     build: Callable[[Values], Source]
+    stays_open: bool = True
 
 
 def check_settings(connector: Connector, settings: Mapping[str, str]) -> None:

@@ -5,9 +5,16 @@ import json
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
+from typing import Protocol
 
 import pytest
 from click.testing import CliRunner, Result
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+from starlette.routing import Route
+from starlette.types import ASGIApp
 
 from cdp.__main__ import main
 from connectors.conformance.bench import FAST, KEY, WRONG_KEY
@@ -34,8 +41,17 @@ def shop() -> Iterator[str]:
         yield url
 
 
+class Served(Protocol):
+    """Whatever has an app."""
+
+    @property
+    def app(self) -> ASGIApp:
+        """What is served."""
+        ...
+
+
 @contextmanager
-def _served(sandbox: ShopifySandbox) -> Iterator[str]:
+def _served(sandbox: Served) -> Iterator[str]:
     """The commands run a loop of their own, so the server has one in another thread."""
     ready, done, urls = threading.Event(), threading.Event(), list[str]()
 
@@ -58,6 +74,10 @@ def _served(sandbox: ShopifySandbox) -> Iterator[str]:
 
 def cdp(database_url: str, *arguments: str) -> Result:
     return CliRunner().invoke(main, [*arguments, "--database-url", database_url, "--json"])
+
+
+def cdp_in_words(database_url: str, *arguments: str) -> Result:
+    return CliRunner().invoke(main, [*arguments, "--database-url", database_url])
 
 
 def add(database_url: str, shop: str, key: str = KEY) -> Result:
@@ -114,6 +134,74 @@ def test_source_that_is_pushed_to_is_asked_nothing(database_url: str) -> None:
     assert "pushed" in cdp(database_url, "source", "check", "crm").output
     told = json.loads(cdp(database_url, "doctor").stdout)
     assert [each["state"] for each in told["checks"] if each["name"] == "source crm"] == ["ok"]
+
+
+def test_imported_source_is_synced_only_where_it_is_named(
+    database_url: str, shop: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "customers.jsonl"
+    path.write_text(json.dumps({"id": "1", "email": "ann@example.com"}))
+    assert cdp(database_url, "import", str(path), "--source", "oneoff").exit_code == 0
+    named = json.loads(cdp(database_url, "sync", "oneoff").stdout)
+    assert (named["source"], named["status"]) == ("oneoff", "ok")
+    assert "No sources to read" in cdp_in_words(database_url, "sync").output
+    path.unlink()
+    add(database_url, shop)
+    synced = cdp(database_url, "sync")
+    assert (synced.exit_code, json.loads(synced.stdout)["source"]) == (0, "shop")
+    assert source_check(database_url, "oneoff")["state"] == "ok"
+    assert cdp(database_url, "sync", "oneoff").exit_code == 1
+    told = source_check(database_url, "oneoff")
+    assert (told["state"], told["todo"]) == ("warning", "Load it again with cdp import.")
+
+
+def source_check(database_url: str, name: str) -> dict[str, str]:
+    """What the doctor says of one source."""
+    checks = json.loads(cdp(database_url, "doctor").stdout)["checks"]
+    (found,) = [check for check in checks if check["name"] == f"source {name}"]
+    return dict(found)
+
+
+def test_source_that_cannot_be_read_leaves_the_next_one_to_be_read(
+    database_url: str, shop: str, tmp_path: Path
+) -> None:
+    key = tmp_path / "key"
+    key.write_text("abcd\u00e91234\n")
+    malformed = Malformed()
+    with _served(malformed) as till:
+        for name, setting in (("loc", KEY), ("key", f"file:{key}")):
+            settings = [f"--set=access_token={setting}", f"--set=url={till}"]
+            cdp(database_url, "source", "add", name, "--connector", "square", *settings)
+        add(database_url, shop)
+        synced = cdp(database_url, "sync")
+        checked = cdp(database_url, "source", "check", "loc")
+    assert synced.exit_code == 1
+    runs = {run["source"]: run for run in map(json.loads, synced.stdout.splitlines())}
+    assert {name: run["status"] for name, run in runs.items()} == {
+        "loc": "failed",
+        "key": "failed",
+        "shop": "ok",
+    }
+    assert "The answer for the list orders cannot be read: id: It is missing." in str(
+        runs["loc"]["error"]
+    )
+    assert "The key of Square holds a character" in str(runs["key"]["error"])
+    assert "abcd" not in synced.output
+    assert (checked.exit_code, "cannot be read" in checked.output) == (1, True)
+
+
+class Malformed:
+    """A till of which every answer is JSON, and none is what was asked for."""
+
+    @property
+    def app(self) -> ASGIApp:
+        """What is served."""
+
+        async def answer(_request: Request) -> JSONResponse:
+            return JSONResponse({"locations": [{}], "customers": {"a": 1}, "orders": [None]})
+
+        methods = ["GET", "POST"]
+        return Starlette(routes=[Route("/{path:path}", answer, methods=methods)])
 
 
 def test_connectors_are_listed_with_their_settings(database_url: str) -> None:
