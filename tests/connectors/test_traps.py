@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
-from cdp.delivery import Received
+from cdp.delivery import Received, Refused
 from cdp.records import LoyaltyEntryRecord, OrderRecord, Record, RefundRecord
 from cdp.values import Json
 from connectors.base import Abort, Page, Retry, Source, Values
@@ -347,3 +347,75 @@ async def test_the_vendor_throttles_at_its_own_pace_and_the_connector_keeps_to_i
         case.put(sandbox, number, "Ann", AT + timedelta(seconds=number))
     async with reading(connector, sandbox, dict(case.settings)) as source:
         assert len(set(keys(await read(source, case.people)))) == 230
+
+
+SENT: Json = {"type": "metric", "id": "M", "attributes": {"name": "Received Email"}}
+
+
+@pytest.mark.parametrize(
+    ("connector", "stream", "answer", "kept"),
+    [
+        (
+            "shopify",
+            "customers",
+            {
+                "data": {
+                    "found": {"nodes": [{"id": "gid://shopify/Customer/1", "defaultAddress": 7}]}
+                }
+            },
+            ("customers", "1", "defaultAddress"),
+        ),
+        (
+            "shopify",
+            "orders",
+            {"data": {"found": {"nodes": [{"id": "gid://shopify/Order/2", "lineItems": 7}]}}},
+            ("orders", "2", "lineItems"),
+        ),
+        (
+            "square",
+            "loyalty_accounts",
+            {"loyalty_accounts": [{"id": "A", "customer_id": 7}]},
+            ("customers", "loyalty:A", "customer_id"),
+        ),
+        ("square", "loyalty_events", {"events": [{"id": "E"}]}, ("loyalty_entries", "E", "type")),
+        (
+            "square",
+            "refunds",
+            {"refunds": [{"id": "R", "status": "COMPLETED", "order_id": 7}]},
+            ("refunds", "R", "order_id"),
+        ),
+        (
+            "klaviyo",
+            "profiles",
+            {"data": [{"id": "P", "attributes": 7}]},
+            ("customers", "P", "attributes"),
+        ),
+        (
+            "klaviyo",
+            "events",
+            {
+                "data": [
+                    {
+                        "id": "E",
+                        "attributes": 7,
+                        "relationships": {"metric": {"data": {"id": "M"}}},
+                    }
+                ],
+                "included": [SENT, {"type": "metric", "id": 8}],
+            },
+            ("messages", "E", "attributes"),
+        ),
+    ],
+)
+async def test_object_that_cannot_be_mapped_is_refused_as_the_record_that_it_would_be(
+    connector: str, stream: str, answer: Json, kept: tuple[str, str, str]
+) -> None:
+    async def serve(_request: Request) -> JSONResponse:
+        return JSONResponse(answer)
+
+    app = Starlette(routes=[Route("/{path:path}", serve, methods=["GET", "POST"])])
+    async with reading(connector, app, CASES[connector].settings) as source:
+        (page,) = await read(source, stream)
+    (refused,) = page.deliveries
+    assert isinstance(refused, Refused)
+    assert (refused.stream, refused.key, refused.path) == kept
