@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, Literal, TypeAlias, cast
 
-from sqlalchemy import Row, Select, func, literal, select, update
+from sqlalchemy import Row, Select, func, literal, null, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -107,6 +107,26 @@ async def add_source(
     if stored is None:
         raise BadInput(f"There is a source {name!r} already.", todo="Choose another name.")
     return _source(stored)
+
+
+async def removed_settings(connection: AsyncConnection, name: str) -> Mapping[str, str] | None:
+    """The settings under which a source was known before it was removed; None where none was."""
+    found = await connection.execute(
+        select(source.c.settings).where(source.c.name == name, source.c.removed_at.is_not(None))
+    )
+    return cast("Mapping[str, str] | None", found.scalar_one_or_none())
+
+
+async def begin_anew(connection: AsyncConnection, source_id: SourceId) -> None:
+    """Forget where each list was left: the next sync reads all of them from their start.
+
+    A run that is under way is fenced off.
+    """
+    await connection.execute(
+        update(checkpoint)
+        .where(checkpoint.c.source_id == source_id)
+        .values(cursor=null(), epoch=checkpoint.c.epoch + 1)
+    )
 
 
 async def find_source(connection: AsyncConnection, name: str) -> SourceRow | None:

@@ -161,6 +161,12 @@ def shown(connector: Connector, settings: Mapping[str, str]) -> dict[str, str]:
     }
 
 
+def account_of(connector: Connector, settings: Mapping[str, str]) -> Mapping[str, str]:
+    """What tells one account of a vendor from another: every setting but the secrets."""
+    secrets = {setting.name for setting in connector.settings if setting.is_secret}
+    return {name: value for name, value in settings.items() if value and name not in secrets}
+
+
 def read_secret(name: str, value: str) -> str:
     """`env:NAME` and `file:PATH` are read at use; anything else is the secret itself.
 

@@ -17,6 +17,9 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from cdp.__main__ import main
+from cdp.database import open_database
+from cdp.pushed import push
+from cdp.workspace import Workspace
 from connectors.conformance.bench import FAST, KEY, WRONG_KEY
 from connectors.conformance.cases import CASES
 from connectors.sandbox.server import serving
@@ -26,19 +29,24 @@ from connectors.sandbox.shopify import ShopifySandbox
 @pytest.fixture
 def shop() -> Iterator[str]:
     """A shop with three customers, served beside the command."""
+    with _served(_shop_of("Ann", "Ann", "Ann")) as url:
+        yield url
+
+
+def _shop_of(*names: str, year: int = 2026) -> ShopifySandbox:
+    """A shop with customers of these names, who were last changed early in that year."""
     sandbox = ShopifySandbox(access_token=KEY, faults=FAST)
-    for number in range(3):
+    for number, name in enumerate(names):
         sandbox.put(
             "customers",
             {
                 "id": f"gid://shopify/Customer/{number}",
-                "firstName": "Ann",
-                "createdAt": "2026-01-05T10:00:00Z",
-                "updatedAt": "2026-01-05T10:00:00Z",
+                "firstName": name,
+                "createdAt": f"{year}-01-05T10:00:00Z",
+                "updatedAt": f"{year}-01-05T10:00:00Z",
             },
         )
-    with _served(sandbox) as url:
-        yield url
+    return sandbox
 
 
 class Served(Protocol):
@@ -136,6 +144,33 @@ def test_source_that_is_pushed_to_is_asked_nothing(database_url: str) -> None:
     assert [each["state"] for each in told["checks"] if each["name"] == "source crm"] == ["ok"]
 
 
+def test_source_that_comes_back_goes_on_and_as_another_account_begins_anew(
+    database_url: str, shop: str
+) -> None:
+    key = f"--set=access_token={KEY}"
+    settings = ["--connector", "shopify", key, f"--set=url={shop}"]
+    add(database_url, shop)
+    cdp(database_url, "sync")
+    cdp(database_url, "source", "remove", "shop")
+    same = ["--set=shop=sandbox", "--set=webhook_secret=new"]
+    back = cdp_in_words(database_url, "source", "add", "shop", *settings, *same)
+    assert "from its start" not in back.output
+    assert state_of_shop(database_url)["cursors"]["customers"] is not None
+    cdp(database_url, "source", "remove", "shop")
+    with _served(_shop_of("Bob", year=2025)) as other:
+        settings[-1] = f"--set=url={other}"
+        another = cdp_in_words(database_url, "source", "add", "shop", *settings, *same)
+        assert "It was removed with other settings, so that it is read" in another.output
+        synced = json.loads(cdp(database_url, "sync").stdout)
+    assert synced["records"]["customers"] == 1
+
+
+def state_of_shop(database_url: str) -> dict[str, dict[str, object]]:
+    """What `cdp source list` tells of the only source."""
+    (state,) = json.loads(cdp(database_url, "source", "list").stdout)
+    return dict(state)
+
+
 def test_imported_source_is_synced_only_where_it_is_named(
     database_url: str, shop: str, tmp_path: Path
 ) -> None:
@@ -202,6 +237,17 @@ class Malformed:
 
         methods = ["GET", "POST"]
         return Starlette(routes=[Route("/{path:path}", answer, methods=methods)])
+
+
+def test_retry_tells_what_brings_a_pushed_record_back(database_url: str) -> None:
+    async def push_badly() -> None:
+        async with open_database(database_url) as database, database.transaction() as connection:
+            await push(connection, "crm", "customers", [{"email": "ann@example.com"}], Workspace())
+
+    asyncio.run(push_badly())
+    told = cdp_in_words(database_url, "deadletter", "retry", "--source", "crm").output
+    assert "1 were pushed: their sender is to push them again, corrected." in told
+    assert "--full" not in told
 
 
 def test_connectors_are_listed_with_their_settings(database_url: str) -> None:
