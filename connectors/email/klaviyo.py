@@ -13,6 +13,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from cdp.delivery import Delivery
 from cdp.values import Json
+from connectors.asked import require_lists
 from connectors.base import Connector, Page, Setting, Values
 from connectors.http import Http
 from connectors.limits import Limiter, Windows
@@ -85,9 +86,9 @@ class KlaviyoSource:
         return scan(cursor, fetch[stream], now=self.now())
 
     async def check(self) -> str:
-        """Ask for one profile."""
-        await self._ask("profiles", {"page[size]": 1})
-        return "Klaviyo answers, and the key may read profiles."
+        """Ask for each list."""
+        await require_lists("Klaviyo", self)
+        return f"Klaviyo answers, and the key may read {', '.join(self.streams)}."
 
     async def close(self) -> None:
         """Close the connections."""

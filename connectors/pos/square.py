@@ -13,6 +13,7 @@ from typing import Final
 import msgspec
 
 from cdp.values import Json
+from connectors.asked import require_lists
 from connectors.base import Abort, Connector, Page, Setting, Skip, Values
 from connectors.http import Http
 from connectors.limits import Adaptive
@@ -36,6 +37,10 @@ ACCOUNTS_PAGE: Final = 200
 POINTS_PAGE: Final = 30  # the most that loyalty events are given at once
 LOCATIONS_PER_SEARCH: Final = 10
 EVENTS_KEPT: Final = timedelta(days=28)
+EVENTS_TODO: Final = (
+    "Deletes are told by the Events API alone: it takes a personal access token, no OAuth token,"
+    " and knows of nothing before PUT /v2/events/enable was called."
+)
 BEGINNING: Final = datetime(2009, 1, 1, tzinfo=UTC)  # before Square; a refund's default is a year
 
 
@@ -68,9 +73,13 @@ class SquareSource:
         return scan(cursor, fetch[stream], now=self.now())
 
     async def check(self) -> str:
-        """Ask for the locations."""
+        """Ask for the locations and each list."""
         names = [place.text("name") or place.need("id") for place in await self._locations()]
-        return f"Square answers, with {len(names)} locations: {', '.join(names[:5])}."
+        await require_lists("Square", self)
+        return (
+            f"Square answers, with {len(names)} locations: {', '.join(names[:5])}."
+            " It tells of deletes only once the application's events were enabled."
+        )
 
     async def close(self) -> None:
         """Close the connections."""
@@ -93,7 +102,12 @@ class SquareSource:
         oldest = at.end - EVENTS_KEPT
         created = {"start_at": written(max(at.start or oldest, oldest)), "end_at": written(at.end)}
         query = {"filter": {"event_types": ["customer.deleted"], "created_at": created}}
-        answer = await self._search("/v2/events", at, query, PAGE)
+        try:
+            answer = await self._search("/v2/events", at, query, PAGE)
+        except Abort as refusal:
+            if not refusal.is_of_one_list:
+                raise
+            raise Abort(refusal.message, todo=EVENTS_TODO, status=refusal.status) from None
         events = answer.items("events")
         return Step(
             deletes(events),

@@ -12,6 +12,7 @@ from typing import Final
 
 from cdp.delivery import Delivery
 from cdp.values import Json
+from connectors.asked import require_lists
 from connectors.base import Abort, Connector, Page, Setting, Values
 from connectors.http import Http
 from connectors.limits import Windows
@@ -110,7 +111,8 @@ class BlueskySource:
         return scan(cursor, fetch[stream], now=self.now())
 
     async def check(self) -> str:
-        """Log in."""
+        """Log in, and ask for each list."""
+        await require_lists("Bluesky", self)
         return f"Bluesky answers; logged in as {await self.session.me()}."
 
     async def close(self) -> None:

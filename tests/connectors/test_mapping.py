@@ -9,7 +9,7 @@ import pytest
 
 from cdp.delivery import Deleted, Received, Refused
 from cdp.records import CustomerRecord, OrderRecord
-from connectors.ecommerce import shopify
+from connectors.ecommerce import shopify_records as shopify
 from connectors.email import klaviyo
 from connectors.money import from_minor
 from connectors.pos import square_records as square
