@@ -52,7 +52,11 @@ INTERACTION_METRICS: Final[Mapping[str, str]] = {
 }
 """Metrics with a name of their own here; any other becomes an interaction of its own name."""
 
-CONSENT_CHANNELS: Final = ("email", "sms", "mobile_push")
+CAMPAIGN_CHANNELS: Final = ("email", "sms", "mobile_push")
+CONSENT_CHANNELS: Final = ("email", "sms", "whatsapp", "mobile_push")
+CHANNELS: Final[Mapping[str, str]] = {"mobile_push": "push"}
+"""Klaviyo's channels that have another name here."""
+
 REFUSALS: Final = frozenset({"UNSUBSCRIBE", "SPAM_COMPLAINT", "USER_SUPPRESSED"})
 """Reasons of suppression that are somebody's will; a bounced address is no refusal."""
 
@@ -114,7 +118,7 @@ class KlaviyoSource:
         )
 
     async def _campaigns(self, at: Scan) -> Step:
-        """All of them every time: there are few, and email and SMS are listed apart."""
+        """All of them every time: there are few. The page is a channel and Klaviyo's cursor."""
         channel, _, page = (at.page or "email:").partition(":")
         parameters: dict[str, str | int] = {
             "filter": f"equals(messages.channel,'{channel}')",
@@ -123,9 +127,10 @@ class KlaviyoSource:
         answer = await self._ask("campaigns", parameters, page)
         following = _next_page(answer)
         next_page = f"{channel}:{following}" if following else None
-        if next_page is None and channel == "email":
-            next_page = "sms:"
-        rows = delivered("campaigns", answer.items("data"), lambda item: campaign(item, channel))
+        if next_page is None and channel != CAMPAIGN_CHANNELS[-1]:
+            next_page = f"{CAMPAIGN_CHANNELS[CAMPAIGN_CHANNELS.index(channel) + 1]}:"
+        known = CHANNELS.get(channel, channel)
+        rows = delivered("campaigns", answer.items("data"), lambda item: campaign(item, known))
         return Step(rows, next_page)
 
     async def _events(self, at: Scan) -> Step:
@@ -195,6 +200,10 @@ def profile(item: Item) -> Iterator[tuple[str, Row]]:
     reached: dict[str, Mapping[str, str | None]] = {
         "email": {"email": said.text("email")},
         "sms": {"phone": said.text("phone_number")},
+        "whatsapp": {
+            "phone": said.text("subscriptions", "whatsapp", "marketing", "phone_number")
+            or said.text("phone_number")
+        },
     }
     for channel in CONSENT_CHANNELS:
         marketing = said.item("subscriptions", channel, "marketing")
@@ -214,7 +223,9 @@ def _consent(
     recorded_at = said.get("last_updated") or said.get("consent_timestamp")
     if refusals:
         status, recorded_at = "withdrawn", max(each.need("timestamp") for each in refusals)
-    if status is None or recorded_at is None:
+    # A permission that ends by itself is not kept: nobody tells when it has ended.
+    is_passing = status == "granted" and said.get("valid_until") is not None
+    if status is None or recorded_at is None or is_passing:
         return
     evidence = [said.text("method"), said.text("method_detail")]
     evidence += [refusal.text("reason") for refusal in refusals]
@@ -224,7 +235,7 @@ def _consent(
             "id": consent_key(key, channel, at),
             "customer_id": key,
             **at,
-            "channel": "push" if channel == "mobile_push" else channel,
+            "channel": CHANNELS.get(channel, channel),
             "purpose": "marketing",
             "status": status,
             "recorded_at": _with_offset(recorded_at),

@@ -1,4 +1,4 @@
-"""Square: customers, loyalty, orders and refunds of the tills, by the Connect API.
+"""Square: customers, loyalty, products, orders and refunds of the tills, by the Connect API.
 
 Square-Version 2025-08-20. Searches sort by creation or name, not by change, and their index lags
 by up to a minute, so that every list is read in a fixed window with an overlap.
@@ -18,12 +18,15 @@ from connectors.base import Abort, Connector, Page, Setting, Skip, Values
 from connectors.http import Http
 from connectors.limits import Adaptive
 from connectors.pos.square_records import (
+    category_names,
     customer,
     deletes,
     loyalty_account,
     loyalty_entry,
     loyalty_key,
     order,
+    product_key,
+    products,
     refund_of,
     undone,
 )
@@ -36,6 +39,7 @@ ORDERS_PAGE: Final = 500
 ACCOUNTS_PAGE: Final = 200
 POINTS_PAGE: Final = 30  # the most that loyalty events are given at once
 LOCATIONS_PER_SEARCH: Final = 10
+CATALOG_PAGE: Final = 1_000
 EVENTS_KEPT: Final = timedelta(days=28)
 EVENTS_TODO: Final = (
     "Deletes are told by the Events API alone: it takes a personal access token, no OAuth token,"
@@ -55,6 +59,7 @@ class SquareSource:
         "customers",
         "deleted_customers",
         "loyalty_accounts",
+        "products",
         "orders",
         "refunds",
         "loyalty_events",
@@ -66,6 +71,7 @@ class SquareSource:
             "customers": self._customers,
             "deleted_customers": self._deleted_customers,
             "loyalty_accounts": self._loyalty_accounts,
+            "products": self._products,
             "orders": self._orders,
             "refunds": self._refunds,
             "loyalty_events": self._loyalty_events,
@@ -123,6 +129,28 @@ class SquareSource:
             "customers", accounts, loyalty_account, key=lambda item: loyalty_key(item.need("id"))
         )
         return Step(deliveries, answer.text("cursor"))
+
+    async def _products(self, at: Scan) -> Step:
+        """The items that changed, with the categories that they name."""
+        body: dict[str, object] = {
+            "object_types": ["ITEM"],
+            "include_related_objects": True,
+            "limit": CATALOG_PAGE,
+        }
+        if at.start:
+            body["begin_time"] = written(at.start)
+        if at.page:
+            body["cursor"] = at.page
+        answer = await self.http.post_json("/v2/catalog/search", body)
+        items, categories = answer.items("objects"), category_names(answer.items("related_objects"))
+        deliveries = delivered(
+            "products",
+            items,
+            lambda item: products(item, categories),
+            version="version",
+            key=product_key,
+        )
+        return Step(deliveries, answer.text("cursor"), latest_of(items, "updated_at"))
 
     async def _orders(self, at: Scan) -> Step:
         """Ten locations at a time: the page tells after which location, and Square's own cursor."""
@@ -241,7 +269,7 @@ def build(values: Values) -> SquareSource:
 SQUARE: Final = Connector(
     "square",
     "pos",
-    "Square's tills: customers, loyalty, orders, refunds",
+    "Square's tills: customers, loyalty, products, orders, refunds",
     (
         Setting("access_token", "the account's access token", is_required=True, is_secret=True),
         Setting("webhook_key", "the signature key of its webhooks", is_secret=True),

@@ -134,6 +134,46 @@ def loyalty_entry(item: Item) -> Iterator[tuple[str, Row]]:
     )
 
 
+def category_names(objects: Iterable[Item]) -> dict[str, str]:
+    """The names of the categories among the objects of a catalog, by id."""
+    found: dict[str, str] = {}
+    for each in objects:
+        key, name = each.get("id"), each.get("category_data", "name")
+        if each.get("type") == "CATEGORY" and isinstance(key, str) and isinstance(name, str):
+            found[key] = name
+    return found
+
+
+def product_key(item: Item) -> str:
+    """The key of the first product that an item of the catalog is."""
+    variations = item.items("item_data", "variations")
+    return variations[0].need("id") if variations else item.need("id")
+
+
+def products(item: Item, categories: Mapping[str, str]) -> Iterator[tuple[str, Row]]:
+    """A product for each variation of an item: that is what the lines of an order name."""
+    said = item.item("item_data")
+    listed = [each.text("id") for each in said.items("categories")]
+    # The one that the seller reports by, else the first; category_id is the member of old items.
+    named = [said.text("reporting_category", "id"), *listed, said.text("category_id")]
+    category = next((categories[key] for key in named if key and key in categories), None)
+    for variation in said.items("variations"):
+        data = variation.item("item_variation_data")
+        yield (
+            "products",
+            {
+                "id": variation.need("id"),
+                "sku": data.get("sku"),
+                "title": said.get("name"),
+                "category": category,
+                "price": minor_money(data, "price_money"),
+                "currency": data.get("price_money", "currency"),
+                "variation": data.get("name"),
+                "item_id": item.need("id"),
+            },
+        )
+
+
 def order(item: Item) -> Iterator[tuple[str, Row]]:
     """A sale. An order that only returns goods is no purchase: its refund tells the money."""
     lines = item.items("line_items")
