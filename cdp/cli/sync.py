@@ -23,8 +23,8 @@ from connectors.runner import Progress, RunReport, fault, refuse, sync
 
 WATCH_SECONDS: Final = 60  # between two rounds of --watch: what changed is known in a minute
 FAILED_SECONDS: Final = 600
-"""Before a watch tries a source again that failed: by a wrong password and a login a minute the 300
-logins that Bluesky allows in a day would be used up, for other programs of the account too."""
+"""Before a watch asks a source again of which nothing could be read: a wrong password and a login a
+minute would use up the 300 logins that Bluesky allows in a day, for the account's owner too."""
 
 Watch = Callable[[Progress], None]
 
@@ -62,7 +62,7 @@ async def rounds(
 ) -> AsyncGenerator[list[RunReport], None]:
     """Read the sources again and again: how each run of a round ended; `full` is of the first.
 
-    Sources stay open from round to round; one that failed rests for some of them.
+    Sources stay open from round to round; one of which nothing could be read rests for some.
     """
     rests_until: dict[str, float] = {}
     async with aclosing(OpenSources()) as sources:
@@ -78,8 +78,12 @@ async def rounds(
                     for row in rows
                 ]
             await follow(database, workspace)
-            failed = [report.source for report in reports if report.status == "failed"]
-            rests_until |= dict.fromkeys(failed, time.monotonic() + FAILED_SECONDS)
+            unread = [
+                report.source
+                for report in reports
+                if report.status == "failed" and not report.records
+            ]
+            rests_until |= dict.fromkeys(unread, time.monotonic() + FAILED_SECONDS)
             yield reports
             full = False
 

@@ -1,13 +1,16 @@
 """A list that the vendor refuses is told by check and by sync, and holds up no other."""
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 
 import pytest
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from cdp.cli.session import Session
+from cdp.cli.sync import rounds
 from cdp.database import Database
+from cdp.settings import read_settings
 from cdp.sources import add_source
 from cdp.workspace import Workspace
 from connectors.base import Abort, Source
@@ -81,6 +84,20 @@ async def test_square_without_events_reads_everything_else(database: Database) -
         assert "no OAuth token, and knows of nothing before PUT /v2/events/enable" in error
         with pytest.raises(Abort, match="The list deleted_customers was refused"):
             await source.check()
+
+
+async def test_watch_lets_no_source_rest_of_which_one_list_is_refused(database: Database) -> None:
+    session, told = Session(read_settings(), is_json=True), []
+    async with serving(WithoutEvents(CASES["square"].sandbox(FAST).app)) as url:
+        async with database.transaction() as connection:
+            settings = {**CASES["square"].settings, "url": url}
+            await add_source(connection, "till", "square", settings)
+        async with aclosing(rounds(session, database, (), full=False)) as read:
+            async for reports in read:
+                told.append([report.status for report in reports])
+                if len(told) == 2:
+                    break
+    assert told == [["failed"], ["failed"]]
 
 
 async def test_shopify_without_products_reads_the_orders(database: Database) -> None:
