@@ -56,7 +56,8 @@ class SourceState:
 
     `state` is that of its last run, or `new` before the first. `cursors` has the place of each
     stream that was ever read. `read_up_to` is the start of the last run that ended ok or partial:
-    what happened after it is not known yet; null before there was one.
+    what happened after it is not known yet; null before there was one, or where another account is
+    to be read anew.
     """
 
     id: SourceId
@@ -287,12 +288,14 @@ def _state(row: Row[*tuple[Any, ...]]) -> SourceState:
         if row.started_at is None
         else Run(row.started_at, row.finished_at, row.status, row.counts, row.error)
     )
+    cursors = cast("Mapping[str, Json]", row.cursors or {})
+    begins_anew = bool(cursors) and all(cursor is None for cursor in cursors.values())
     return SourceState(
         SourceId(row.id),
         row.name,
         row.connector,
         "new" if run is None else run.status,
-        cast("Mapping[str, Json]", row.cursors or {}),
-        row.read_up_to,
+        cursors,
+        None if begins_anew else row.read_up_to,
         run,
     )

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import pytest
 from click.testing import CliRunner, Result
@@ -155,17 +155,19 @@ def test_source_that_comes_back_goes_on_and_as_another_account_begins_anew(
     same = ["--set=shop=sandbox", "--set=webhook_secret=new"]
     back = cdp_in_words(database_url, "source", "add", "shop", *settings, *same)
     assert "from its start" not in back.output
-    assert state_of_shop(database_url)["cursors"]["customers"] is not None
+    state = state_of_shop(database_url)
+    assert (state["read_up_to"] is None, state["cursors"]["customers"] is None) == (False, False)
     cdp(database_url, "source", "remove", "shop")
     with _served(_shop_of("Bob", year=2025)) as other:
         settings[-1] = f"--set=url={other}"
         another = cdp_in_words(database_url, "source", "add", "shop", *settings, *same)
         assert "It was removed with other settings, so that it is read" in another.output
+        assert state_of_shop(database_url)["read_up_to"] is None
         synced = json.loads(cdp(database_url, "sync").stdout)
     assert synced["records"]["customers"] == 1
 
 
-def state_of_shop(database_url: str) -> dict[str, dict[str, object]]:
+def state_of_shop(database_url: str) -> dict[str, Any]:
     """What `cdp source list` tells of the only source."""
     (state,) = json.loads(cdp(database_url, "source", "list").stdout)
     return dict(state)
