@@ -96,7 +96,7 @@ async def apply(
     driver = await driver_of(connection)
     if batch.checkpoint is not None:
         await _advance(driver, batch.source_id, batch.checkpoint)
-    ahead = ahead or look_at(batch.deliveries)
+    ahead = ahead or look_at(batch.deliveries, workspace.region)
     versions = ahead.versions
     origin, has_letters = await _origin(driver, batch.source_id, workspace)
     changes = {

@@ -222,7 +222,7 @@ async def _next(run: _Run, pages: AsyncIterator[Page]) -> tuple[Page, Ahead] | N
     if page is None:
         return None
     if not run.brings_news:
-        return page, await asyncio.to_thread(look_at, page.deliveries)
+        return page, await asyncio.to_thread(look_at, page.deliveries, run.workspace.region)
     whose = run.row.id, run.row.name, run.workspace.region
     return page, await asyncio.to_thread(work_ahead, page.deliveries, *whose)
 

@@ -3,8 +3,10 @@
 import re
 import unicodedata
 from collections.abc import Callable
+from email.utils import parseaddr
 from functools import cache, lru_cache
 from typing import Final
+from urllib.parse import unquote
 
 import phonenumbers
 from phonenumbers import NumberParseException, PhoneNumberFormat, ValidationResult
@@ -12,7 +14,11 @@ from phonenumbers import NumberParseException, PhoneNumberFormat, ValidationResu
 MAX_IDENTIFIER: Final = 320  # characters; the longest possible email address
 PHONE_CACHE_ENTRIES: Final = 65_536
 
-_EMAIL = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s.]+")
+_EMAIL = re.compile(r"[^@\s<>]+@[^@\s<>]+\.[^@\s.<>]+")
+_BARE_EMAIL = re.compile(r"[a-z0-9_+.-]+@[a-z0-9.-]+\.[a-z0-9-]+")
+"""The form that nearly all have, so that the others alone are taken apart."""
+_DISPLAYED_EMAIL = re.compile(r"[^<>]*<([^<>]+)>[^<>@]*")
+_MAIL_LINK: Final = "mailto:"
 _E164 = re.compile(r"\+[1-9][0-9]{7,14}")
 _SPACED_PHONE = re.compile(r"\+[0-9][0-9 ().-]{5,40}[0-9]")
 _PHONE_MARKS: Final = str.maketrans("", "", " ().-")
@@ -49,9 +55,36 @@ def normalise(kind: str, value: str, region: str) -> str | None:
 
 
 def normalise_email(text: str) -> str | None:
-    """Lower case, without spaces around; None for what is not an address."""
-    normal = unicodedata.normalize("NFKC", text).strip().lower()
+    """The bare address in lower case; None for what is not one address.
+
+    `Mia <mia@example.com>`, `mailto:mia@example.com` and `mia@example.com.` are one address: a
+    refusal of one form must reach whoever is known by another.
+    """
+    normal = text if text.isascii() else _visible(unicodedata.normalize("NFKC", text))
+    normal = normal.strip().lower()
+    if not _BARE_EMAIL.fullmatch(normal):
+        normal = _bared(normal)
     return normal if _EMAIL.fullmatch(normal) else None
+
+
+def _visible(text: str) -> str:
+    """Without what nobody sees: byte order marks, joiners, spaces of no width."""
+    return "".join(c for c in text if unicodedata.category(c) != "Cf")
+
+
+def _bared(text: str) -> str:
+    """What is left of an address without link, display name, comment, quotes and final dots."""
+    if text.startswith(_MAIL_LINK):
+        text = unquote(text.removeprefix(_MAIL_LINK).partition("?")[0])
+    displayed = _DISPLAYED_EMAIL.fullmatch(text)
+    if displayed:
+        text = displayed[1]
+    elif "(" in text and text.count("@") == 1:
+        text = parseaddr(text)[1] or text
+    text = text.strip(" ,;")
+    if text[:1] in ("'", '"') and text.endswith(text[0]):
+        text = text[1:-1]
+    return text.rstrip(".")
 
 
 @lru_cache(maxsize=PHONE_CACHE_ENTRIES)

@@ -17,7 +17,7 @@ ROOMS = (
      "database", "postgres", "workspace", "outbox", "statements"),
     ("identity", "ahead", "attributes", "survivorship_rules", "claims", "survivorship",
      "order_days", "facts", "activity", "loyalty", "customers", "profiles", "touched",
-     "contact_points", "consent", "consent_writing", "sources"),
+     "contact_points", "consent", "consent_writing", "sources", "unheard"),
     ("ingest", "traits", "remap"),
     ("deadletters", "pushed", "clock", "operands", "operators", "bearers", "fields", "related",
      "clauses", "filters", "keyset", "query", "keys", "freshness", "segments", "audiences",
