@@ -12,6 +12,7 @@ import phonenumbers
 from phonenumbers import NumberParseException, PhoneNumberFormat, ValidationResult
 
 MAX_IDENTIFIER: Final = 320  # characters; the longest possible email address
+MAX_WORD: Final = 500  # characters, kept of a word: PostgreSQL finds by words of up to 2,046 bytes
 PHONE_CACHE_ENTRIES: Final = 65_536
 
 _EMAIL = re.compile(r"[^@\s<>]+@[^@\s<>]+\.[^@\s.<>]+")
@@ -147,11 +148,29 @@ def is_placeholder(kind: str, normal: str) -> bool:
 
 
 def fold(text: str) -> str:
-    """The words of a name or a search: lower case, no accents or punctuation, one space between."""
-    if not text.isascii():
-        decomposed = unicodedata.normalize("NFKD", text)
-        text = "".join(c for c in decomposed if not unicodedata.combining(c))
-    return _NOT_WORD.sub(" ", text.casefold()).strip()
+    """The words of a name or a search: lower case, no accents or punctuation, one space between.
+
+    Of a word that is longer than any name the first MAX_WORD characters are kept.
+    """
+    folded = text.casefold() if text.isascii() else _unaccented(text)
+    folded = _NOT_WORD.sub(" ", folded).strip()
+    if len(folded) <= MAX_WORD:
+        return folded
+    return " ".join(word[:MAX_WORD] for word in folded.split())
+
+
+def _unaccented(text: str) -> str:
+    """In small letters, without the marks that a script can do without.
+
+    What is left between the words of the text are letters, and the marks that are letters too.
+    """
+    kept = []
+    for character in unicodedata.normalize("NFKD", text).casefold():
+        if character.isalnum() or character in _LETTER_MARKS:
+            kept.append(character)
+        elif not _is_unwritten(character):
+            kept.append(" ")
+    return "".join(kept)
 
 
 def name_keys(first: str | None, last: str | None, full: str | None) -> tuple[str, str]:
