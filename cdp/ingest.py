@@ -233,6 +233,8 @@ class _Writer:
         )
         customers = changes.get(CUSTOMERS, Changes())
         people = await write_people(self._driver, self._origin, customers, parties, self._ahead)
+        for kind, count in people.unread.items():
+            self._notes[f"{kind} that cannot be read, or that says nothing is known"] += count
         for stream, one in changes.items():
             if stream != CUSTOMERS:
                 await self._write_stream(stream, one, people)

@@ -25,6 +25,14 @@ _SPACED_PHONE = re.compile(r"\+[0-9][0-9 ().-]{5,40}[0-9]")
 _PHONE_MARKS: Final = str.maketrans("", "", " ().-")
 """What people write between the digits of a number."""
 _NOT_WORD = re.compile(r"[\W_]+")
+_LETTER_CLASSES: Final = frozenset({0, 8, 9, 84, 91, 103, 107, 118, 122, 129, 130, 132})
+"""Combining classes (Unicode 16, UnicodeData.txt) of marks that are letters of their scripts.
+
+Classes 10 to 36 are the points of Hebrew, Arabic and Syriac, those from 200 on accents of any
+letter, 7 is the nukta, which many leave out.
+"""
+_SELECTORS = re.compile("[\u034f\u180b-\u180f\ufe00-\ufe0f\U000e0100-\U000e01ef]")
+"""Choose among the shapes of the letter before them: they are no letters."""
 _CARD_NOISE = re.compile(r"[\s\-.]+")
 
 _PLACEHOLDER_WORDS: Final = frozenset(
@@ -35,9 +43,13 @@ _PLACEHOLDER_WORDS: Final = frozenset(
 """Values that many systems write where they know nothing."""
 
 _PLACEHOLDER_EMAIL = re.compile(
-    r"(no[._-]?(e?mail|reply|name|address|one)|do[._-]?not[._-]?reply|none|null|na|nil|unknown"
-    r"|anonymous|guest|test|dummy|fake|invalid|placeholder|undefined|x{2,}|a{2,}|0+|walk-?in)\d*@.+"
+    r"(no[._-]?(e?mail|reply|name|address|one)|do[._-]?not[._-]?reply|none|null|unknown"
+    r"|anonymous|guest|test|dummy|fake|invalid|placeholder|undefined|x{3,}|a{3,}|0+|walk-?in)\d*@.+"
 )
+"""Not `nil`, `na` or `aa`, nor letters of which there are two: people are called so."""
+_OTHER_CODES: Final = {"UK": "GB", "EL": "GR"}
+"""Codes that people write for a country, and that ISO 3166 reserves without giving them."""
+
 _ONE_DIGIT_REPEATED = re.compile(r"(\d)\1{5,}")
 _TITLES: Final = frozenset("mr mrs ms miss dr prof sir madam herr frau mme mlle sr sra".split())
 
@@ -86,6 +98,13 @@ def _bared(text: str) -> str:
     if text[:1] in ("'", '"') and text.endswith(text[0]):
         text = text[1:-1]
     return text.rstrip(".")
+
+
+def phone_region_of(country: str, region: str) -> str:
+    """Where a number of a record is dialled: in its country if there are numbers, else `region`."""
+    code = country.upper()
+    code = _OTHER_CODES.get(code, code)
+    return code if code in phonenumbers.SUPPORTED_REGIONS else region
 
 
 @lru_cache(maxsize=PHONE_CACHE_ENTRIES)
@@ -152,25 +171,48 @@ def fold(text: str) -> str:
 
     Of a word that is longer than any name the first MAX_WORD characters are kept.
     """
-    folded = text.casefold() if text.isascii() else _unaccented(text)
-    folded = _NOT_WORD.sub(" ", folded).strip()
+    if text.isascii():
+        folded = _NOT_WORD.sub(" ", text.casefold()).strip()
+    else:
+        folded = " ".join(_letters(text).split())
     if len(folded) <= MAX_WORD:
         return folded
     return " ".join(word[:MAX_WORD] for word in folded.split())
 
 
-def _unaccented(text: str) -> str:
-    """In small letters, without the marks that a script can do without.
+def _letters(text: str) -> str:
+    """In lower case, without accents, and with spaces for what is no part of a word.
 
-    What is left between the words of the text are letters, and the marks that are letters too.
+    The marks of many scripts are letters: without its vowel signs a name of India is another one.
     """
-    kept = []
-    for character in unicodedata.normalize("NFKD", text).casefold():
-        if character.isalnum() or character in _LETTER_MARKS:
+    kept: list[str] = []
+    for character in unicodedata.normalize("NFKD", text):
+        if character.isalnum():
             kept.append(character)
-        elif not _is_unwritten(character):
+        elif _is_letter_mark(character):
+            if kept and kept[-1] != " ":
+                kept.append(character)
+        elif not _is_accent(character):
             kept.append(" ")
-    return "".join(kept)
+    return unicodedata.normalize("NFKD", "".join(kept).casefold())
+
+
+def _is_letter_mark(character: str) -> bool:
+    """A mark that its script does not do without: vowel and voice signs, viramas, tone marks."""
+    return (
+        unicodedata.combining(character) in _LETTER_CLASSES
+        and unicodedata.category(character) in ("Mn", "Mc")
+        and _SELECTORS.fullmatch(character) is None
+    )
+
+
+def _is_accent(character: str) -> bool:
+    """What is written or left out at will: accents, points of vowels, what nobody sees."""
+    return (
+        unicodedata.combining(character) != 0
+        or unicodedata.category(character) == "Cf"
+        or _SELECTORS.fullmatch(character) is not None
+    )
 
 
 def name_keys(first: str | None, last: str | None, full: str | None) -> tuple[str, str]:

@@ -12,7 +12,16 @@ from cdp.database import Database
 from cdp.delivery import Batch, Checkpoint, Deleted, receive
 from cdp.errors import Fenced
 from cdp.ingest import apply
-from tests.cdp.ingesting import WORKSPACE, a_source, customers, drop, partition, take, take_mixed
+from tests.cdp.ingesting import (
+    WORKSPACE,
+    Row,
+    a_source,
+    customers,
+    drop,
+    partition,
+    take,
+    take_mixed,
+)
 
 pytestmark = pytest.mark.anyio
 
@@ -223,6 +232,58 @@ async def test_placeholders_join_nobody_and_make_no_contact(connection: AsyncCon
     await take(connection, "customers", people)
     guest = {**ORDER, "customer_id": None, "email": "NoEmail@example.com"}
     await take(connection, "orders", [guest])
+    assert len(await partition(connection)) == 2
+
+
+@pytest.mark.parametrize("word", ["Nil", "Na", "Aa", "Xx2"])
+async def test_people_of_short_names_have_an_address(
+    connection: AsyncConnection, word: str
+) -> None:
+    await take(connection, "customers", [{"id": "1", "email": f"{word}@example.com"}])
+    (row,) = await customers(connection)
+    assert row["email"] == f"{word.lower()}@example.com"
+
+
+@pytest.mark.parametrize(
+    ("country", "number"), [("UK", "+442079460123"), ("XX", "+442079460123"), ("FR", None)]
+)
+async def test_a_country_without_numbers_of_its_own_does_not_drop_the_phone(
+    connection: AsyncConnection, country: str, number: str | None
+) -> None:
+    person = {"id": "1", "phone": "020 7946 0123", "country": country}
+    await take(connection, "customers", [person])
+    (row,) = await customers(connection)
+    assert row["phone"] == number
+
+
+async def test_identifiers_that_tie_nobody_are_counted_and_told(
+    connection: AsyncConnection,
+) -> None:
+    people: list[Row] = [
+        {"id": "1", "email": "noemail@example.com", "phone": "12", "handles": {"bluesky": "@"}},
+        {"id": "2", "email": "bo at example", "emails": ["bo@example.com"]},
+    ]
+    told = await take(connection, "customers", people)
+    rest = "that cannot be read, or that says nothing is known"
+    assert told.notes == {f"email {rest}": 2, f"phone {rest}": 1, f"handle {rest}": 1}
+    guests: list[Row] = [
+        {**ORDER, "customer_id": None, "email": "Bo <bo@example.com>"},
+        {**ORDER, "id": "o2", "customer_id": None, "email": "bo at example"},
+        {**ORDER, "id": "o3", "customer_id": "1", "email": "bo at example"},
+    ]
+    told = await take(connection, "orders", guests)
+    assert told.notes == {f"email {rest}": 1}
+    assert (await take(connection, "orders", guests)).notes == {}
+
+
+async def test_names_that_differ_by_vowel_signs_alone_join_no_two_people(
+    connection: AsyncConnection,
+) -> None:
+    people = [
+        {"id": "1", "first_name": "मीना", "last_name": "कुमारी", "phone": "+91 98765 43210"},
+        {"id": "2", "first_name": "मोहन", "last_name": "कुमार", "phone": "+91 98765 43210"},
+    ]
+    await take(connection, "customers", people)
     assert len(await partition(connection)) == 2
 
 

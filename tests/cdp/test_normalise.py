@@ -108,6 +108,40 @@ def test_names_are_folded_for_comparison(
     assert name_keys(first, last, full) == keys
 
 
-@given(st.text())
+@pytest.mark.parametrize(
+    ("name", "other"),
+    [
+        ("मीना", "मोहन"),
+        ("कर्म", "करम"),
+        ("ปิติ", "ปีติ"),
+        ("กุล", "กูล"),
+        ("がい", "かい"),
+    ],
+)
+def test_names_that_differ_by_a_letter_that_is_a_mark_stay_apart(name: str, other: str) -> None:
+    assert fold(name) != fold(other)
+    assert " " not in fold(name) + fold(other)
+
+
+@pytest.mark.parametrize(
+    ("name", "other"),
+    [
+        ("مُحَمَّد", "محمد"),
+        ("דָּוִד", "דוד"),
+        ("फ़रहान", "फरहान"),
+        ("क्\u200dष", "क्ष"),
+        ("José\u2764\ufe0f", "jose"),
+        ("辻\U000e0100", "辻"),
+        ("Łukasz-Jan_Žák", "łukasz jan zak"),
+    ],
+)
+def test_names_that_differ_by_what_is_left_out_at_will_are_one(name: str, other: str) -> None:
+    assert fold(name) == fold(other)
+
+
+_MARKED = st.text(st.characters(categories=("Mn", "Mc", "Cf", "Lo", "Zs")) | st.sampled_from("aA-"))
+
+
+@given(st.text() | _MARKED)
 def test_folding_twice_changes_nothing_more(text: str) -> None:
     assert fold(fold(text)) == fold(text)
