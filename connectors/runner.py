@@ -4,7 +4,7 @@ import asyncio
 import random
 import time
 from collections import Counter
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import aclosing, suppress
 from dataclasses import asdict, dataclass, field
 from typing import Final
@@ -15,7 +15,7 @@ from sqlalchemy.exc import DBAPIError
 from cdp.ahead import Ahead, look_at, work_ahead
 from cdp.database import Database
 from cdp.delivery import Batch, Checkpoint
-from cdp.errors import DatabaseUnavailable, Fenced
+from cdp.errors import DatabaseUnavailable, Fenced, SettingsChanged
 from cdp.ingest import Applied, apply
 from cdp.refresh import refresh_due
 from cdp.sources import (
@@ -85,6 +85,7 @@ class _Run:
     on_progress: Callable[[Progress], None]
     backoff_seconds: float
     has_budget: bool
+    read_anew: Callable[[], Awaitable[Workspace]] | None
     brings_news: bool = False
     records: Counter[str] = field(default_factory=Counter)
     counts: Counter[str] = field(default_factory=Counter)
@@ -110,19 +111,22 @@ async def sync(
     has_budget: bool = False,
     on_progress: Callable[[Progress], None] = _unwatched,
     backoff_seconds: float = FIRST_BACKOFF_SECONDS,
+    read_anew: Callable[[], Awaitable[Workspace]] | None = None,
 ) -> RunReport:
     """Read every stream of a source up to now; never raises for what the source or a record does.
 
     `full` starts each stream from the beginning; `has_budget` stops a run of which too many records
     are refused, as suits a vendor whose records are well formed or not at all. Every page is
     committed with its cursor, so that a run that ends early is taken up where it stopped.
+    `read_anew` reads the settings again where they change meanwhile; None: the run fails then.
     """
     started = time.monotonic()
     async with database.transaction() as connection:
         run_id = await start_run(connection, row.id)
-    run = _Run(database, row, source, workspace, run_id, on_progress, backoff_seconds, has_budget)
+    how = on_progress, backoff_seconds, has_budget, read_anew
+    run = _Run(database, row, source, workspace, run_id, *how)
     error = await _outcome(run, full=full)
-    await refresh_due(database, workspace)
+    await refresh_due(database, run.workspace)
     status: RunStatus = "failed" if error else "partial" if run.counts["refused"] else "ok"
     async with database.transaction() as connection:
         await finish_run(connection, run_id, status, run.counts, error)
@@ -156,6 +160,8 @@ async def _outcome(run: _Run, *, full: bool) -> str | None:
         return f"{run.row.name} ({run.row.connector}): {error} Given up for now; run it again."
     except _TooManyRefused as error:
         return str(error)
+    except SettingsChanged as error:
+        return f"{run.row.name} ({run.row.connector}): {error}"
     except Fenced as error:
         return f"Another run of {run.row.name} took over. {error}"
     except BaseException:
@@ -185,6 +191,11 @@ async def _read_stream(run: _Run, stream: str, *, full: bool) -> None:
                     checkpoint = Checkpoint(stream, page.cursor, taken.epoch)
                     await _commit(run, page, checkpoint, ahead)
                     cursor, attempt = page.cursor, 0
+        except SettingsChanged:
+            attempt += 1
+            if run.read_anew is None or attempt >= MAX_ATTEMPTS:
+                raise
+            run.workspace = await run.read_anew()
         except Retry as failure:
             attempt += 1
             seconds = _wait_seconds(failure, attempt, run.backoff_seconds)

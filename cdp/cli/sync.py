@@ -1,8 +1,9 @@
 """`cdp sync`: pull from the sources, once or again and again."""
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Final
 
 import click
@@ -35,13 +36,11 @@ async def sync_command(
     """Pull from the sources named, or from all; each run ends ok, partial or failed."""
     async with session.database() as database:
         while True:
-            workspace = await session.workspace(database)
+            read = partial(session.workspace, database)
             rows = await _rows(database, names)
             with _progress(session.console) as on_progress:
-                reports = [
-                    await _read(database, row, workspace, on_progress, full=full) for row in rows
-                ]
-            await follow(database, workspace)
+                reports = [await _read(database, row, read, on_progress, full=full) for row in rows]
+            await follow(database, await read())
             for report in reports:
                 session.show(_described(report), _line(report))
             if not rows:
@@ -62,7 +61,12 @@ async def _rows(database: Database, names: tuple[str, ...]) -> list[SourceRow]:
 
 
 async def _read(
-    database: Database, row: SourceRow, workspace: Workspace, on_progress: Watch, *, full: bool
+    database: Database,
+    row: SourceRow,
+    read: Callable[[], Awaitable[Workspace]],
+    on_progress: Watch,
+    *,
+    full: bool,
 ) -> RunReport:
     """One run. A source that cannot even be built is a failed run, and the others go on."""
     try:
@@ -74,10 +78,11 @@ async def _read(
             database,
             row,
             source,
-            workspace,
+            await read(),
             full=full,
             has_budget=row.connector != "file",  # a file's bad rows never hold up the others
             on_progress=on_progress,
+            read_anew=read,
         )
     finally:
         await source.close()

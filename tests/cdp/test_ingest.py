@@ -10,8 +10,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from cdp import tables
 from cdp.database import Database
 from cdp.delivery import Batch, Checkpoint, Deleted, receive
-from cdp.errors import Fenced
+from cdp.errors import Fenced, SettingsChanged
 from cdp.ingest import apply
+from cdp.workspace import read_workspace, write_setting
 from tests.cdp.ingesting import (
     WORKSPACE,
     Row,
@@ -341,3 +342,15 @@ async def test_a_batch_is_stored_whole_or_not_at_all(database: Database) -> None
         assert await partition(connection) == set()
         assert await _count(connection, tables.sales_order) == 0
         assert await customers(connection) == []
+
+
+async def test_batch_of_who_was_told_other_settings_is_refused_whole(
+    connection: AsyncConnection,
+) -> None:
+    told = await read_workspace(connection)
+    await write_setting(connection, "currency", "USD")
+    with pytest.raises(SettingsChanged):
+        await take(connection, "customers", [ANN], workspace=told)
+    assert await customers(connection) == []
+    await take(connection, "customers", [ANN], workspace=await read_workspace(connection))
+    assert len(await customers(connection)) == 1
