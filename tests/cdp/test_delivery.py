@@ -71,6 +71,8 @@ POISON: list[tuple[str, Row, str]] = [
         "handle",
     ),
     ("refunds", {**REFUND, "amount": "-0.01"}, "amount"),
+    ("orders", {**ORDER, "currency": "EUR\n"}, "currency"),
+    ("customers", {"id": "1", "country": "GB\n"}, "country"),
     ("exchange_rates", {**RATE, "rate": "0"}, "rate"),
     ("exchange_rates", {**RATE, "rate": "-1"}, "rate"),
 ]
