@@ -75,8 +75,9 @@ def normalise_email(text: str) -> str | None:
     """
     normal = text if text.isascii() else _visible(unicodedata.normalize("NFKC", text))
     normal = normal.strip().lower()
-    if not _BARE_EMAIL.fullmatch(normal):
-        normal = _bared(normal)
+    if _BARE_EMAIL.fullmatch(normal):
+        return normal
+    normal = _bared(normal)
     return normal if _EMAIL.fullmatch(normal) else None
 
 
