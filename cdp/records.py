@@ -11,10 +11,10 @@ from msgspec import UNSET, Meta, UnsetType
 MAX_KEY = 512  # characters; a PostgreSQL index entry holds at most about 2,700 bytes
 MAX_MONEY = Decimal(10) ** 15  # above any order; keeps sums exact and columns narrow
 MAX_POINTS = 10**15
-MAX_KEY_BYTES = 2500  # of a key made of several, in UTF-8: they share one index entry
+MAX_KEY_BYTES = 2500  # of a key made of several, or of an identifier, in UTF-8: one index entry
 
-CURRENCY_PATTERN = "^[A-Za-z]{3}$"
-COUNTRY_PATTERN = "^[A-Za-z]{2}$"
+CURRENCY_PATTERN = r"^[A-Za-z]{3}\Z"  # a dollar sign would let the end of a line pass
+COUNTRY_PATTERN = r"^[A-Za-z]{2}\Z"
 
 Key: TypeAlias = Annotated[str, Meta(min_length=1, max_length=MAX_KEY)]
 Text: TypeAlias = Annotated[str, Meta(max_length=10_000)]

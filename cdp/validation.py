@@ -17,7 +17,10 @@ from cdp.records import (
     MAX_KEY_BYTES,
     MAX_MONEY,
     STREAMS,
+    CustomerRecord,
     ExchangeRateRecord,
+    InteractionRecord,
+    MessageRecord,
     OrderLine,
     OrderLineRecord,
     OrderRecord,
@@ -173,10 +176,16 @@ def _check(record: Record) -> None:
             raise Unacceptable(f"The year {moment.year} is not one of this age.", name)
     if kind in _RULED:
         _check_rules(record)
+    elif kind in _NAMING:
+        _check_names(record)
 
 
 _RULED: Final = frozenset({OrderRecord, OrderLineRecord, RefundRecord, ExchangeRateRecord})
 """Those with rules of their own; the others are spared the question."""
+
+
+_NAMING: Final = frozenset({CustomerRecord, MessageRecord, InteractionRecord})
+"""Those whose identifiers may be of kinds that they name themselves."""
 
 
 def _check_rules(record: Record) -> None:
@@ -248,6 +257,30 @@ def _check_line_key(order_id: str, line: str, path: str) -> None:
     """Two keys, each as long as a key may be, must fit into an index together."""
     if len(escaped_text(line_key(order_id, line)).encode()) > MAX_KEY_BYTES:
         raise Unacceptable(f"The keys of order and line exceed {MAX_KEY_BYTES} bytes.", path)
+
+
+def _check_names(record: Record) -> None:
+    match record:
+        case CustomerRecord():
+            if record.handles:
+                _check_identifiers("handles", record.handles)
+            if record.external_ids:
+                _check_identifiers("external_ids", record.external_ids)
+        case MessageRecord() if record.handle:
+            _check_identifiers("handle", {record.channel: record.handle})
+        case InteractionRecord() if record.handle:
+            _check_identifiers("handle", {record.network or "": record.handle})
+        case _:
+            pass
+
+
+def _check_identifiers(path: str, values: Mapping[str, str]) -> None:
+    """Network and handle, or kind and value: the two share one index entry, in small letters."""
+    for kind, value in values.items():
+        if (len(kind) + len(value)) * MAX_BYTES_OF_ESCAPED <= MAX_KEY_BYTES:
+            continue
+        if len(escaped_text(f"{kind}{value}".lower()).encode()) > MAX_KEY_BYTES:
+            raise Unacceptable(f"Kind and value together exceed {MAX_KEY_BYTES} bytes.", path)
 
 
 @cache

@@ -31,7 +31,8 @@ async def config(session: Session, key: str | None, value: str | None) -> None:
         if key is not None and value is not None:
             await _set(session, database, key, value)
             return
-        settings = asdict(await session.workspace(database))
+        workspace = await session.workspace(database)
+        settings = {name: getattr(workspace, name) for name in KEYS}
     shown = settings if key is None else {key: settings[key]}
     text = "\n".join(f"{name} = {value}" for name, value in shown.items())
     session.show(shown, text if key is None else str(settings[key]))
