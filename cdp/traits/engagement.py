@@ -13,6 +13,7 @@ OPEN_POINTS: Final = 25
 CLICK_POINTS: Final = 20
 SOCIAL_POINTS: Final = 15
 HALF_LIFE_DAYS: Final = 60.0  # after two months of silence half of the recency points are left
+MOST_HALVINGS: Final = 100.0  # nothing is left long before; from 1,075 on PostgreSQL underflows
 FULL_CLICK_RATE: Final = 0.2  # one message in five: hardly anybody clicks more
 FULL_SOCIAL: Final = 10  # interactions
 MEDIUM_FROM: Final = 34
@@ -68,7 +69,9 @@ def recency_points(s: Scope) -> ColumnElement[int]:
     """
     seconds = func.extract("epoch", s.as_of - s.fact.c.last_engaged_at)
     halvings = cast(seconds, Float) / (SECONDS_PER_DAY * HALF_LIFE_DAYS)
-    return _points(func.power(literal(0.5, Float), halvings), RECENCY_POINTS)
+    counted = func.least(halvings, MOST_HALVINGS)
+    share = case((s.fact.c.last_engaged_at.is_not(None), func.power(literal(0.5, Float), counted)))
+    return _points(share, RECENCY_POINTS)
 
 
 @trait(unit="points")
