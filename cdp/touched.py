@@ -14,6 +14,7 @@ from cdp.records import ExchangeRateRecord, OrderRecord, split_line_key
 from cdp.tables import (
     PERSON_TABLES,
     STREAM_TABLES,
+    loyalty_programme,
     order_line,
     refund,
     sales_order,
@@ -195,8 +196,13 @@ class Touched:
             )
 
     async def _add_rates(self, rates: Collection[Rate]) -> None:
-        """Orders that a rate prices: those in its currency, and those with a refund in it."""
-        days = [(on, currency) for on, currency, base in rates if base == self._workspace.currency]
+        """Orders that a rate prices: those in its currency, and those with a refund in it.
+
+        For the workspace, or for a programme that was applied when its currency was another.
+        """
+        programmes = select(loyalty_programme.c.currency).distinct()
+        ours = {self._workspace.currency, *await self._connection.scalars(programmes)}
+        days = [(on, currency) for on, currency, base in rates if base in ours]
         if not days:
             return
         given = (

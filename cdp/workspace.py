@@ -81,6 +81,25 @@ async def write_setting(connection: AsyncConnection, key: str, value: str | None
     )
 
 
+FOLDED_IN: Final = "folded_in"
+"""Beside the settings: the currency and time zone of the days that a change of them has stored."""
+
+
+def folded_in(currency: str, timezone: str) -> str:
+    """How that is written."""
+    return f"{currency} {timezone}"
+
+
+async def note_folding(connection: AsyncConnection, workspace: Workspace) -> None:
+    """Write down what all days are about to be folded in."""
+    row = {"key": FOLDED_IN, "value": folded_in(workspace.currency, workspace.timezone)}
+    await connection.execute(
+        insert(tables.workspace)
+        .values(row)
+        .on_conflict_do_update(index_elements=["key"], set_={"value": row["value"]})
+    )
+
+
 def check_value(key: str, value: str) -> str:
     """The value in its canonical spelling. Raises BadInput."""
     match _known(key):

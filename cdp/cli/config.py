@@ -10,7 +10,14 @@ from cdp.database import Database
 from cdp.errors import BadInput
 from cdp.refresh import follow
 from cdp.segments.refresh import mark_due
-from cdp.workspace import KEYS, Workspace, check_value, read_workspace, write_setting
+from cdp.workspace import (
+    KEYS,
+    Workspace,
+    check_value,
+    note_folding,
+    read_workspace,
+    write_setting,
+)
 
 FOLDED_BY = ("currency", "timezone")  # money and days are stored in these
 SCORED_BY = ("horizon_days", "discount_rate", "margin")  # and forecasts are made for these
@@ -46,6 +53,7 @@ async def _set(session: Session, database: Database, key: str, value: str) -> No
         after = await read_workspace(connection, overrides)
         folded = None
         if any(getattr(before, name) != getattr(after, name) for name in FOLDED_BY):
+            await note_folding(connection, after)
             folded = await rebuild(connection, after)
         await mark_due(connection, "settings changed")
     await follow(database, after)

@@ -9,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cdp.loyalty.programme import Programme, parse_programme
 from cdp.versions import Driver
+from cdp.workspace import FOLDED_IN, folded_in
 
 LAST_DAY_FITS_ALL = 28
 """Of every month; a later one is cut to the month's last."""
@@ -19,6 +20,8 @@ class Terms:
     """One version of the programme, with the currency and the time zone that it counts in.
 
     `starts_at`: it governs orders placed from then on, until a later version does.
+    `is_in_stored_days`: the stored days are in that currency and time zone too, for the workspace
+    has not changed them since it was applied.
     """
 
     version: int
@@ -27,6 +30,7 @@ class Terms:
     currency: str
     timezone: str
     starts_at: datetime
+    is_in_stored_days: bool = True
 
     def day_of(self, moment: datetime) -> date:
         """The programme's day of a moment."""
@@ -73,8 +77,9 @@ async def has_programme(connection: AsyncConnection) -> bool:
 async def read_terms(driver: Driver) -> Sequence[Terms]:
     """Every version, oldest first; none where there is no programme."""
     rows = await driver.fetch(
-        "SELECT version, text, currency, timezone, starts_at FROM loyalty_programme"
-        " ORDER BY version"
+        "SELECT p.version, p.text, p.currency, p.timezone, p.starts_at, w.value AS folded_in"
+        " FROM loyalty_programme p LEFT JOIN workspace w ON w.key = $1 ORDER BY p.version",
+        FOLDED_IN,
     )
     return [
         Terms(
@@ -84,6 +89,7 @@ async def read_terms(driver: Driver) -> Sequence[Terms]:
             row["currency"],
             row["timezone"],
             row["starts_at"],
+            row["folded_in"] in (None, folded_in(row["currency"], row["timezone"])),
         )
         for row in rows
     ]

@@ -79,7 +79,9 @@ async def test_the_score_is_the_sum_of_its_parts_and_decays_with_silence(
 
 async def test_a_sign_of_life_of_centuries_ago_leaves_a_score(connection: AsyncConnection) -> None:
     await take(
-        connection, "messages", _events(("1", "delivered"), ("1", "opened"), at="1850-01-02T10:00:00Z")
+        connection,
+        "messages",
+        _events(("1", "delivered"), ("1", "opened"), at="1850-01-02T10:00:00Z"),
     )
     found = await _traits(connection, "engagement")
     assert (found["recency_points"], found["open_points"], found["score"]) == (0, 25, 25)
