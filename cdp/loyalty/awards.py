@@ -13,6 +13,7 @@ import asyncpg
 
 from cdp.loyalty.accounts import Lot
 from cdp.loyalty.ledger import Journal, issue
+from cdp.loyalty.members import members_of
 from cdp.loyalty.programme import Challenge, Referral
 from cdp.loyalty.spend import best_day_between, bought_between
 from cdp.loyalty.terms import Terms
@@ -57,7 +58,7 @@ async def due_awards(
     for challenge in programme.challenge:
         due += await _met(driver, ids, challenge, terms, terms.day_of(at))
     if programme.referral is not None:
-        due += await _bought(driver, ids, programme.referral, terms)
+        due += await _bought(driver, ids, programme.referral, terms, at)
     return await _not_given(driver, due)
 
 
@@ -134,9 +135,13 @@ def _is_met(challenge: Challenge, orders: int, spend: Decimal) -> bool:
 
 
 async def _bought(
-    driver: Driver, ids: Sequence[CustomerId], referral: Referral, terms: Terms
+    driver: Driver, ids: Sequence[CustomerId], referral: Referral, terms: Terms, at: datetime
 ) -> list[Award]:
-    """For both sides of referrals whose referee, one of the given, has bought enough in time."""
+    """For both sides of referrals whose referee, one of the given, has bought enough in time.
+
+    The referrer's side only where they may be given something too: a suspended one waits until they
+    are taken in again, and whom they brought is looked at next.
+    """
     brought = await driver.fetch(
         "SELECT r.id, p.customer_id, r.referrer_profile_id, r.referee_profile_id, r.at,"
         " brought_by.customer_id AS referrer_id"
@@ -145,6 +150,8 @@ async def _bought(
         " JOIN source_profile brought_by ON brought_by.id = r.referrer_profile_id",
         ids,
     )
+    referrers = sorted({row["referrer_id"] for row in brought})
+    rewarded = await members_of(driver, referrers, terms, at) if referrers else set()
     due = []
     for row in brought:
         if row["customer_id"] == row["referrer_id"]:  # merged since: nobody brings themselves
@@ -153,13 +160,14 @@ async def _bought(
         until = since + timedelta(days=referral.within_days)
         spent = await best_day_between(driver, row["customer_id"], terms, since, until)
         if spent >= max(referral.least_spend, LEAST_SPEND):
-            due += _both_sides(row, referral)
+            due += _sides(row, referral, rewards_referrer=row["referrer_id"] in rewarded)
     return due
 
 
-def _both_sides(row: asyncpg.Record, referral: Referral) -> list[Award]:
+def _sides(row: asyncpg.Record, referral: Referral, *, rewards_referrer: bool) -> list[Award]:
+    referrer_points = referral.referrer_points if rewards_referrer else 0
     sides = (
-        ("referrer", row["referrer_profile_id"], referral.referrer_points),
+        ("referrer", row["referrer_profile_id"], referrer_points),
         ("referee", row["referee_profile_id"], referral.referee_points),
     )
     return [

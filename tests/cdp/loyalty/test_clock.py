@@ -12,7 +12,7 @@ from cdp.customers import rebuild
 from cdp.errors import BadInput
 from cdp.loyalty.application import apply_programme
 from cdp.loyalty.clock import bring_up_to_date
-from cdp.loyalty.standing import refer
+from cdp.loyalty.standing import refer, suspend
 from cdp.stewardship import Author, merge_customers
 from cdp.values import CustomerId
 from cdp.workspace import Workspace, note_folding
@@ -182,6 +182,23 @@ async def test_both_sides_of_a_referral_are_given_when_who_was_brought_buys_enou
     await run_clock(connection)
     rows = await connection.execute(select(customer.id, customer.loyalty_points))
     assert dict(rows.all()) == {ann: 40, bob: 5}
+
+
+async def test_a_suspended_referrer_waits_for_what_they_are_given_until_they_are_taken_in_again(
+    connection: AsyncConnection,
+) -> None:
+    await open_club(connection, GIFTS)
+    await take_mixed(connection, [ANN, BOB])
+    ann, bob = await _ids(connection)
+    await refer(connection, ann, bob, actor="test")
+    await suspend(connection, ann, is_suspended=True, actor="test", reason="Fraud.")
+    await take(connection, "orders", [an_order("a", "25", customer_id="2")])
+    await run_clock(connection)
+    points = select(tables.customer.c.id, tables.customer.c.loyalty_points)
+    assert dict((await connection.execute(points)).all()) == {ann: 0, bob: 5}
+    await suspend(connection, ann, is_suspended=False, actor="test", reason="It was not.")
+    await bring_up_to_date(connection, [bob])
+    assert dict((await connection.execute(points)).all()) == {ann: 40, bob: 5}
 
 
 async def test_a_paid_member_has_the_least_tier_of_the_plan_while_it_runs(
