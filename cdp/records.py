@@ -251,8 +251,15 @@ class TicketRecord(Keyed, frozen=True, kw_only=True, omit_defaults=True):
     updated_at: Instant | None = None
 
 
+FEEDBACK_SCALES: Mapping[str, int] = {"nps": 10, "csat": 5, "ces": 7, "review": 5}
+"""The highest score of each kind, on the scale that it has of its own."""
+
+
 class FeedbackRecord(Keyed, frozen=True, kw_only=True, omit_defaults=True):
-    """A score that a person gave; `scale` is the highest score possible."""
+    """A score that a person gave; `scale` is the highest score possible.
+
+    Unless told, 10 for nps, 7 for ces and 5 for csat and review.
+    """
 
     stream: ClassVar[str] = "feedback"
 

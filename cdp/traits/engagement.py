@@ -33,7 +33,10 @@ def messages_sent(s: Scope) -> ColumnElement[int]:
 
 @trait(unit="count")
 def messages_delivered(s: Scope) -> ColumnElement[int]:
-    """Of them, those that arrived; where a source tells no delivery, those that did not bounce."""
+    """Of them, those that arrived: delivered, opened or clicked.
+
+    From a source that never tells of a delivery, for anybody, also those that did not bounce.
+    """
     return s.fact.c.messages_delivered
 
 

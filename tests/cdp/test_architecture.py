@@ -16,7 +16,7 @@ ROOMS = (
     ("records", "invalid", "payloads", "validation", "delivery", "versions", "rows", "tables",
      "database", "postgres", "workspace", "outbox", "statements"),
     ("identity", "ahead", "attributes", "survivorship_rules", "claims", "survivorship",
-     "order_days", "facts", "activity", "loyalty", "customers", "profiles", "touched",
+     "order_days", "arrivals", "facts", "activity", "loyalty", "customers", "profiles", "touched",
      "contact_points", "consent", "consent_writing", "sources"),
     ("ingest", "traits", "remap"),
     ("deadletters", "pushed", "clock", "operands", "operators", "bearers", "fields", "related",
