@@ -5,7 +5,7 @@ aggregate of its own, joined laterally to the given customers: it walks from cus
 records by index, and there is nothing for the planner to get wrong.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 from typing import Any, Final, TypeAlias
@@ -254,20 +254,33 @@ def on_own_scale(answers: FromClause, kind: str) -> ColumnElement[Any]:
     return func.round(score, type_=Numeric) if kind == "nps" else score
 
 
-def is_running(as_of: Clock) -> ColumnElement[bool]:
-    """Whether a subscription goes on: trialing, active or past due, begun and not ended."""
+def ended_at(over: Sequence[str] = OVER) -> ColumnElement[Any]:
+    """When a subscription ended, or will; null while no end is known.
+
+    One of a status that is `over` and that tells no end ended when it was cancelled, else when it
+    was changed last; at the latest when we learned that it does not go on.
+    """
     s = subscription.c
+    told = func.coalesce(s.ended_at, s.cancelled_at, s.updated_at, s.started_at)
+    return case((s.status.in_(over), func.least(told, s.learned_at)), else_=s.ended_at)
+
+
+def is_running(as_of: Clock) -> ColumnElement[bool]:
+    """Whether a subscription went on then: trialing, active or past due, begun and not ended.
+
+    One that is over by now went on until it ended.
+    """
+    s, end = subscription.c, ended_at()
     return and_(
         s.started_at <= as_of,
-        s.status.in_(RUNNING),
-        or_(s.ended_at.is_(None), s.ended_at > as_of),
+        s.status.in_((*RUNNING, *OVER)),
+        or_(end.is_(None), end > as_of),
     )
 
 
 def has_ended(as_of: Clock) -> ColumnElement[bool]:
-    """Whether a subscription is over: its end has come, or it was ended without telling when."""
-    s = subscription.c
-    return or_(s.ended_at <= as_of, and_(s.ended_at.is_(None), s.status.in_(OVER)))
+    """Whether a subscription was over then."""
+    return func.coalesce(ended_at() <= as_of, literal(value=False))
 
 
 def _subscriptions(customers: FromClause, workspace: Workspace, as_of: Clock) -> Select[Any]:
