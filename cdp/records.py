@@ -10,7 +10,7 @@ from msgspec import UNSET, Meta, UnsetType
 
 MAX_KEY = 512  # characters; a PostgreSQL index entry holds at most about 2,700 bytes
 MAX_MONEY = Decimal(10) ** 15  # above any order; keeps sums exact and columns narrow
-MAX_POINTS = 10**15
+MAX_POINTS = 10**9  # of one entry, as of one act; millions of such fit a number of JSON exactly
 MAX_KEY_BYTES = 2500  # of a key made of several, in UTF-8: they share one index entry
 
 CURRENCY_PATTERN = "^[A-Za-z]{3}$"

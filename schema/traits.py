@@ -28,7 +28,7 @@ from cdp.traits.trait import Group, Trait
 from schema.declare import Declared, Member, declare, enumeration
 from schema.edges import Embedded, Leaf, planned
 from schema.ids import exact
-from schema.scalars import Date, DateTime, Decimal
+from schema.scalars import BigInt, Date, DateTime, Decimal
 
 _OUTPUT: Final[Mapping[type, Any]] = {
     str: str,
@@ -93,6 +93,8 @@ def _trait_doc(trait: Trait) -> str:
 
 def _trait_field(trait: Trait) -> Member:
     output = enum(trait.type) if issubclass(trait.type, Enum) else _OUTPUT[trait.type]
+    if trait.unit == "points":
+        output = BigInt  # the sum of many acts of a thousand million at most
     is_exact = trait.type is PythonDecimal
     edge = Leaf(lambda row: exact(trait(row.scope)) if is_exact else trait(row.scope))
     return output | None, planned(edge, _trait_doc(trait))

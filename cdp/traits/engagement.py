@@ -64,7 +64,7 @@ def social_interactions(s: Scope) -> ColumnElement[int]:
     return s.fact.c.social_interactions
 
 
-@trait(unit="points")
+@trait(unit="score")
 def recency_points(s: Scope) -> ColumnElement[int]:
     """The score's part for recency: 40 on the day of the last sign of life, half of it 60 days on.
 
@@ -77,13 +77,13 @@ def recency_points(s: Scope) -> ColumnElement[int]:
     return _points(share, RECENCY_POINTS)
 
 
-@trait(unit="points")
+@trait(unit="score")
 def open_points(s: Scope) -> ColumnElement[int]:
     """The score's part for opening: 25 times the open rate; 0 before the first message."""
     return _points(open_rate(s), OPEN_POINTS)
 
 
-@trait(unit="points")
+@trait(unit="score")
 def click_points(s: Scope) -> ColumnElement[int]:
     """The score's part for clicking: 20 from a click rate of one in five on, else its share.
 
@@ -93,7 +93,7 @@ def click_points(s: Scope) -> ColumnElement[int]:
     return _points(func.least(rate / FULL_CLICK_RATE, 1), CLICK_POINTS)
 
 
-@trait(unit="points")
+@trait(unit="score")
 def social_points(s: Scope) -> ColumnElement[int]:
     """The score's part for social networks: 15 from ten interactions on, else their share."""
     share = func.least(cast(s.fact.c.social_interactions, Float) / FULL_SOCIAL, 1)
@@ -104,7 +104,7 @@ def _points(share: ColumnElement[Any], most: int) -> ColumnElement[int]:
     return cast(func.round(cast(func.coalesce(share, 0), Numeric) * most), Integer)
 
 
-@trait(unit="points")
+@trait(unit="score")
 def score(s: Scope) -> ColumnElement[int]:
     """0 to 100: the sum of the points for recency, opening, clicking and social networks."""
     return recency_points(s) + open_points(s) + click_points(s) + social_points(s)

@@ -34,7 +34,7 @@ from schema.edges import (
     planned,
 )
 from schema.moments import AS_OF, AS_OF_LATE, currency_of, moment_in, scene_at
-from schema.scalars import DateTime, Decimal
+from schema.scalars import BigInt, DateTime, Decimal
 from schema.types.audience import Audience, audiences_by
 from schema.types.records import money, source_name
 
@@ -213,9 +213,9 @@ class BusinessLoyalty:
     participation_rate: float | None = column(
         "participation_rate", "Participants per buyer, 0 to 1; null without a buyer."
     )
-    points_issued: int = column("points_issued", "Points given, less what refunds took back.")
-    points_redeemed: int = column("points_redeemed", "Points spent.")
-    points_expired: int = column("points_expired", "Points that expired unspent.")
+    points_issued: BigInt = column("points_issued", "Points given, less what refunds took back.")
+    points_redeemed: BigInt = column("points_redeemed", "Points spent.")
+    points_expired: BigInt = column("points_expired", "Points that expired unspent.")
     redemption_rate: float | None = column(
         "redemption_rate", "Points redeemed per point issued; null where none were issued."
     )
