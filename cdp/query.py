@@ -56,6 +56,7 @@ def _present(
         fact=tables.scored_customer,
         as_of=as_of,
         timezone=workspace.timezone,
+        money_digits=workspace.money_digits,
         is_of_few=is_of_few,
     )
 

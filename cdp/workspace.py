@@ -30,6 +30,20 @@ class Workspace:
     discount_rate: float = 0.0
     margin: float = 1.0
 
+    @property
+    def money_digits(self) -> int:
+        """Decimal places of the currency's smallest unit, by ISO 4217."""
+        return _OTHER_DIGITS.get(self.currency, 2)
+
+
+_WHOLE: Final = "BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX VND VUV XAF XOF XPF"
+_THOUSANDTHS: Final = "BHD IQD JOD KWD LYD OMR TND"
+_OTHER_DIGITS: Final[Mapping[str, int]] = {
+    **dict.fromkeys(_WHOLE.split(), 0),
+    **dict.fromkeys(_THOUSANDTHS.split(), 3),
+}
+"""Of the currencies whose smallest unit is not a hundredth."""
+
 
 MONEY_LOCK: Final = 7_365_003  # any number, the same for all who ingest
 

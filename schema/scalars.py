@@ -54,7 +54,9 @@ SCALARS: Final[Mapping[object, ScalarDefinition]] = {
     Decimal: strawberry.scalar(
         name="Decimal",
         description='An exact decimal number, given as text: `"129.90"`. Do not read money into'
-        " a float. As input also a number.",
+        " a float. Money that was computed in the workspace's currency has the decimal places of"
+        " its smallest unit, rounded half away from zero; filters and orders go by what was"
+        " computed. As input also a number.",
         parse_value=_decimal,
     ),
     BigInt: strawberry.scalar(
