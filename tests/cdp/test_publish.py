@@ -160,7 +160,7 @@ async def test_everything_is_commented_with_its_unit(database: Database) -> None
         "SELECT obj_description(oid) AS said FROM pg_class"
         " WHERE relnamespace = 'mart'::regnamespace AND relkind = 'r'",
     )
-    assert len(tables) == 2
+    assert len(tables) == 3
     assert all(row["said"].startswith("One row per ") for row in tables)
 
 
