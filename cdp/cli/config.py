@@ -6,10 +6,10 @@ from typing import Final
 import click
 
 from cdp.cli.session import Session, runs
-from cdp.customers import rebuild
 from cdp.database import Database
 from cdp.errors import BadInput
 from cdp.forecasting import put_out_of_force
+from cdp.rebuild import rebuild
 from cdp.refresh import follow
 from cdp.segments.refresh import mark_due
 from cdp.workspace import (

@@ -14,7 +14,8 @@ from typing import Any, TypeAlias
 from sqlalchemy import ARRAY, BigInteger, Date, FromClause, Numeric, Text, cast, func, select
 
 from cdp.loyalty.terms import Terms
-from cdp.order_days import order_day, purchase_days
+from cdp.order_days import order_day
+from cdp.purchase_days import purchase_days
 from cdp.statements import Statement, compiled, given
 from cdp.tables import purchase_day, sales_order, source_profile
 from cdp.values import CustomerId

@@ -8,6 +8,8 @@ from typing import Any, Final, TypeAlias
 
 from sqlalchemy import ColumnElement, FromClause, cast, func, types
 
+from cdp.traits.lookups import LookUps
+
 POINTS: Final = "points"
 """The unit of points of the loyalty programme, whose sums may be beyond 32 bits."""
 
@@ -19,9 +21,9 @@ class Scope:
     """What a trait may read: one customer, its facts, and the clock.
 
     `customer` and `fact` are the same row for the present (of `scored_customer`); for a past moment
-    `fact` is folded anew. `as_of` is that moment, with time zone. `is_of_few`: what belongs to a
-    customer elsewhere is looked up for each of them, not gathered for everybody. `money_digits`:
-    decimal places of the workspace's currency.
+    `fact` is folded anew. `as_of` is that moment, with time zone. `lookups`: what belongs to a
+    customer elsewhere is looked up for each of some, there; None: it is gathered for everybody.
+    `money_digits`: decimal places of the workspace's currency.
     """
 
     customer: FromClause
@@ -29,7 +31,7 @@ class Scope:
     as_of: ColumnElement[datetime]
     timezone: str = "UTC"
     money_digits: int = 2
-    is_of_few: bool = False
+    lookups: LookUps | None = None
 
     @property
     def today(self) -> ColumnElement[Any]:
