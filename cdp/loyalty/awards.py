@@ -140,7 +140,7 @@ async def _bought(
     """For both sides of referrals whose referee, one of the given, has bought enough in time.
 
     The referrer's side only where they may be given something too: a suspended one waits until they
-    are taken in again, and whom they brought is looked at next.
+    are taken in again.
     """
     brought = await driver.fetch(
         "SELECT r.id, p.customer_id, r.referrer_profile_id, r.referee_profile_id, r.at,"

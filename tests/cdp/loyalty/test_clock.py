@@ -197,7 +197,7 @@ async def test_a_suspended_referrer_waits_for_what_they_are_given_until_they_are
     points = select(tables.customer.c.id, tables.customer.c.loyalty_points)
     assert dict((await connection.execute(points)).all()) == {ann: 0, bob: 5}
     await suspend(connection, ann, is_suspended=False, actor="test", reason="It was not.")
-    await bring_up_to_date(connection, [bob])
+    await run_clock(connection)
     assert dict((await connection.execute(points)).all()) == {ann: 40, bob: 5}
 
 
