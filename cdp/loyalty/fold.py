@@ -134,7 +134,7 @@ class _Found:
             "tier_until": until,
             "next_tier": above.name if above else None,
             "points_to_next_tier": (
-                max(above.threshold - where.qualifying, Decimal(0)) if above else None
+                self.terms.missing(above.threshold - where.qualifying) if above else None
             ),
         }, where
 

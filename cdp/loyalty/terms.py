@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
+from decimal import ROUND_CEILING, Decimal
 from zoneinfo import ZoneInfo
 
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -10,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from cdp.database import driver as driver_of
 from cdp.loyalty.programme import Programme, parse_programme
 from cdp.versions import Driver
-from cdp.workspace import FOLDED_IN, folded_in
+from cdp.workspace import FOLDED_IN, Workspace, folded_in
 
 LAST_DAY_FITS_ALL = 28
 """Of every month; a later one is cut to the month's last."""
@@ -36,6 +37,14 @@ class Terms:
     def day_of(self, moment: datetime) -> date:
         """The programme's day of a moment."""
         return moment.astimezone(ZoneInfo(self.timezone)).date()
+
+    def missing(self, amount: Decimal) -> Decimal:
+        """What is missing for a tier, nothing below zero: money up to the smallest unit."""
+        tiers = self.programme.tiers
+        if tiers is None or tiers.by != "spend":
+            return max(amount, Decimal(0))
+        unit = Decimal(1).scaleb(-Workspace(currency=self.currency).money_digits)
+        return max(amount, Decimal(0)).quantize(unit, ROUND_CEILING)
 
     def midnight(self, on: date) -> datetime:
         """When a day of the programme begins."""
