@@ -56,6 +56,7 @@ def _present(
         fact=tables.scored_customer,
         as_of=as_of,
         timezone=workspace.timezone,
+        money_digits=workspace.money_digits,
         lookups=lookups,
     )
 

@@ -14,11 +14,13 @@ from cdp.errors import BadInput
 from cdp.invalid import no_moment, why_invalid
 from cdp.payloads import escaped_text, holds
 from cdp.records import (
+    FEEDBACK_SCALES,
     MAX_KEY_BYTES,
     MAX_MONEY,
     STREAMS,
     CustomerRecord,
     ExchangeRateRecord,
+    FeedbackRecord,
     InteractionRecord,
     MessageRecord,
     OrderLine,
@@ -180,7 +182,9 @@ def _check(record: Record) -> None:
         _check_names(record)
 
 
-_RULED: Final = frozenset({OrderRecord, OrderLineRecord, RefundRecord, ExchangeRateRecord})
+_RULED: Final = frozenset(
+    {OrderRecord, OrderLineRecord, RefundRecord, FeedbackRecord, ExchangeRateRecord}
+)
 """Those with rules of their own; the others are spared the question."""
 
 
@@ -200,8 +204,22 @@ def _check_rules(record: Record) -> None:
             raise Unacceptable(f"A refund of {record.amount} is below zero.", "amount")
         case ExchangeRateRecord() if record.rate <= 0:
             raise Unacceptable(f"A rate of {record.rate} is not above zero.", "rate")
+        case FeedbackRecord():
+            _check_score(record)
         case _:
             pass
+
+
+def _check_score(record: FeedbackRecord) -> None:
+    """From 0 to the scale's end; from 1 where the kind's own scale begins there, as stars do."""
+    own = FEEDBACK_SCALES[record.kind]
+    most = own if record.scale is None else record.scale
+    least = 0 if record.kind == "nps" or most != own else 1
+    if most <= 0:
+        raise Unacceptable(f"A scale up to {_short(most)} is none.", "scale")
+    if not least <= record.score <= most:
+        reason = f"A score of {_short(record.score)} is not from {least} to {most}."
+        raise Unacceptable(reason, "score")
 
 
 def _check_lines(order_id: str, lines: Sequence[OrderLine]) -> None:
@@ -248,7 +266,7 @@ def _check_amount(amount: Decimal, path: str) -> None:
         )
 
 
-def _short(amount: Decimal) -> str:
+def _short(amount: Decimal | int) -> str:
     text = str(amount)
     return text if len(text) <= 80 else f"{text[:40]}... ({len(text)} characters)"
 

@@ -32,6 +32,20 @@ class Workspace:
     margin: float = 1.0
     revision: int = field(default=0, compare=False)
 
+    @property
+    def money_digits(self) -> int:
+        """Decimal places of the currency's smallest unit, by ISO 4217."""
+        return _OTHER_DIGITS.get(self.currency, 2)
+
+
+_WHOLE: Final = "BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX VND VUV XAF XOF XPF"
+_THOUSANDTHS: Final = "BHD IQD JOD KWD LYD OMR TND"
+_OTHER_DIGITS: Final[Mapping[str, int]] = {
+    **dict.fromkeys(_WHOLE.split(), 0),
+    **dict.fromkeys(_THOUSANDTHS.split(), 3),
+}
+"""Of the currencies whose smallest unit is not a hundredth."""
+
 
 MONEY_LOCK: Final = 7_365_003  # any number, the same for all who ingest
 
@@ -96,6 +110,25 @@ async def write_setting(connection: AsyncConnection, key: str, value: str | None
         )
         return
     row = {"key": key, "value": check_value(key, value)}
+    await connection.execute(
+        insert(tables.workspace)
+        .values(row)
+        .on_conflict_do_update(index_elements=["key"], set_={"value": row["value"]})
+    )
+
+
+FOLDED_IN: Final = "folded_in"
+"""Beside the settings: the currency and time zone of the days that a change of them has stored."""
+
+
+def folded_in(currency: str, timezone: str) -> str:
+    """How that is written."""
+    return f"{currency} {timezone}"
+
+
+async def note_folding(connection: AsyncConnection, workspace: Workspace) -> None:
+    """Write down what all days are about to be folded in."""
+    row = {"key": FOLDED_IN, "value": folded_in(workspace.currency, workspace.timezone)}
     await connection.execute(
         insert(tables.workspace)
         .values(row)

@@ -205,3 +205,28 @@ async def test_a_line_deleted_before_it_was_seen_is_known_by_its_keys(
     key = line_key("gid:a", "gid:7")
     gone = Deleted("order_lines", key, datetime(2024, 7, 1, tzinfo=UTC))
     assert (await drop(connection, gone)).new == 1
+
+
+@pytest.mark.parametrize(
+    ("kind", "score", "scale", "path"),
+    [
+        ("nps", "87", None, "score"),
+        ("nps", "-4", None, "score"),
+        ("nps", "101", "100", "score"),
+        ("csat", "9", None, "score"),
+        ("csat", "0", "5", "score"),
+        ("review", "0", None, "score"),
+        ("ces", "8", None, "score"),
+        ("csat", "1", "0", "scale"),
+    ],
+)
+def test_a_score_off_its_scale_is_refused(
+    kind: str, score: str, scale: str | None, path: str
+) -> None:
+    row = {"id": "1", "kind": kind, "given_at": "2024-03-01T10:00:00Z", "score": score}
+    refused = receive("feedback", {**row, "scale": scale})
+    assert isinstance(refused, Refused)
+    assert refused.path == path
+    assert (score if path == "score" else "0") in refused.reason
+    assert isinstance(receive("feedback", {**row, "score": "3", "scale": "100"}), Received)
+    assert isinstance(receive("feedback", {**row, "score": "0", "scale": "100"}), Received)
