@@ -131,8 +131,7 @@ class _Previews:
         values = self._operation.variables(given)
         asked = Asked(given, values, VIEWERS[Role.ADMIN], WORKSPACE, DEFAULT)
         statement = self._operation.statement(asked)
-        arguments = statement.arguments(Given(values, datetime.now(UTC)))
-        (row,) = await self._reader.fetch(statement.sql, *arguments)
+        row = await statement.fetch(self._reader, Given(values, datetime.now(UTC)))
         taken = time.perf_counter() - started
         if b'"count":null' in row["data"]:
             raise BenchmarkFailed(f"The preview of {filter_} answered nothing.")

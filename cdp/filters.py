@@ -47,7 +47,7 @@ from cdp.fields import (
 )
 from cdp.operands import duration_seconds, read_list, read_text
 from cdp.operators import FieldType, Operation
-from cdp.related import members_of, records_of, segments_exist
+from cdp.related import count_of, is_member, records_of, segments_exist, some_of
 from cdp.rows import channel_of, purpose_of
 from cdp.traits.trait import Scope
 from cdp.workspace import Workspace
@@ -232,19 +232,20 @@ class _Reading:
         self, relation: Relation, given: object, path: str, depth: int, around: FromClause | None
     ) -> ColumnElement[bool]:
         """How many records there are, or how many answer to `where`."""
-        rows, mine = records_of(relation, self.scope, around)
+        rows = records_of(relation, self.scope, around)
         personal = self.personal
         operators = {name: value for name, value, _ in _members(given, path)}
+        holds: ColumnElement[bool] = true()
         if "where" in operators:
             where = operators.pop("where")
-            mine = mine.where(self._holds(relation, rows, where, f"{path}.where", depth))
-        count = mine.with_only_columns(func.count()).scalar_subquery()
+            holds = self._holds(relation, rows.rows, where, f"{path}.where", depth)
+        count = count_of(rows, holds, self.scope, around)
         self.within += 1
         condition = self._operators(count, FieldType.INTEGER, operators, path)
         self.within -= 1
         if any(_excludes_zero(name, value) for name, value in operators.items()):
             # Who has none is ruled out for all at once, before anybody's are counted.
-            condition = and_(exists(mine), condition)
+            condition = and_(some_of(rows, holds, self.scope, around), condition)
         self._note(path, given, condition, count, is_personal=self.personal > personal)
         return condition
 
@@ -257,12 +258,13 @@ class _Reading:
         depth: int,
         around: FromClause | None,
     ) -> ColumnElement[bool]:
-        rows, mine = records_of(relation, self.scope, around)
+        rows = records_of(relation, self.scope, around)
         personal = self.personal
-        holds = self._holds(relation, rows, given, path, depth)
-        answering = mine.where(holds.is_not(True) if quantifier == "every" else holds)
-        condition = exists(answering) if quantifier == "some" else ~exists(answering)
-        count = answering.with_only_columns(func.count()).scalar_subquery()
+        holds = self._holds(relation, rows.rows, given, path, depth)
+        asked = holds.is_not(True) if quantifier == "every" else holds
+        some = some_of(rows, asked, self.scope, around)
+        condition = some if quantifier == "some" else ~some
+        count = rows.mine.where(asked).with_only_columns(func.count()).scalar_subquery()
         self._note(path, given, condition, count, is_personal=self.personal > personal)
         return condition
 
@@ -295,8 +297,8 @@ class _Reading:
             ]
             self._count(place)
             self.segments.update(slugs)
-            found = members_of(slugs, self.scope)
-            condition = exists(found) if name == "in" else ~exists(found)
+            found = is_member(slugs, self.scope)
+            condition = found if name == "in" else ~found
             self._note(place, value, condition, is_personal=False)
             conditions.append(condition)
         return and_(true(), *conditions)

@@ -26,6 +26,7 @@ from cdp.identity.normalise import fold
 from cdp.keyset import Ordering, Page, continue_after, order_by
 from cdp.operands import read_text
 from cdp.statements import given
+from cdp.traits.lookups import LookUps
 from cdp.traits.trait import Scope
 from cdp.workspace import Workspace
 
@@ -43,20 +44,20 @@ def present(as_of: datetime, workspace: Workspace) -> Scope:
     return _present(literal(as_of, DateTime(timezone=True)), workspace)
 
 
-def whenever(workspace: Workspace, *, is_of_few: bool = False) -> Scope:
+def whenever(workspace: Workspace, lookups: LookUps | None = None) -> Scope:
     """The same at a moment that is given when the statement is run, as the parameter AS_OF."""
-    return _present(given(AS_OF, DateTime(timezone=True)), workspace, is_of_few=is_of_few)
+    return _present(given(AS_OF, DateTime(timezone=True)), workspace, lookups)
 
 
 def _present(
-    as_of: ColumnElement[datetime], workspace: Workspace, *, is_of_few: bool = False
+    as_of: ColumnElement[datetime], workspace: Workspace, lookups: LookUps | None = None
 ) -> Scope:
     return Scope(
         customer=tables.scored_customer,
         fact=tables.scored_customer,
         as_of=as_of,
         timezone=workspace.timezone,
-        is_of_few=is_of_few,
+        lookups=lookups,
     )
 
 

@@ -8,12 +8,13 @@ from sqlalchemy import (
     Boolean,
     ColumnElement,
     FromClause,
+    Integer,
     Select,
     Text,
-    any_,
+    exists,
+    false,
     func,
     literal,
-    literal_column,
     select,
     true,
 )
@@ -21,13 +22,12 @@ from sqlalchemy.dialects.postgresql import aggregate_order_by
 
 from cdp import tables
 from cdp.fields import Relation
+from cdp.traits.lookups import Rows, cheap_first, since_of
 from cdp.traits.trait import Scope
 
 
-def records_of(
-    relation: Relation, scope: Scope, around: FromClause | None
-) -> tuple[FromClause, Select[Any]]:
-    """A fresh alias of the relation's table, and the rows of it that belong to the customer.
+def records_of(relation: Relation, scope: Scope, around: FromClause | None) -> Rows:
+    """The rows of the relation's table that belong to the customer.
 
     `around`: a row whose records they are in place of the customer.
     """
@@ -36,16 +36,55 @@ def records_of(
         belong = [rows.c[mine] == around.c[theirs] for mine, theirs in relation.keys.items()]
         found = select(true()).select_from(rows).where(*belong).correlate(around)
     else:
-        profile = tables.source_profile.alias()
+        profile, whose = tables.source_profile.alias(), _whose(scope)
         found = (
             select(true())
             .select_from(rows.join(profile, profile.c.id == rows.c.source_profile_id))
-            .where(profile.c.customer_id == scope.customer.c.id)
-            .correlate(scope.customer)
+            .where(profile.c.customer_id == whose.c.id)
+            .correlate(whose)
         )
-    if relation.occurred is not None:
-        found = found.where(rows.c[relation.occurred] <= scope.as_of)
-    return rows, found.where(rows.c.deleted_at.is_(None))
+    moment = None if relation.occurred is None else rows.c[relation.occurred]
+    if moment is not None:
+        found = found.where(moment <= scope.as_of)
+    mine = Rows(relation.name, rows, found.where(rows.c.deleted_at.is_(None)), moment)
+    return mine if scope.lookups is None or around is not None else scope.lookups.rows(mine)
+
+
+def _whose(scope: Scope) -> FromClause:
+    """The row by whose `id` is known whom records and memberships belong to."""
+    return scope.customer if scope.lookups is None else scope.lookups.told
+
+
+def some_of(
+    rows: Rows, holds: ColumnElement[bool], scope: Scope, around: FromClause | None
+) -> ColumnElement[bool]:
+    """Whether the condition holds for one of the rows, or more."""
+    since = _since(rows, holds, around)
+    if scope.lookups is None or since is None:
+        return exists(rows.mine.where(holds))
+    answer = func.coalesce(func.bool_or(cheap_first(holds)), false(), type_=Boolean)
+    return scope.lookups.ask(rows, answer, since)
+
+
+def count_of(
+    rows: Rows, holds: ColumnElement[bool], scope: Scope, around: FromClause | None
+) -> ColumnElement[int]:
+    """For how many of the rows the condition holds."""
+    since = _since(rows, holds, around)
+    if scope.lookups is None or since is None:
+        return rows.mine.where(holds).with_only_columns(func.count()).scalar_subquery()
+    return scope.lookups.ask(rows, func.count().filter(cheap_first(holds)), since)
+
+
+def _since(
+    rows: Rows, holds: ColumnElement[bool], around: FromClause | None
+) -> ColumnElement[Any] | None:
+    """How far back the rows that answer reach, where the condition says so of a customer's.
+
+    Whoever does not say it is answered by a look of their own, which ends with the first row: that
+    of all together would read whatever there ever was.
+    """
+    return None if around is not None or rows.moment is None else since_of(holds, rows.moment)
 
 
 def segments_exist(slugs: Collection[str]) -> Sequence[ColumnElement[bool]]:
@@ -73,20 +112,43 @@ def segments_of(scope: Scope) -> ColumnElement[Any]:
     )
 
 
+def is_member(slugs: Sequence[str], scope: Scope) -> ColumnElement[bool]:
+    """Whether the customer is in a segment of these slugs; a slug of none finds nobody."""
+    if scope.lookups is None:
+        return exists(members_of(slugs, scope))
+    mine = scope.lookups.rows(memberships(scope.lookups.told))
+    is_open = mine.rows.c.exited_at.is_(None)
+    numbers = func.array_agg(mine.rows.c.segment_id, type_=ARRAY(Integer)).filter(is_open)
+    named = func.array(_numbers(slugs).scalar_subquery(), type_=ARRAY(Integer))
+    overlaps = scope.lookups.ask(mine, numbers).bool_op("&&")(named)
+    return func.coalesce(overlaps, false(), type_=Boolean)
+
+
+def memberships(whose: FromClause) -> Rows:
+    """All memberships that somebody ever had, by the primary key.
+
+    Were it said here that they are open, the planner might take the index of those, which goes by
+    segment, and read all of it for each customer.
+    """
+    membership = tables.segment_membership.alias("member")
+    theirs = select(true()).where(membership.c.customer_id == whose.c.id)
+    return Rows("segments", membership, theirs.correlate(whose))
+
+
 def members_of(slugs: Sequence[str], scope: Scope) -> Select[Any]:
-    """The customer's open memberships in segments of these slugs; a slug of none finds nobody."""
-    membership, segment = tables.segment_membership.alias(), tables.segment.alias()
-    named = select(segment.c.id).where(segment.c.slug.in_(slugs), segment.c.archived_at.is_(None))
-    theirs = (
+    """The customer's open memberships in segments of these slugs."""
+    membership = tables.segment_membership.alias()
+    return (
         select(true())
         .where(
             membership.c.customer_id == scope.customer.c.id,
             membership.c.exited_at.is_(None),
+            membership.c.segment_id.in_(_numbers(slugs)),
         )
         .correlate(scope.customer)
     )
-    if not scope.is_of_few:
-        return theirs.where(membership.c.segment_id.in_(named))
-    # Numbers that are found once, and a fence: else all members would be gathered for a few.
-    numbers = func.array(named.scalar_subquery())
-    return theirs.where(membership.c.segment_id == any_(numbers)).offset(literal_column("0"))
+
+
+def _numbers(slugs: Sequence[str]) -> Select[int]:
+    segment = tables.segment.alias()
+    return select(segment.c.id).where(segment.c.slug.in_(slugs), segment.c.archived_at.is_(None))

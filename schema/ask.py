@@ -30,7 +30,5 @@ async def ask(
         survivorship = await read_survivorship(connection)
     asked = Asked(variables, values, VIEWERS[Role.ADMIN], workspace, survivorship)
     statement = operation.statement(asked)
-    arguments = statement.arguments(Given(values, datetime.now(UTC)))
-    row = await database.reader.fetchrow(statement.sql, *arguments)
-    assert row is not None  # an operation is one row
+    row = await statement.fetch(database.reader, Given(values, datetime.now(UTC)))
     return msgspec.json.decode(row["data"])

@@ -174,11 +174,13 @@ class Part:
 class Root:
     """An object found by the arguments of a root field; null where there is none.
 
-    `price`: of finding it, where it takes more than a look by a key.
+    `price`: of finding it, where it takes more than a look by a key. `reads_all`: it looks at all
+    customers, or at all that they did.
     """
 
     branch: Callable[[Scene, Arguments], Branch]
     price: int = 0
+    reads_all: bool = False
 
 
 @dataclass(frozen=True, slots=True)

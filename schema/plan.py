@@ -4,8 +4,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
-from typing import Any, Final, cast
+from typing import Any, Final, TypeAlias, cast
 
+import asyncpg
 from graphql import (
     FieldNode,
     GraphQLField,
@@ -26,7 +27,7 @@ from sqlalchemy import (
     select,
 )
 from sqlalchemy import cast as sql_cast
-from sqlalchemy.dialects.postgresql import asyncpg
+from sqlalchemy.dialects.postgresql import asyncpg as dialects
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.types import TypeEngine
 
@@ -72,7 +73,7 @@ from schema.selection import Selection
 CHILDREN_PRICE: Final = 3  # how many rows a list without pages mostly has
 DEED_PRICE: Final = 10  # a change locks, clusters and folds before its payload is read
 
-_DIALECT: Final = asyncpg.dialect()  # type: ignore[no-untyped-call]
+_DIALECT: Final = dialects.dialect()  # type: ignore[no-untyped-call]
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,19 +89,41 @@ class Given:
 
 
 Getter = Callable[[Given], object]
+Reader: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
 
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """An operation as one statement: a row of `data` (JSON in bytes) and `actual`, its cost."""
+    """An operation as one statement: a row of `data` (JSON in bytes) and `actual`, its cost.
+
+    `reads_all`: it looks at all customers, or at all that they did.
+    """
 
     sql: str
     getters: Sequence[Getter]
     price: int
+    reads_all: bool = False
 
     def arguments(self, given: Given) -> list[object]:
         """The values of `$1`, `$2`, ... Raises BadInput for an id or a cursor that is none."""
         return [get(given) for get in self.getters]
+
+    async def fetch(self, reader: Reader, given: Given) -> asyncpg.Record:
+        """Its row.
+
+        One that reads all is prepared anew each time, so that PostgreSQL plans it for the values:
+        it would soon keep a plan for any, which expects few to answer and goes from each of them
+        to the next table. What is asked often is prepared once.
+        """
+        arguments = self.arguments(given)
+        # Not fetchrow: whoever asks PostgreSQL for the first row alone gets no parallel plan.
+        if not self.reads_all:
+            (row,) = await reader.fetch(self.sql, *arguments)
+            return row
+        async with reader.acquire() as connection:
+            prepared = await connection.prepare(self.sql)
+            (row,) = await prepared.fetch(*arguments)
+        return row
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,6 +211,7 @@ class _Planner:
     scene: Scene
     is_walked: bool
     getters: dict[str, Getter] = field(default_factory=dict)
+    reads_all: bool = False
 
     def statement(self, operation: OperationDefinitionNode) -> Statement:
         """The whole operation."""
@@ -226,6 +250,7 @@ class _Planner:
             str(compiled),
             [self._getter(compiled, name) for name in compiled.positiontup or ()],
             price,
+            self.reads_all,
         )
 
     def _getter(self, compiled: SQLCompiler, name: str) -> Getter:
@@ -249,7 +274,8 @@ class _Planner:
         arguments = FieldArguments(self, graphql_field, nodes[0])
         edge = edge_of(graphql_field)
         match edge:
-            case Root(branch, finding):
+            case Root(branch, finding, reads_all):
+                self.reads_all |= reads_all
                 value, price = self._one(branch(self.scene, arguments), nodes)
                 return value, finding + price, None
             case Roots(branch):

@@ -195,8 +195,7 @@ class GraphQLView:
 
     async def _fetch(self, statement: Statement, given: Given) -> tuple[bytes, int]:
         STATEMENTS.inc()
-        # Not fetchrow: whoever asks PostgreSQL for the first row alone gets no parallel plan.
-        (row,) = await self._database().reader.fetch(statement.sql, *statement.arguments(given))
+        row = await statement.fetch(self._database().reader, given)
         return row["data"], row["actual"]
 
     async def _walk(self, turn: _Turn, data: bytes) -> Answer:

@@ -8,15 +8,21 @@ from sqlalchemy import (
     CTE,
     ColumnElement,
     FromClause,
+    Integer,
     Select,
+    Text,
+    all_,
     and_,
     any_,
     case,
+    column,
     func,
     insert,
+    literal,
     literal_column,
     select,
     true,
+    union_all,
     update,
 )
 
@@ -53,19 +59,15 @@ def place_of(name: str) -> ColumnElement[Any]:
 
 
 def settled(
-    holding: FromClause,
-    held: FromClause,
-    reason: Reason,
-    numbers: ColumnElement[Any],
-    at: ColumnElement[Any],
+    apart: FromClause, reason: Reason, numbers: ColumnElement[Any], at: ColumnElement[Any]
 ) -> Select[Any]:
     """One row, how many entered and how many left, of the statement that has them do so.
 
-    `holding` (`segment_id`, `id`): whom each segment holds for; `held` (those and `place`, of the
-    row): who is a member of it; `reason`: why that changes. The feed tells of it segment by
+    `apart` (`segment_id`, `customer_id`, `kind` and `place`, of the row of who leaves): who enters
+    or leaves what, of `between` or of `within`; `reason`: why. The feed tells of it segment by
     segment, by their `numbers`, as if they had been looked at one after another.
     """
-    moves = _moves(holding, held, reason)
+    moves = _moves(apart, reason)
     places = select(moves.c.place).where(moves.c.kind == EXITED).scalar_subquery()
     left = (
         update(_MEMBER)
@@ -103,31 +105,64 @@ def settled(
     return select(*counts).add_cte(left, entered, told)
 
 
-def _moves(holding: FromClause, held: FromClause, reason: Reason) -> CTE:
-    """One row per pair that is in one of both alone: what became of it, and why.
+def between(holding: FromClause, held: FromClause) -> FromClause:
+    """One row per pair that is in one of both alone, with what becomes of it.
 
-    By a full join, which is hashed or sorted whatever the planner expects: before the first ANALYZE
-    it expects nobody, and would compare everybody with everybody.
+    `holding` (`segment_id`, `id`): whom each segment holds for; `held` (those and `place`): who is
+    a member of it. By a full join, which is hashed or sorted whatever the planner expects: before
+    the first ANALYZE it expects nobody, and would compare everybody with everybody.
     """
-    segment_id = func.coalesce(holding.c.segment_id, held.c.segment_id)
-    customer_id = func.coalesce(holding.c.id, held.c.id)
     pairs = and_(holding.c.segment_id == held.c.segment_id, holding.c.id == held.c.id)
-    apart = (
+    return (
         select(
-            segment_id.label("segment_id"),
-            customer_id.label("customer_id"),
+            func.coalesce(holding.c.segment_id, held.c.segment_id).label("segment_id"),
+            func.coalesce(holding.c.id, held.c.id).label("customer_id"),
             case((held.c.id.is_(None), ENTERED), else_=EXITED).label("kind"),
-            case((holding.c.id.is_(None), held.c.id)).label("leaver"),
             held.c.place,
         )
         .select_from(holding.join(held, pairs, full=True))
         .where(holding.c.id.is_(None) | held.c.id.is_(None))
         .subquery("apart")
     )
+
+
+def within(looked_at: FromClause) -> FromClause:
+    """The same of customers who are few, one after another.
+
+    `looked_at` (`id`, and lists): the segments that hold for each (`answers`), and those that they
+    are in (`held`), with the `places`. For most of them both are the same, whatever the order.
+    """
+    answers, held = looked_at.c.answers, looked_at.c.held
+    answer = func.unnest(answers).column_valued("answer")
+    member = (
+        func.unnest(held, looked_at.c.places)
+        .table_valued(column("segment_id", Integer), column("place"))
+        .render_derived("member")
+    )
+    nowhere: ColumnElement[Any] = literal_column("NULL::tid")
+    entering = select(
+        answer.label("segment_id"), literal(ENTERED, Text).label("kind"), nowhere.label("place")
+    ).where(answer != all_(held))
+    leaving = select(member.c.segment_id, literal(EXITED, Text), member.c.place).where(
+        member.c.segment_id != all_(answers)
+    )
+    change = union_all(entering, leaving).lateral("change").c
+    is_settled = and_(answers.bool_op("@>")(held), held.bool_op("@>")(answers))
+    return (
+        select(change.segment_id, looked_at.c.id.label("customer_id"), change.kind, change.place)
+        .select_from(looked_at.join(change.segment_id.table, true()))
+        .where(~is_settled)
+        .subquery("apart")
+    )
+
+
+def _moves(apart: FromClause, reason: Reason) -> CTE:
+    """One row per change: what became of whom, and why."""
     told, cause, other_id = reason(apart)
-    bearer = _bearer(apart)
-    is_merged = bearer.c.customer_id != apart.c.leaver
-    is_erased = apart.c.leaver.is_not(None) & bearer.c.customer_id.is_(None)
+    leaver = case((apart.c.kind == EXITED, apart.c.customer_id))
+    bearer = _bearer(apart, leaver)
+    is_merged = bearer.c.customer_id != leaver
+    is_erased = leaver.is_not(None) & bearer.c.customer_id.is_(None)
     return (
         select(
             apart.c.segment_id,
@@ -142,12 +177,12 @@ def _moves(holding: FromClause, held: FromClause, reason: Reason) -> CTE:
     )
 
 
-def _bearer(apart: FromClause) -> FromClause:
+def _bearer(apart: FromClause, leaver: ColumnElement[Any]) -> FromClause:
     """Who bears the id of one who leaves: whoever is nobody any more left by being merged."""
     profile = source_profile.alias("bearer_profile")
     return (
         select(profile.c.customer_id)
-        .where(profile.c.id == apart.c.leaver)
+        .where(profile.c.id == leaver)
         .correlate(apart)
         .offset(literal_column("0"))  # looked up for each who leaves, not among all profiles
         .lateral("bearer")

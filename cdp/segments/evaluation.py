@@ -20,6 +20,7 @@ from sqlalchemy import (
     Select,
     Table,
     Text,
+    and_,
     any_,
     case,
     cast,
@@ -37,10 +38,13 @@ from sqlalchemy.sql.elements import Grouping
 
 from cdp.clauses import Filter
 from cdp.query import AS_OF, whenever
-from cdp.segments.difference import Moves, Reason, place_of, settled
+from cdp.related import memberships
+from cdp.segments.difference import Moves, Reason, between, place_of, settled, within
 from cdp.segments.segment import Defined, Segment, define
 from cdp.statements import Statement, compiled, given
 from cdp.tables import scored_customer, segment_membership
+from cdp.traits.lookups import LookUps
+from cdp.traits.trait import Scope
 from cdp.workspace import Workspace
 
 Driver: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
@@ -84,17 +88,18 @@ def known(segments: Sequence[Segment]) -> Known:
 
 
 @lru_cache(maxsize=8)  # the segments there are, and those before them
-def levels_of(
-    there: Known, workspace: Workspace, *, is_of_few: bool = False
-) -> Sequence[Sequence[Defined]]:
+def levels_of(there: Known, workspace: Workspace) -> Sequence[Sequence[Defined]]:
     """All segments with their definitions: those that name others in a level after these.
 
-    `is_of_few`: for some customers, not for everybody. Of the segments themselves only the number
-    and the slug are as they are now.
+    For everybody. Of the segments themselves only the number and the slug are as they are now.
     """
+    return _levels(there, whenever(workspace), workspace)
+
+
+def _levels(there: Known, scope: Scope, workspace: Workspace) -> Sequence[Sequence[Defined]]:
     level_of: dict[str, int] = {}
     levels: dict[int, list[Defined]] = {}
-    for one in define(there.segments, whenever(workspace, is_of_few=is_of_few), workspace):
+    for one in define(there.segments, scope, workspace):
         names = frozenset[str]() if one.filter is None else one.filter.segments
         level = max((level_of[name] + 1 for name in names if name in level_of), default=0)
         level_of[one.segment.slug] = level
@@ -127,15 +132,15 @@ def steps_of(there: Known, workspace: Workspace, *, of_touched_now: bool) -> Ste
 
     For whom `touched_now` holds, or for those who are given.
     """
+    lookups = LookUps(touched_now if of_touched_now else _given())
     statements, asks_consent = [], False
-    for level in levels_of(there, workspace, is_of_few=True):
+    for level in _levels(there, whenever(workspace, lookups), workspace):
         filters = {one.segment.id: one.filter for one in level if one.filter is not None}
         asks_consent |= any(one.asks_consent for one in filters.values())
         numbers = list(filters)
         for start in range(0, len(numbers), MOST_TOGETHER):
             some = {one: filters[one].condition for one in numbers[start : start + MOST_TOGETHER]}
-            told = touched_now if of_touched_now else _given()
-            statements.append(compiled(_statement(some, told)))
+            statements.append(compiled(_statement_of(some, lookups)))
     return Steps(statements, asks_consent)
 
 
@@ -159,12 +164,12 @@ async def evaluate(
 def _of_everybody(there: Known, workspace: Workspace, numbers: Sequence[int]) -> Statement:
     defined = (one for level in levels_of(there, workspace) for one in level)
     filters = {one.segment.id: one.filter for one in defined}
-    return compiled(_statement({one: _condition(filters[one]) for one in numbers}, None))
+    return compiled(_statement({one: _condition(filters[one]) for one in numbers}))
 
 
 async def empty(driver: Driver, causes: Mapping[int, str], at: datetime) -> Moves:
     """Have everybody leave segments, at most MOST_TOGETHER; `causes` as for `evaluate`."""
-    statement = compiled(_statement(dict.fromkeys(causes, false()), None))
+    statement = compiled(_statement(dict.fromkeys(causes, false())))
     return await _run(driver, statement, {CAUSES: list(causes.values()), _AT: at})
 
 
@@ -178,70 +183,82 @@ async def _run(driver: Driver, statement: Statement, values: Mapping[str, object
     return Moves(entered, exited)
 
 
-def _statement(
-    conditions: Mapping[int, ColumnElement[bool]], told: FromClause | None
-) -> Select[Any]:
-    """Evaluates segments by number; none of the conditions asks who is in another one of them.
+def _statement(conditions: Mapping[int, ColumnElement[bool]]) -> Select[Any]:
+    """Evaluates segments by number for everybody, with a cause that is given for each of them.
 
-    Each customer's row is read once, whatever the number of segments. `told` (`id`, `cause`,
-    `other_id`) are the customers; None: everybody, with a cause that is given for each segment.
+    None of the conditions asks who is in another one of them. Each customer's row is read once,
+    whatever the number of segments.
     """
     numbers: ColumnElement[Any] = literal(list(conditions), ARRAY(Integer))
-    holding = _holding(conditions, None if told is None else select(told.c.id))
-    at = given(_AT, DateTime(timezone=True))
-    if told is None:
-        return settled(holding, _held(numbers), _by_segment(numbers), numbers, at)
-    return settled(holding, _held_by(told, numbers), _by_customer(told), numbers, at)
-
-
-def _holding(conditions: Mapping[int, ColumnElement[bool]], whom: Select[Any] | None) -> FromClause:
-    """`segment_id` and `id`: of each customer the segments whose conditions hold."""
-    answers = [case((holds, literal(one, Integer))) for one, holds in conditions.items()]
-    holding = func.array_remove(array(answers), null(), type_=ARRAY(Integer))
     # Fenced off: were it one with the rows that are made of it, the planner would expect to look
     # for records once for each answer, and rather gather everybody's first.
-    looked_at = select(holding.label("answers"), scored_customer.c.id).offset(literal_column("0"))
-    if whom is not None:
-        looked_at = looked_at.where(scored_customer.c.id.in_(whom))
-    found = looked_at.subquery("looked_at")
-    return select(func.unnest(found.c.answers).label("segment_id"), found.c.id).subquery("holding")
+    found = (
+        select(_answers(conditions).label("answers"), scored_customer.c.id)
+        .offset(literal_column("0"))
+        .subquery("looked_at")
+    )
+    holding = select(func.unnest(found.c.answers).label("segment_id"), found.c.id).subquery(
+        "holding"
+    )
+    apart = between(holding, _held(numbers))
+    return settled(apart, _by_segment(numbers), numbers, given(_AT, DateTime(timezone=True)))
+
+
+def _statement_of(conditions: Mapping[int, ColumnElement[bool]], lookups: LookUps) -> Select[Any]:
+    """The same for the customers that are told (`id`, `cause`, `other_id`).
+
+    What the conditions ask of their records, and what they are members of, is looked up once for
+    each. They come first, and are joined as written: the planner, who looks at eight tables
+    together, might else begin with everybody. Who is nobody any more is in nothing.
+    """
+    numbers: ColumnElement[Any] = literal(list(conditions), ARRAY(Integer))
+    told, member = lookups.told, lookups.rows(memberships(lookups.told))
+    is_held = and_(member.rows.c.segment_id == any_(numbers), member.rows.c.exited_at.is_(None))
+    held = lookups.ask(member, _listed(member.rows.c.segment_id, is_held))
+    places = lookups.ask(member, _listed(place_of("member"), is_held))
+    rows: FromClause = told.outerjoin(scored_customer, scored_customer.c.id == told.c.id)
+    for theirs in lookups.laterals([*conditions.values(), held, places]):
+        rows = rows.join(theirs, true())
+    nothing: ColumnElement[Any] = literal([], ARRAY(Integer))
+    answers = case((scored_customer.c.id.is_(None), nothing), else_=_answers(conditions))
+    looked_at = (
+        select(
+            told.c.id,
+            answers.label("answers"),
+            func.coalesce(held, nothing, type_=ARRAY(Integer)).label("held"),
+            places.label("places"),
+        )
+        .select_from(rows)
+        .offset(literal_column("0"))
+        .subquery("looked_at")
+    )
+    at = given(_AT, DateTime(timezone=True))
+    return settled(within(looked_at), _by_customer(told), numbers, at)
+
+
+def _answers(conditions: Mapping[int, ColumnElement[bool]]) -> ColumnElement[Any]:
+    """The numbers of the segments whose conditions hold for the customer."""
+    answers = [case((holds, literal(one, Integer))) for one, holds in conditions.items()]
+    return func.array_remove(array(answers), null(), type_=ARRAY(Integer))
+
+
+def _listed(value: ColumnElement[Any], is_wanted: ColumnElement[bool]) -> ColumnElement[Any]:
+    """The values of some rows, in one order; null for none."""
+    return func.array_agg(value, type_=ARRAY(value.type)).filter(is_wanted)
 
 
 def _held(numbers: ColumnElement[Any]) -> FromClause:
     """`segment_id`, `id` and `place`: all open memberships."""
     member = segment_membership.alias("member")
     return (
-        select(member.c.segment_id, member.c.customer_id.label("id"), _place_of_member())
+        select(
+            member.c.segment_id,
+            member.c.customer_id.label("id"),
+            place_of("member").label("place"),
+        )
         .where(member.c.segment_id == any_(numbers), member.c.exited_at.is_(None))
         .subquery("held")
     )
-
-
-def _held_by(told: FromClause, numbers: ColumnElement[Any]) -> FromClause:
-    """The same of some customers: theirs are looked up one after another, not among all members.
-
-    All they ever had, by the primary key. Were the segments named in the look-up, it would go
-    through the index once for each; were it said there that they are open, the planner might take
-    the index of those, which goes by segment, and read all of it for each customer.
-    """
-    member = segment_membership.alias("member")
-    theirs = (
-        select(member.c.segment_id, member.c.exited_at, _place_of_member())
-        .where(member.c.customer_id == told.c.id)
-        .correlate(told)
-        .offset(literal_column("0"))
-        .lateral("theirs")
-    )
-    return (
-        select(theirs.c.segment_id, told.c.id, theirs.c.place)
-        .select_from(told.join(theirs, true()))
-        .where(theirs.c.segment_id == any_(numbers), theirs.c.exited_at.is_(None))
-        .subquery("held")
-    )
-
-
-def _place_of_member() -> ColumnElement[Any]:
-    return place_of("member").label("place")
 
 
 def _by_customer(told: FromClause) -> Reason:

@@ -9,7 +9,6 @@ from sqlalchemy import (
     ARRAY,
     BigInteger,
     ColumnElement,
-    FromClause,
     Select,
     SelectBase,
     func,
@@ -18,8 +17,10 @@ from sqlalchemy import (
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.sql.visitors import iterate
 
+from cdp import tables
 from cdp.filters import predicate
 from cdp.query import present
+from cdp.segments.difference import place_of
 from cdp.traits.trait import Scope
 from cdp.values import CustomerId
 from cdp.workspace import Workspace
@@ -44,32 +45,32 @@ class Preview:
 def preview_query(condition: ColumnElement[bool], scope: Scope) -> Select[Any]:
     """One row: `count`, `total`, and `sample`, ids of some for whom it holds.
 
-    Both are counted in one pass, save where the condition looks into records: it is a join there,
-    which gathers them once, and in a count it would look them up for each customer.
+    Where the customer's own row decides, both are counted in one pass. Where the condition looks
+    into records it is a join, which gathers them once: in a count it would look them up for each
+    customer, and so would a search for the first few of whom it holds, which may be nobody. So
+    all are found once, then counted and shown.
     """
     customer = scope.customer
-    some = select(customer.c.id).select_from(customer).where(condition).limit(SAMPLE_SIZE)
-    sample = func.array(some.scalar_subquery(), type_=ARRAY(BigInteger)).label("sample")
-    columns: list[ColumnElement[Any]]
     if _is_row_local(condition):
         count = func.count().filter(condition)
-        columns = [count.label("count"), func.count().label("total"), sample]
+        some = select(customer.c.id).select_from(customer).where(condition).limit(SAMPLE_SIZE)
+        columns = [count.label("count"), func.count().label("total"), _sample(some)]
         return select(*columns).select_from(customer)
-    columns = [
-        _counted(customer).where(condition).scalar_subquery().label("count"),
-        _counted(customer).scalar_subquery().label("total"),
-        sample,
-    ]
-    return select(*columns)
+    # By rows, not by an index alone: there PostgreSQL has to look into each page that was written
+    # since it was vacuumed, which is most of them while batches come.
+    everybody = select(func.count(place_of("customer"))).select_from(tables.customer)
+    # The same here: a column is told that stands in no index, and early in the row.
+    is_nameless = customer.c.name.is_(None).label("is_nameless")
+    found = select(customer.c.id, is_nameless).where(condition).cte("found")
+    return select(
+        select(func.count()).select_from(found).scalar_subquery().label("count"),
+        everybody.scalar_subquery().label("total"),
+        _sample(select(found.c.id).limit(SAMPLE_SIZE)),
+    )
 
 
-def _counted(customer: FromClause) -> Select[int]:
-    """How many customers there are: by their rows, one after another.
-
-    A column is counted that stands in no index. To count by an index alone, PostgreSQL has to look
-    into each page that was written since it was vacuumed, which is most of them while batches come.
-    """
-    return select(func.count(customer.c.updated_at)).select_from(customer)
+def _sample(some: Select[tuple[int]]) -> ColumnElement[Any]:
+    return func.array(some.scalar_subquery(), type_=ARRAY(BigInteger)).label("sample")
 
 
 def _is_row_local(condition: ColumnElement[bool]) -> bool:

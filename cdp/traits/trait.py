@@ -8,6 +8,8 @@ from typing import Any, TypeAlias
 
 from sqlalchemy import ColumnElement, FromClause, func, types
 
+from cdp.traits.lookups import LookUps
+
 TraitFunction: TypeAlias = "Callable[[Scope], ColumnElement[Any]]"
 
 
@@ -16,15 +18,15 @@ class Scope:
     """What a trait may read: one customer, its facts, and the clock.
 
     `customer` and `fact` are the same row for the present (of `scored_customer`); for a past moment
-    `fact` is folded anew. `as_of` is that moment, with time zone. `is_of_few`: what belongs to a
-    customer elsewhere is looked up for each of them, not gathered for everybody.
+    `fact` is folded anew. `as_of` is that moment, with time zone. `lookups`: what belongs to a
+    customer elsewhere is looked up for each of some, there; None: it is gathered for everybody.
     """
 
     customer: FromClause
     fact: FromClause
     as_of: ColumnElement[datetime]
     timezone: str = "UTC"
-    is_of_few: bool = False
+    lookups: LookUps | None = None
 
     @property
     def today(self) -> ColumnElement[Any]:

@@ -352,6 +352,6 @@ def _business(scene: Scene, arguments: Arguments) -> Branch:
     return Branch("BusinessMetrics", Row(found, "business", shown), select().select_from(found))
 
 
-BUSINESS: Final = Root(_business)
+BUSINESS: Final = Root(_business, reads_all=True)
 BUSINESS_LATE: Final = AS_OF_LATE
 BUSINESS_ARGUMENTS: Final = (AS_OF,)

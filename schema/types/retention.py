@@ -152,7 +152,7 @@ def _retention(scene: Scene, arguments: Arguments) -> Branch:
     return Branch("RetentionGrid", Row(grid, "retention_grid", shown), select().select_from(grid))
 
 
-RETENTION: Final = Root(_retention, READ_PRICE)
+RETENTION: Final = Root(_retention, READ_PRICE, reads_all=True)
 RETENTION_LATE: Final = AS_OF_LATE
 RETENTION_ARGUMENTS: Final = (
     argument("period", Period, "How long each period is."),

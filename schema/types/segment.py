@@ -298,7 +298,7 @@ class SegmentPreview:
     sample: list[Customer] = planned(Many(_sample), f"Some of them, at most {SAMPLE_SIZE}, by id.")
 
 
-PREVIEW: Final = Root(_preview)
+PREVIEW: Final = Root(_preview, reads_all=True)
 PREVIEW_ARGUMENTS: Final = (argument("filter", CustomerFilter, "Which customers."),)
 
 SEGMENT_ARGUMENTS: Final = (

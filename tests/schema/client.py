@@ -36,6 +36,25 @@ class CountingReader:
         self.statements.append(sql)
         return await self._reader.fetch(sql, *arguments)
 
+    @asynccontextmanager
+    async def acquire(self) -> AsyncIterator["CountingConnection"]:
+        """A connection on which statements are prepared anew."""
+        async with self._reader.acquire() as connection:
+            yield CountingConnection(connection, self.statements)
+
+
+@dataclass
+class CountingConnection:
+    """One connection of the pool."""
+
+    connection: "asyncpg.pool.PoolConnectionProxy[asyncpg.Record]"
+    statements: list[str]
+
+    async def prepare(self, sql: str) -> "asyncpg.prepared_stmt.PreparedStatement[asyncpg.Record]":
+        """As the connection does; whoever prepares a statement runs it."""
+        self.statements.append(sql)
+        return await self.connection.prepare(sql)
+
 
 @dataclass
 class Graph:

@@ -1,0 +1,106 @@
+"""What conditions ask of a customer's records elsewhere, looked up once for all of them."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from sqlalchemy import ColumnElement, FromClause, Select, and_, column, func
+from sqlalchemy.sql import operators
+from sqlalchemy.sql.elements import BinaryExpression, BooleanClauseList, ColumnClause, Grouping
+from sqlalchemy.sql.selectable import LateralFromClause, SelectBase
+from sqlalchemy.sql.visitors import iterate
+
+_LOWER_BOUNDS: Final = (operators.gt, operators.ge)
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """The rows of one table that belong to a customer, for every condition that asks of them.
+
+    `rows` is its alias; `mine` selects them, correlated to whose they are; `moment` is the column
+    by which an index finds those that are not older than some moment, None without one.
+    """
+
+    name: str
+    rows: FromClause
+    mine: Select[Any]
+    moment: ColumnElement[Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    of: Rows
+    value: ColumnElement[Any]
+    since: ColumnElement[Any] | None
+
+
+@dataclass(eq=False, slots=True)
+class LookUps:
+    """Collects what the conditions of a statement ask of rows elsewhere, of some customers.
+
+    `told` (`id`) are the customers, one row each. Each answer is an aggregate over the rows of one
+    of them, and the condition names it as a column. So these rows are read once, by `laterals`,
+    which stand after `told`, whatever the number of conditions.
+    """
+
+    told: FromClause
+    _rows: dict[str, Rows] = field(default_factory=dict)
+    _asked: dict[str, _Asked] = field(default_factory=dict)
+
+    def rows(self, given: Rows) -> Rows:
+        """The rows of that name, the same for all who ask of them."""
+        return self._rows.setdefault(given.name, given)
+
+    def ask(
+        self, of: Rows, value: ColumnElement[Any], since: ColumnElement[Any] | None = None
+    ) -> ColumnClause[Any]:
+        """The column by which a condition names an aggregate over rows not older than `since`."""
+        name = f"{of.name}_{len(self._asked) + 1}"
+        self._asked[name] = _Asked(of, value, since)
+        return column(name, value.type)
+
+    def laterals(self, conditions: Iterable[ColumnElement[Any]]) -> Sequence[LateralFromClause]:
+        """What the conditions name: for each table one row beside that of the customer."""
+        parts = (part for condition in conditions for part in iterate(condition))
+        named = {part.name for part in parts if isinstance(part, ColumnClause)}
+        of: dict[str, list[str]] = {}
+        for name in self._asked:  # in the order in which they were asked: the same text each time
+            if name in named:
+                of.setdefault(self._asked[name].of.name, []).append(name)
+        return [self._lateral(self._rows[table], names) for table, names in of.items()]
+
+    def _lateral(self, rows: Rows, names: Sequence[str]) -> LateralFromClause:
+        asked = {name: self._asked[name] for name in names}
+        found = rows.mine.with_only_columns(*(one.value.label(name) for name, one in asked.items()))
+        since = [one.since for one in asked.values() if one.since is not None]
+        if rows.moment is not None and len(since) == len(asked):
+            found = found.where(rows.moment >= func.least(*since))
+        return found.lateral(f"of_{rows.name}")
+
+
+def since_of(holds: object, moment: ColumnElement[Any]) -> ColumnElement[Any] | None:
+    """A moment before which no row answers, read from the condition; None where any may."""
+    match holds:
+        case Grouping():
+            return since_of(holds.element, moment)
+        case BooleanClauseList() if holds.operator is operators.and_:
+            bounds = (since_of(clause, moment) for clause in holds.clauses)
+            return next((bound for bound in bounds if bound is not None), None)
+        case BinaryExpression() if holds.left is moment and holds.operator in _LOWER_BOUNDS:
+            return holds.right
+        case _:
+            return None
+
+
+def cheap_first(holds: ColumnElement[bool]) -> ColumnElement[bool]:
+    """The same condition, with what looks into further tables at its end.
+
+    In a WHERE the planner would see to that; the operands of an aggregate are taken as written.
+    """
+    if isinstance(holds, BooleanClauseList) and holds.operator is operators.and_:
+        return and_(*sorted(holds.clauses, key=_looks_further))
+    return holds
+
+
+def _looks_further(condition: ColumnElement[Any]) -> bool:
+    return any(isinstance(part, SelectBase) for part in iterate(condition))
