@@ -20,7 +20,10 @@ MAX_LIST: Final = 250  # values of one operand; as many as one list of GraphQL m
 MAX_TEXT: Final = 1_000  # characters of one operand; longer than any value worth comparing with
 MAX_WHOLE: Final = 2**63 - 1  # what a bigint holds
 MAX_DIGITS: Final = 30  # of a decimal, either side of the point; far beyond any amount of money
-MAX_DURATION_PART: Final = 100_000  # keeps a moment minus a duration a moment
+MAX_DURATION_PART: Final = 100_000  # an integer of PostgreSQL holds each part, in seconds too
+MAX_DURATION_YEARS: Final = (
+    200  # in all: no record and no birth is older, and every calendar has it
+)
 
 Member = TypeVar("Member", bound=Enum)
 
@@ -157,7 +160,11 @@ _SECONDS: Final = (365 * 86_400, 30 * 86_400, 7 * 86_400, 86_400, 3_600, 60, 1)
 
 def duration_seconds(operand: object, path: str) -> int:
     """About how long a duration is, with months of 30 days. Raises BadInput."""
-    return sum(map(operator.mul, _duration_parts(operand, path), _SECONDS))
+    return _seconds(_duration_parts(operand, path))
+
+
+def _seconds(parts: Sequence[int]) -> int:
+    return sum(map(operator.mul, parts, _SECONDS))
 
 
 def read_duration(operand: object, path: str) -> ColumnElement[Any]:
@@ -174,4 +181,6 @@ def _duration_parts(operand: object, path: str) -> Sequence[int]:
         raise BadInput(
             f"{path} is not a duration.", todo="Write P30D, P1Y6M, P2W or PT12H.", path=path
         )
+    if _seconds(numbers) > MAX_DURATION_YEARS * _SECONDS[0]:
+        raise BadInput(f"{path} is longer than {MAX_DURATION_YEARS} years.", path=path)
     return numbers

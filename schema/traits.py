@@ -61,8 +61,9 @@ _OPERAND_DOCS: Final = {
     "startsWith": "It begins with this piece of text, in any case.",
     "before": "Earlier than it.",
     "after": "Later than it.",
-    "withinLast": "From this long ago until now, as an ISO 8601 duration: `P30D`, `P1Y6M`.",
-    "olderThan": "Longer ago than this, as an ISO 8601 duration: `P90D`.",
+    "withinLast": "From this long ago until now, as an ISO 8601 duration: `P30D`, `P1Y6M`;"
+    " at most 200 years.",
+    "olderThan": "Longer ago than this, as an ISO 8601 duration: `P90D`; at most 200 years.",
     "isNull": "True: there is no value; false: there is one.",
 }
 

@@ -1,12 +1,11 @@
 """Segments evaluated together, for everybody or for who was touched: statements compiled once."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, Final, TypeAlias
 
-import asyncpg
 import msgspec
 from sqlalchemy import (
     ARRAY,
@@ -39,6 +38,7 @@ from sqlalchemy.sql.elements import Grouping
 from cdp.clauses import Filter
 from cdp.query import AS_OF, whenever
 from cdp.related import memberships
+from cdp.segments.attempt import Driver, Found, attempt, run
 from cdp.segments.difference import Moves, Reason, between, place_of, settled, within
 from cdp.segments.segment import Defined, Segment, define
 from cdp.statements import Statement, compiled, given
@@ -46,8 +46,6 @@ from cdp.tables import scored_customer, segment_membership
 from cdp.traits.lookups import LookUps
 from cdp.traits.trait import Scope
 from cdp.workspace import Workspace
-
-Driver: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
 MOST_TOGETHER: Final = 50  # segments in one statement: bounds its text and the time to plan it
 
@@ -87,6 +85,11 @@ def known(segments: Sequence[Segment]) -> Known:
     return Known(tuple(written), segments)
 
 
+def sound(segments: Iterable[Segment]) -> Sequence[Segment]:
+    """Those that could be evaluated last; the others wait until they are due as a whole."""
+    return [one for one in segments if one.error is None]
+
+
 @lru_cache(maxsize=8)  # the segments there are, and those before them
 def levels_of(there: Known, workspace: Workspace) -> Sequence[Sequence[Defined]]:
     """All segments with their definitions: those that name others in a level after these.
@@ -109,21 +112,29 @@ def _levels(there: Known, scope: Scope, workspace: Workspace) -> Sequence[Sequen
 
 @dataclass(frozen=True, slots=True)
 class Steps:
-    """What brings all segments up to date for some customers, statement after statement."""
+    """What brings all segments up to date for some customers, statement after statement.
+
+    `alone` makes the statement of one segment, by its number; they stand in the order of levels.
+    """
 
     statements: Sequence[Statement]
+    alone: Mapping[int, Callable[[], Statement]]
     asks_consent: bool
 
-    async def follow(self, driver: Driver, as_of: datetime, at: datetime, **told: object) -> Moves:
+    async def follow(self, driver: Driver, as_of: datetime, at: datetime, **told: object) -> Found:
         """Evaluate all segments for those told, and tell the feed of the difference.
 
         They are looked at as of `as_of`; who enters or leaves does so `at`. `told` has the
         lists of TOLD, where the steps are not of `touched_now`.
         """
-        total = Moves(0, 0)
-        for statement in self.statements:
-            total += await _run(driver, statement, {**told, AS_OF: as_of, _AT: at})
-        return total
+        values = {**told, AS_OF: as_of, _AT: at}
+        together = await attempt(driver, self.statements, values)
+        if isinstance(together, Moves):
+            return Found(together)
+        found = Found(Moves(0, 0))
+        for number, alone in self.alone.items():
+            found = found.with_one(number, await attempt(driver, [alone()], values))
+        return found
 
 
 @lru_cache(maxsize=8)  # the segments there are, and those before them
@@ -134,14 +145,20 @@ def steps_of(there: Known, workspace: Workspace, *, of_touched_now: bool) -> Ste
     """
     lookups = LookUps(touched_now if of_touched_now else _given())
     statements, asks_consent = [], False
+    alone: dict[int, Callable[[], Statement]] = {}
+
+    def together(some: Mapping[int, ColumnElement[bool]]) -> Statement:
+        return compiled(_statement_of(some, lookups))
+
     for level in _levels(there, whenever(workspace, lookups), workspace):
         filters = {one.segment.id: one.filter for one in level if one.filter is not None}
         asks_consent |= any(one.asks_consent for one in filters.values())
         numbers = list(filters)
         for start in range(0, len(numbers), MOST_TOGETHER):
             some = {one: filters[one].condition for one in numbers[start : start + MOST_TOGETHER]}
-            statements.append(compiled(_statement_of(some, lookups)))
-    return Steps(statements, asks_consent)
+            statements.append(together(some))
+            alone |= {one: partial(together, {one: holds}) for one, holds in some.items()}
+    return Steps(statements, alone, asks_consent)
 
 
 async def evaluate(
@@ -150,14 +167,24 @@ async def evaluate(
     workspace: Workspace,
     causes: Mapping[int, str],
     as_of: datetime,
-) -> Moves:
+) -> Found:
     """Look at everybody by some segments of one level, at most MOST_TOGETHER, as of a moment.
 
     `causes`: by number, what the feed is told.
     """
-    statement = _of_everybody(there, workspace, tuple(causes))
-    values = {CAUSES: list(causes.values()), AS_OF: as_of, _AT: as_of}
-    return await _run(driver, statement, values)
+
+    async def look(numbers: Sequence[int]) -> Moves | str:
+        told = [causes[one] for one in numbers]
+        statement = _of_everybody(there, workspace, numbers)
+        return await attempt(driver, [statement], {CAUSES: told, AS_OF: as_of, _AT: as_of})
+
+    together = await look(tuple(causes))
+    if isinstance(together, Moves):
+        return Found(together)
+    found = Found(Moves(0, 0))
+    for number in causes:
+        found = found.with_one(number, await look((number,)))
+    return found
 
 
 @lru_cache(maxsize=32)  # what is due together: by the clock some, after an import all
@@ -170,17 +197,12 @@ def _of_everybody(there: Known, workspace: Workspace, numbers: Sequence[int]) ->
 async def empty(driver: Driver, causes: Mapping[int, str], at: datetime) -> Moves:
     """Have everybody leave segments, at most MOST_TOGETHER; `causes` as for `evaluate`."""
     statement = compiled(_statement(dict.fromkeys(causes, false())))
-    return await _run(driver, statement, {CAUSES: list(causes.values()), _AT: at})
+    return await run(driver, [statement], {CAUSES: list(causes.values()), _AT: at})
 
 
 def _condition(filter_: Filter | None) -> ColumnElement[bool]:
     assert filter_ is not None, "what cannot be read holds for nobody we know of"
     return filter_.condition
-
-
-async def _run(driver: Driver, statement: Statement, values: Mapping[str, object]) -> Moves:
-    ((entered, exited),) = await statement.fetch(driver, values)
-    return Moves(entered, exited)
 
 
 def _statement(conditions: Mapping[int, ColumnElement[bool]]) -> Select[Any]:
