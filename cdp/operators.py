@@ -2,7 +2,7 @@
 
 import operator
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
@@ -10,6 +10,7 @@ from enum import Enum
 from typing import Any, Final, TypeAlias
 
 from sqlalchemy import (
+    ARRAY,
     BigInteger,
     ColumnElement,
     Date,
@@ -18,6 +19,7 @@ from sqlalchemy import (
     Select,
     Text,
     and_,
+    any_,
     cast,
     func,
     literal,
@@ -163,7 +165,7 @@ class Operation:
             case Operand.VALUE:
                 return _COMPARISONS[name](self.expression, self._value(operand, path))
             case Operand.LIST:
-                found = self.expression.in_(self._values(operand, path))
+                found = self._is_among(operand, path)
                 return found if name == "in" else found.is_not(True)
             case Operand.PAIR:
                 return self._between(operand, path)
@@ -185,15 +187,19 @@ class Operation:
     def _value(self, operand: object, path: str) -> ColumnElement[Any]:
         value = self._read(operand, path)
         bound = literal(value, _SQL_TYPES.get(self.type, self.expression.type))
-        return _survivors([bound]).scalar_subquery() if self.type is FieldType.ID else bound
+        return _survivors(bound).scalar_subquery() if self.type is FieldType.ID else bound
 
-    def _values(self, operand: object, path: str) -> Sequence[ColumnElement[Any]] | Select[int]:
-        type_ = _SQL_TYPES.get(self.type, self.expression.type)
+    def _is_among(self, operand: object, path: str) -> ColumnElement[bool]:
+        """In a list, which is one parameter whatever its length: a statement has so many."""
         values = [
-            literal(self._read(item, f"{path}[{index}]"), type_)
+            self._read(item, f"{path}[{index}]")
             for index, item in enumerate(read_list(operand, path))
         ]
-        return _survivors(values) if self.type is FieldType.ID else values
+        type_ = ARRAY(_SQL_TYPES.get(self.type, self.expression.type))
+        among = any_(literal(values, type_))
+        if self.type is FieldType.ID:
+            return self.expression.in_(_survivors(among))
+        return self.expression == among
 
     def _between(self, operand: object, path: str) -> ColumnElement[bool]:
         items = read_list(operand, path)
@@ -228,10 +234,10 @@ class Operation:
         return and_(self.expression > moment, self.expression <= now)
 
 
-def _survivors(ids: Sequence[ColumnElement[Any]]) -> Select[int]:
-    """Who bears these ids now: a merged id is still known by the profile that reserved it."""
+def _survivors(ids: ColumnElement[Any]) -> Select[int]:
+    """Who bears an id, or any of some, now: the profile that reserved it knows, merged or not."""
     profile = tables.source_profile.alias()
-    return select(profile.c.customer_id).where(profile.c.id.in_(ids))
+    return select(profile.c.customer_id).where(profile.c.id == ids)
 
 
 _Instant: Final = DateTime(timezone=True)

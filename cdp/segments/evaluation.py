@@ -52,10 +52,16 @@ MOST_TOGETHER: Final = 50  # segments in one statement: bounds its text and the 
 TOLD: Final = ("ids", "causes", "others")
 """What is given of whom: three lists, of customers, of why, in words, of whom that speaks of."""
 
-CAUSES: Final = "causes"
-"""What is given where everybody is looked at: why, of each of the segments, in words."""
+MOST_PARAMETERS: Final = 32_767  # of one statement, as its driver counts them
+
+CAUSED, CAUSES = "caused", "causes"
+"""What is given where everybody is looked at: the numbers of segments, and why, of each, in words.
+"""
 
 _AT: Final = "at"
+
+Conditions: TypeAlias = Mapping[int, ColumnElement[bool]]
+"""Of segments, by number."""
 
 touched_now = Table(
     "touched_now",
@@ -144,10 +150,11 @@ def steps_of(there: Known, workspace: Workspace, *, of_touched_now: bool) -> Ste
     For whom `touched_now` holds, or for those who are given.
     """
     lookups = LookUps(touched_now if of_touched_now else _given())
-    statements, asks_consent = [], False
+    statements: list[Statement] = []
+    asks_consent = False
     alone: dict[int, Callable[[], Statement]] = {}
 
-    def together(some: Mapping[int, ColumnElement[bool]]) -> Statement:
+    def together(some: Conditions) -> Statement:
         return compiled(_statement_of(some, lookups))
 
     for level in _levels(there, whenever(workspace, lookups), workspace):
@@ -156,7 +163,7 @@ def steps_of(there: Known, workspace: Workspace, *, of_touched_now: bool) -> Ste
         numbers = list(filters)
         for start in range(0, len(numbers), MOST_TOGETHER):
             some = {one: filters[one].condition for one in numbers[start : start + MOST_TOGETHER]}
-            statements.append(together(some))
+            statements += _cut(some, together)
             alone |= {one: partial(together, {one: holds}) for one, holds in some.items()}
     return Steps(statements, alone, asks_consent)
 
@@ -172,11 +179,10 @@ async def evaluate(
 
     `causes`: by number, what the feed is told.
     """
+    values = {**_told(causes), AS_OF: as_of, _AT: as_of}
 
     async def look(numbers: Sequence[int]) -> Moves | str:
-        told = [causes[one] for one in numbers]
-        statement = _of_everybody(there, workspace, numbers)
-        return await attempt(driver, [statement], {CAUSES: told, AS_OF: as_of, _AT: as_of})
+        return await attempt(driver, _of_everybody(there, workspace, numbers), values)
 
     together = await look(tuple(causes))
     if isinstance(together, Moves):
@@ -188,16 +194,37 @@ async def evaluate(
 
 
 @lru_cache(maxsize=32)  # what is due together: by the clock some, after an import all
-def _of_everybody(there: Known, workspace: Workspace, numbers: Sequence[int]) -> Statement:
+def _of_everybody(
+    there: Known, workspace: Workspace, numbers: Sequence[int]
+) -> Sequence[Statement]:
     defined = (one for level in levels_of(there, workspace) for one in level)
     filters = {one.segment.id: one.filter for one in defined}
-    return compiled(_statement({one: _condition(filters[one]) for one in numbers}))
+    some = {one: _condition(filters[one]) for one in numbers}
+    return _cut(some, lambda some: compiled(_statement(some)))
+
+
+def _cut(some: Conditions, together: Callable[[Conditions], Statement]) -> Sequence[Statement]:
+    """One statement for all, or more where that had more parameters than one can have.
+
+    A single segment never has: no trait takes more than some hundred, no filter asks for more than
+    MAX_CLAUSES.
+    """
+    whole = together(some)
+    if len(whole.names) <= MOST_PARAMETERS or len(some) == 1:
+        return [whole]
+    pairs = list(some.items())
+    half = len(pairs) // 2
+    return [part for each in (pairs[:half], pairs[half:]) for part in _cut(dict(each), together)]
+
+
+def _told(causes: Mapping[int, str]) -> Mapping[str, object]:
+    return {CAUSED: list(causes), CAUSES: list(causes.values())}
 
 
 async def empty(driver: Driver, causes: Mapping[int, str], at: datetime) -> Moves:
     """Have everybody leave segments, at most MOST_TOGETHER; `causes` as for `evaluate`."""
     statement = compiled(_statement(dict.fromkeys(causes, false())))
-    return await run(driver, [statement], {CAUSES: list(causes.values()), _AT: at})
+    return await run(driver, [statement], {**_told(causes), _AT: at})
 
 
 def _condition(filter_: Filter | None) -> ColumnElement[bool]:
@@ -205,7 +232,7 @@ def _condition(filter_: Filter | None) -> ColumnElement[bool]:
     return filter_.condition
 
 
-def _statement(conditions: Mapping[int, ColumnElement[bool]]) -> Select[Any]:
+def _statement(conditions: Conditions) -> Select[Any]:
     """Evaluates segments by number for everybody, with a cause that is given for each of them.
 
     None of the conditions asks who is in another one of them. Each customer's row is read once,
@@ -223,10 +250,10 @@ def _statement(conditions: Mapping[int, ColumnElement[bool]]) -> Select[Any]:
         "holding"
     )
     apart = between(holding, _held(numbers))
-    return settled(apart, _by_segment(numbers), numbers, given(_AT, DateTime(timezone=True)))
+    return settled(apart, _by_segment(), numbers, given(_AT, DateTime(timezone=True)))
 
 
-def _statement_of(conditions: Mapping[int, ColumnElement[bool]], lookups: LookUps) -> Select[Any]:
+def _statement_of(conditions: Conditions, lookups: LookUps) -> Select[Any]:
     """The same for the customers that are told (`id`, `cause`, `other_id`).
 
     What the conditions ask of their records, and what they are members of, is looked up once for
@@ -258,7 +285,7 @@ def _statement_of(conditions: Mapping[int, ColumnElement[bool]], lookups: LookUp
     return settled(within(looked_at), _by_customer(told), numbers, at)
 
 
-def _answers(conditions: Mapping[int, ColumnElement[bool]]) -> ColumnElement[Any]:
+def _answers(conditions: Conditions) -> ColumnElement[Any]:
     """The numbers of the segments whose conditions hold for the customer."""
     answers = [case((holds, literal(one, Integer))) for one, holds in conditions.items()]
     return func.array_remove(array(answers), null(), type_=ARRAY(Integer))
@@ -291,7 +318,8 @@ def _by_customer(told: FromClause) -> Reason:
     )
 
 
-def _by_segment(numbers: ColumnElement[Any]) -> Reason:
+def _by_segment() -> Reason:
+    numbers = given(CAUSED, ARRAY(Integer))
     causes: ColumnElement[Any] = Grouping(given(CAUSES, ARRAY(Text)))
     return lambda rows: (
         rows,

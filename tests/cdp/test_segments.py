@@ -451,6 +451,39 @@ async def test_segments_of_one_level_are_looked_at_by_one_statement(
     assert sum("INSERT INTO segment_change" in one for one in sent) == 2
 
 
+@pytest.mark.parametrize(
+    ("segments", "asked"),
+    [
+        (
+            2,
+            [
+                {"country": {"in": [f"{n}-{place}" for place in range(249)] + ["DE"]}}
+                for n in range(75)
+            ],
+        ),
+        (4, [{"rfm": {"group": {"ne": "PROSPECT"}}}] * 99 + [{"country": {"eq": "DE"}}]),
+    ],
+    ids=["long lists", "long expressions"],
+)
+async def test_segments_that_are_too_long_together_are_still_looked_at(
+    stage: Stage, segments: int, asked: list[object]
+) -> None:
+    ids = await three_shoppers(stage)
+    async with stage.transaction() as connection:
+        for number in range(segments):
+            await a_segment(connection, f"Germans {number}", {"and": asked})
+    await refreshed(stage)
+    async with stage.transaction() as connection:
+        found = await members(connection)
+        assert found == {f"germans-{number}": {ids["ann"]} for number in range(segments)}
+        await take(connection, "customers", [{"id": "bo", "country": "DE"}])
+    await refreshed(stage)
+    async with stage.transaction() as connection:
+        both = {ids["ann"], ids["bo"]}
+        assert set(map(frozenset, (await members(connection)).values())) == {frozenset(both)}
+        assert all(one.error is None for one in await list_segments(connection))
+
+
 async def test_refresh_that_dies_leaves_everything_to_the_next(database: Database) -> None:
     ids = await three_shoppers(database)
     async with database.transaction() as connection:
