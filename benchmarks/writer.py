@@ -3,7 +3,6 @@
 It says that it is ready, waits for a line, works, and tells the seconds of each batch as JSON.
 """
 
-import asyncio
 import gc
 import sys
 import time
@@ -14,6 +13,7 @@ from typing import Final
 import msgspec
 
 from benchmarks.people import told_by
+from cdp import event_loop
 from cdp.ahead import work_ahead
 from cdp.database import Database, open_database
 from cdp.delivery import Batch, receive
@@ -74,4 +74,4 @@ async def _write(number: int, count: int, persons: int) -> Written:
 
 
 if __name__ == "__main__":
-    sys.stdout.buffer.write(msgspec.json.encode(asyncio.run(_write(*map(int, sys.argv[1:])))))
+    sys.stdout.buffer.write(msgspec.json.encode(event_loop.run(_write(*map(int, sys.argv[1:])))))

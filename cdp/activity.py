@@ -1,16 +1,19 @@
 """Facts of what a customer does beside buying: messages, interactions, tickets, feedback, plans.
 
 Each is folded from the records of the customer's source profiles, up to a moment. Every part is an
-aggregate of its own, joined laterally to the given customers: it walks from customer to profiles to
-records by index, and there is nothing for the planner to get wrong.
+aggregate of its own. For some customers it is joined laterally to them: it walks from customer to
+profiles to records by index, and there is nothing for the planner to get wrong. For everybody it is
+grouped by customer, and joined as a whole.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from typing import Any, Final, TypeAlias
 
 from sqlalchemy import (
+    Column,
     ColumnElement,
     FromClause,
     Numeric,
@@ -67,57 +70,95 @@ SECONDS_PER_HOUR: Final = 3_600
 
 def customer_activity(customers: FromClause, workspace: Workspace, as_of: Clock) -> Select[Any]:
     """One row per given customer (`id`): every fact of ACTIVITY_COLUMNS, up to `as_of`."""
-    parts: list[FromClause] = []
-    values: dict[str, ColumnElement[Any]] = {}
-    changes: list[ColumnElement[Any]] = []
-    for number, select_part in enumerate(
-        (_messages, _interactions, _tickets, _feedback, _subscriptions)
-    ):
-        part: FromClause = select_part(customers, workspace, as_of).lateral(f"part_{number}")
-        parts.append(part)
-        values.update({each.name: each for each in part.c if each.name not in _SHARED})
-        changes.append(part.c.next_change_at)
-    engaged = [part.c.engaged_at for part in parts if "engaged_at" in part.c]
-    values["last_engaged_at"] = func.greatest(*engaged)
-    values["activity_change_at"] = func.least(*changes)
+    parts = [
+        part.lateral(f"part_{number}")
+        for number, part in enumerate(_parts(_Whom(customers), workspace, as_of))
+    ]
     joined: FromClause = customers
     for part in parts:
         joined = joined.join(part, literal(value=True))
+    return _put_together(customers, parts).select_from(joined)
+
+
+def everyones_activity(customers: FromClause, workspace: Workspace, as_of: Clock) -> Select[Any]:
+    """The same for all customers there are (`id`), from tables that are read as a whole."""
+    parts = [
+        part.subquery(f"part_{number}")
+        for number, part in enumerate(_parts(_Whom(None), workspace, as_of))
+    ]
+    joined: FromClause = customers
+    for part in parts:
+        joined = joined.outerjoin(part, part.c.customer_id == customers.c.id)
+    return _put_together(customers, parts).select_from(joined)
+
+
+@dataclass(frozen=True, slots=True)
+class _Whom:
+    """Whose records a part reads: those of each of some customers (`id`) in turn, or everybody's.
+
+    Of everybody's each row tells whose it is.
+    """
+
+    customers: FromClause | None
+
+    def told_in(self, rows: FromClause) -> list[ColumnElement[Any]]:
+        """The column that tells it, in what was read."""
+        return [] if self.customers is not None else [rows.c.customer_id]
+
+    def read(self, query: Select[Any], table: Table, *groups: ColumnElement[Any]) -> Select[Any]:
+        """The query over their records, but for deleted ones, grouped."""
+        mine = self.told_in(source_profile)
+        theirs = source_profile.join(table, table.c.source_profile_id == source_profile.c.id)
+        found = (
+            query.add_columns(*mine)
+            .select_from(theirs)
+            .where(table.c.deleted_at.is_(None))
+            .group_by(*mine, *groups)
+        )
+        if self.customers is None:
+            return found
+        is_theirs = source_profile.c.customer_id == self.customers.c.id
+        return found.where(is_theirs).correlate(self.customers)
+
+
+def _parts(whom: _Whom, workspace: Workspace, as_of: Clock) -> list[Select[Any]]:
+    folds = (_messages, _interactions, _tickets, _feedback, _subscriptions)
+    return [fold(whom, workspace, as_of) for fold in folds]
+
+
+def _put_together(customers: FromClause, parts: Sequence[FromClause]) -> Select[Any]:
+    """The facts out of the parts; of a customer without any record, 0 for what is counted."""
+    values: dict[str, ColumnElement[Any]] = {}
+    for part in parts:
+        values.update({each.name: each for each in part.c if each.name not in _SHARED})
+    engaged = [part.c.engaged_at for part in parts if "engaged_at" in part.c]
+    values["last_engaged_at"] = func.greatest(*engaged)
+    values["activity_change_at"] = func.least(*(part.c.next_change_at for part in parts))
     return select(
         customers.c.id,
-        *(cast(values[fact.name], fact.type).label(fact.name) for fact in ACTIVITY_COLUMNS),
-    ).select_from(joined)
+        *(_settled(values[fact.name], fact) for fact in ACTIVITY_COLUMNS),
+    )
 
 
-_SHARED: Final = ("engaged_at", "next_change_at")
+def _settled(value: ColumnElement[Any], fact: Column[Any]) -> ColumnElement[Any]:
+    told = value if fact.nullable else func.coalesce(value, 0)
+    return cast(told, fact.type).label(fact.name)
+
+
+_SHARED: Final = ("customer_id", "engaged_at", "next_change_at")
 """What several parts tell of, to be put together."""
 
 
-def _theirs(table: Table) -> FromClause:
-    """The records of source profiles."""
-    return source_profile.join(table, table.c.source_profile_id == source_profile.c.id)
-
-
-def _of(customers: FromClause, table: Table) -> ColumnElement[bool]:
-    """Of a customer's profiles; deleted records do not count."""
-    return and_(source_profile.c.customer_id == customers.c.id, table.c.deleted_at.is_(None))
-
-
-def _aggregate(customers: FromClause, table: Table, values: Facts) -> Select[Any]:
-    """One row, whatever there is."""
-    return (
-        select(*(value.label(name) for name, value in values.items()))
-        .select_from(_theirs(table))
-        .where(_of(customers, table))
-        .correlate(customers)
-    )
+def _aggregate(whom: _Whom, table: Table, values: Facts) -> Select[Any]:
+    """One row, whatever there is; of everybody one for each who has any record."""
+    return whom.read(select(*(value.label(name) for name, value in values.items())), table)
 
 
 def _next(moment: ColumnElement[Any], as_of: Clock) -> ColumnElement[Any]:
     return func.min(moment).filter(moment > as_of)
 
 
-def _messages(customers: FromClause, _: Workspace, as_of: Clock) -> Select[Any]:
+def _messages(whom: _Whom, _: Workspace, as_of: Clock) -> Select[Any]:
     """Events by message, messages by source: a source that tells no delivery is taken at its word.
 
     There, a message that did not bounce was delivered; elsewhere one of which delivery, an opening
@@ -129,24 +170,20 @@ def _messages(customers: FromClause, _: Workspace, as_of: Clock) -> Select[Any]:
     def happened(*kinds: str) -> ColumnElement[bool]:
         return func.coalesce(func.bool_or(m.kind.in_(kinds)).filter(is_past), literal(value=False))
 
-    each = (
-        select(
-            m.source_id,
-            func.bool_or(is_past).label("is_known"),
-            happened("delivered").label("is_delivered"),
-            happened("bounced").label("is_bounced"),
-            happened("opened").label("is_opened"),
-            happened("clicked").label("is_clicked"),
-            func.max(m.occurred_at)
-            .filter(is_past, m.kind.in_(("opened", "clicked", "replied")))
-            .label("engaged_at"),
-            _next(m.occurred_at, as_of).label("next_change_at"),
-        )
-        .select_from(_theirs(message))
-        .where(_of(customers, message))
-        .group_by(m.source_id, func.coalesce(m.message_id, m.key))
-        .correlate(customers)
-        .subquery("each")
+    events = select(
+        m.source_id,
+        func.bool_or(is_past).label("is_known"),
+        happened("delivered").label("is_delivered"),
+        happened("bounced").label("is_bounced"),
+        happened("opened").label("is_opened"),
+        happened("clicked").label("is_clicked"),
+        func.max(m.occurred_at)
+        .filter(is_past, m.kind.in_(("opened", "clicked", "replied")))
+        .label("engaged_at"),
+        _next(m.occurred_at, as_of).label("next_change_at"),
+    )
+    each = whom.read(events, message, m.source_id, func.coalesce(m.message_id, m.key)).subquery(
+        "each"
     )
     e = each.c
     arrived = or_(e.is_delivered, e.is_opened, e.is_clicked)
@@ -161,8 +198,9 @@ def _messages(customers: FromClause, _: Workspace, as_of: Clock) -> Select[Any]:
             func.count().filter(e.is_clicked).label("clicked"),
             func.max(e.engaged_at).label("engaged_at"),
             func.min(e.next_change_at).label("next_change_at"),
+            *whom.told_in(each),
         )
-        .group_by(e.source_id)
+        .group_by(*whom.told_in(each), e.source_id)
         .subquery("by_source")
     )
     s = by_source.c
@@ -173,10 +211,11 @@ def _messages(customers: FromClause, _: Workspace, as_of: Clock) -> Select[Any]:
         func.coalesce(func.sum(s.clicked), 0).label("messages_clicked"),
         func.max(s.engaged_at).label("engaged_at"),
         func.min(s.next_change_at).label("next_change_at"),
-    )
+        *whom.told_in(by_source),
+    ).group_by(*whom.told_in(by_source))
 
 
-def _interactions(customers: FromClause, _: Workspace, as_of: Clock) -> Select[Any]:
+def _interactions(whom: _Whom, _: Workspace, as_of: Clock) -> Select[Any]:
     i = interaction.c
     is_past = i.occurred_at <= as_of
     values: Facts = {
@@ -184,10 +223,10 @@ def _interactions(customers: FromClause, _: Workspace, as_of: Clock) -> Select[A
         "engaged_at": func.max(i.occurred_at).filter(is_past),
         "next_change_at": _next(i.occurred_at, as_of),
     }
-    return _aggregate(customers, interaction, values)
+    return _aggregate(whom, interaction, values)
 
 
-def _tickets(customers: FromClause, _: Workspace, as_of: Clock) -> Select[Any]:
+def _tickets(whom: _Whom, _: Workspace, as_of: Clock) -> Select[Any]:
     t = ticket.c
     is_past = t.opened_at <= as_of
     is_answered, is_resolved = t.first_response_at <= as_of, t.resolved_at <= as_of
@@ -211,7 +250,7 @@ def _tickets(customers: FromClause, _: Workspace, as_of: Clock) -> Select[Any]:
             _next(t.resolved_at, as_of),
         ),
     }
-    return _aggregate(customers, ticket, values)
+    return _aggregate(whom, ticket, values)
 
 
 def _median_hours(start: ColumnElement[Any], end: ColumnElement[Any]) -> Any:  # noqa: ANN401  # an aggregate to filter
@@ -219,7 +258,7 @@ def _median_hours(start: ColumnElement[Any], end: ColumnElement[Any]) -> Any:  #
     return func.percentile_cont(0.5).within_group(hours)
 
 
-def _feedback(customers: FromClause, _: Workspace, as_of: Clock) -> Select[Any]:
+def _feedback(whom: _Whom, _: Workspace, as_of: Clock) -> Select[Any]:
     f = feedback.c
     is_past = f.given_at <= as_of
 
@@ -239,7 +278,7 @@ def _feedback(customers: FromClause, _: Workspace, as_of: Clock) -> Select[Any]:
         "average_rating": mean("review", RATING_SCALE),
         "next_change_at": _next(f.given_at, as_of),
     }
-    return _aggregate(customers, feedback, values)
+    return _aggregate(whom, feedback, values)
 
 
 def is_running(as_of: Clock) -> ColumnElement[bool]:
@@ -258,7 +297,7 @@ def has_ended(as_of: Clock) -> ColumnElement[bool]:
     return or_(s.ended_at <= as_of, and_(s.ended_at.is_(None), s.status.in_(OVER)))
 
 
-def _subscriptions(customers: FromClause, workspace: Workspace, as_of: Clock) -> Select[Any]:
+def _subscriptions(whom: _Whom, workspace: Workspace, as_of: Clock) -> Select[Any]:
     s = subscription.c
     goes_on = is_running(as_of)
     values: Facts = {
@@ -281,7 +320,7 @@ def _subscriptions(customers: FromClause, workspace: Workspace, as_of: Clock) ->
             _next(s.cancelled_at, as_of),
         ),
     }
-    return _aggregate(customers, subscription, values)
+    return _aggregate(whom, subscription, values)
 
 
 def a_month_of(contract: FromClause, workspace: Workspace) -> ColumnElement[Any]:

@@ -13,8 +13,6 @@ from sqlalchemy import (
     Date,
     FromClause,
     Numeric,
-    Text,
-    cast,
     delete,
     exists,
     func,
@@ -31,20 +29,17 @@ from cdp.database import by_index
 from cdp.database import driver as driver_of
 from cdp.errors import CdpError
 from cdp.facts import customer_facts, days_of
-from cdp.loyalty.carried import post_entries
 from cdp.loyalty.fold import refresh_loyalty
 from cdp.loyalty.orders import post_orders
-from cdp.order_days import order_day, purchase_days
-from cdp.statements import Statement, compiled, given
+from cdp.purchase_days import purchase_days
+from cdp.statements import Driver, Statement, compiled, given
 from cdp.survivorship import attributes_alone, attributes_of
 from cdp.survivorship_rules import Survivorship
 from cdp.tables import (
     ACTIVITY_COLUMNS,
     FACT_COLUMNS,
     customer,
-    loyalty_entry,
     purchase_day,
-    sales_order,
     source_profile,
 )
 from cdp.values import CustomerId, ProfileId
@@ -87,17 +82,13 @@ def _fold_days(workspace: Workspace) -> Statement:
     return compiled(insert(purchase_day).from_select(names, rows))
 
 
-@cache
-def _forget_customers() -> Statement:
-    is_left = ~exists().where(source_profile.c.customer_id == customer.c.id)
-    return compiled(delete(customer).where(customer.c.id == _given().c.id, is_left))
-
-
 @lru_cache(maxsize=8)  # the rules in force, and those before them
 def _fold_attributes(survivorship: Survivorship) -> Statement:
+    is_left = ~exists().where(source_profile.c.customer_id == customer.c.id)
+    left = delete(customer).where(customer.c.id == _given().c.id, is_left).cte("left_alone")
     rows = attributes_of(_given(), survivorship)
     names = [column.name for column in rows.selected_columns]
-    insertion = upsert(customer).from_select(names, rows)
+    insertion = upsert(customer).from_select(names, rows).add_cte(left)
     return compiled(
         insertion.on_conflict_do_update(
             index_elements=["id"],
@@ -132,13 +123,14 @@ def _add_alone() -> Statement:
 @cache
 def _fold_facts() -> Statement:
     whom = _given()
-    facts = customer_facts(whom, days_of(whom).cte("days")).subquery("facts")
+    # OFFSET 0: each is worked out once, and not once to compare and once to write.
+    facts = customer_facts(whom, days_of(whom).cte("days")).offset(0).subquery("facts")
     values = {fact.name: facts.c[fact.name] for fact in FACT_COLUMNS if fact.computed is None}
     # It says when the row was folded; where attributes were in the same transaction, it does so.
     is_older = customer.c.updated_at != func.now()
     return compiled(
         update(customer)
-        .where(customer.c.id == facts.c.id, or_(is_older, _differ(facts, values)))
+        .where(customer.c.id == facts.c.id, or_(is_older, differ(facts, customer, values)))
         .values({**values, "updated_at": func.now()})
     )
 
@@ -149,22 +141,23 @@ def _fold_activity(workspace: Workspace) -> Statement:
     values = {fact.name: activity.c[fact.name] for fact in ACTIVITY_COLUMNS}
     return compiled(
         update(customer)
-        .where(customer.c.id == activity.c.id, _differ(activity, values))
+        .where(customer.c.id == activity.c.id, differ(activity, customer, values))
         .values(values)
     )
 
 
-def _differ(folded: FromClause, names: Iterable[str]) -> ColumnElement[bool]:
-    """Whether what was folded is not what the customer's row holds: a row costs all its indexes.
+def differ(folded: FromClause, stored: FromClause, names: Iterable[str]) -> ColumnElement[bool]:
+    """Whether what was folded is not what is stored: a row that is written costs all its indexes.
 
     Of numbers also whether they are written otherwise: 10.00 is told as that, and not as 10.
     """
-
-    def told(row: FromClause, name: str) -> ColumnElement[Any]:
-        column: ColumnElement[Any] = row.c[name]
-        return cast(column, Text) if isinstance(column.type, Numeric) else column
-
-    return or_(*(told(folded, name).is_distinct_from(told(customer, name)) for name in names))
+    is_other: list[ColumnElement[bool]] = []
+    for name in names:
+        new, old = folded.c[name], stored.c[name]
+        is_other.append(new.is_distinct_from(old))
+        if isinstance(new.type, Numeric):
+            is_other.append(func.scale(new).is_distinct_from(func.scale(old)))
+    return or_(*is_other)
 
 
 async def refresh_days(
@@ -176,15 +169,6 @@ async def refresh_days(
     driver = await driver_of(connection)
     async with by_index(driver):
         await _forget_days().fetch(driver, _columns(days))
-    await _add_days(connection, days, workspace)
-
-
-async def _add_days(
-    connection: AsyncConnection, days: Collection[ProfileDay], workspace: Workspace
-) -> None:
-    """Fold days that are not stored."""
-    driver = await driver_of(connection)
-    async with by_index(driver):
         await _fold_days(workspace).fetch(driver, _columns(days))
     await post_orders(connection, days, workspace)
 
@@ -200,20 +184,35 @@ async def lock_customers(
 ) -> set[CustomerId]:
     """Lock the customers of the given profiles, and `also`, in id order; returns the former.
 
-    Two writers cannot miss each other's order: the second waits here, and reads after the first.
     Raises CdpError BUSY where others move them again and again.
     """
-    if not profiles:
-        await _lock(connection, also)
-        return set()
+    return set((await lock_owners(connection, profiles, also)).values())
+
+
+async def lock_owners(
+    connection: AsyncConnection,
+    profiles: Collection[ProfileId],
+    also: Collection[CustomerId] = (),
+) -> dict[ProfileId, CustomerId]:
+    """The same; returns whose each profile is, and stays until the transaction ends.
+
+    Two writers cannot miss each other's order: the second waits here, and reads after the first.
+    """
+    driver = await driver_of(connection)
+    owners = await _owners_of(driver, profiles)
+    if not owners:
+        if also:
+            await driver.execute(_lock(also))
+        return owners
     for _ in range(MAX_LOCK_ROUNDS):
+        before = set(owners.values())
+        await driver.execute(f"SAVEPOINT locking; {_lock(before.union(also))}")
+        owners = await _owners_of(driver, profiles)
+        if before == set(owners.values()):
+            await driver.execute("RELEASE SAVEPOINT locking")
+            return owners
         # A round that is lost gives its locks back: more of them would not be in id order.
-        async with connection.begin_nested() as round_:
-            before = await customers_of(connection, profiles)
-            await _lock(connection, before.union(also))
-            if await customers_of(connection, profiles) == before:
-                return before
-            await round_.rollback()
+        await driver.execute("ROLLBACK TO SAVEPOINT locking; RELEASE SAVEPOINT locking")
     raise CdpError(
         "BUSY",
         f"The customers of {len(profiles)} source profiles changed {MAX_LOCK_ROUNDS} times.",
@@ -221,27 +220,28 @@ async def lock_customers(
     )
 
 
-async def _lock(connection: AsyncConnection, customers: Collection[CustomerId]) -> None:
-    if customers:
-        driver = await driver_of(connection)
-        await driver.execute(
-            "SELECT FROM customer WHERE id = ANY($1::bigint[]) ORDER BY id FOR UPDATE",
-            sorted(customers),
-        )
+def _lock(customers: Collection[CustomerId]) -> str:
+    """The statement that locks customers in id order.
+
+    As text, and not with a parameter, so that it goes with others in one message.
+    """
+    ids = ",".join(map(str, sorted(customers)))
+    return (
+        f"SELECT FROM unnest('{{{ids}}}'::bigint[]) AS k(id) JOIN customer c USING (id)"
+        " ORDER BY c.id FOR UPDATE OF c"
+    )
 
 
-async def customers_of(
-    connection: AsyncConnection, profiles: Collection[ProfileId]
-) -> set[CustomerId]:
+async def _owners_of(
+    driver: Driver, profiles: Collection[ProfileId]
+) -> dict[ProfileId, CustomerId]:
     """Whose the given profiles are."""
     if not profiles:
-        return set()
-    driver = await driver_of(connection)
+        return {}
     rows = await driver.fetch(
-        "SELECT DISTINCT customer_id FROM source_profile WHERE id = ANY($1::bigint[])",
-        list(profiles),
+        "SELECT id, customer_id FROM source_profile WHERE id = ANY($1::bigint[])", list(profiles)
     )
-    return {CustomerId(row[0]) for row in rows}
+    return {ProfileId(row[0]): CustomerId(row[1]) for row in rows}
 
 
 async def refresh_attributes(
@@ -252,11 +252,9 @@ async def refresh_attributes(
     """Fold the given customers' profiles anew; a customer that has none any more goes."""
     if not customers:
         return
-    whom = {"ids": sorted(customers)}
     driver = await driver_of(connection)
     async with by_index(driver):
-        await _forget_customers().fetch(driver, whom)
-        await _fold_attributes(survivorship).fetch(driver, whom)
+        await _fold_attributes(survivorship).fetch(driver, {"ids": sorted(customers)})
 
 
 async def add_alone(connection: AsyncConnection, customers: Collection[CustomerId]) -> None:
@@ -269,13 +267,21 @@ async def add_alone(connection: AsyncConnection, customers: Collection[CustomerI
 
 
 async def refresh_facts(connection: AsyncConnection, customers: Collection[CustomerId]) -> None:
-    """Fold the given customers' days anew, into rows that are there already."""
+    """Fold the given customers' days and their loyalty anew, into rows that are there already."""
+    if not customers:
+        return
+    async with by_index(await driver_of(connection)):
+        await refresh_sums(connection, customers)
+        await refresh_loyalty(connection, customers)
+
+
+async def refresh_sums(connection: AsyncConnection, customers: Collection[CustomerId]) -> None:
+    """The same without their loyalty, for a caller who folds that of others too."""
     if not customers:
         return
     driver = await driver_of(connection)
     async with by_index(driver):
         await _fold_facts().fetch(driver, {"ids": sorted(customers)})
-        await refresh_loyalty(connection, customers)
 
 
 async def refresh_activity(
@@ -289,42 +295,9 @@ async def refresh_activity(
         await _fold_activity(workspace).fetch(driver, {"ids": sorted(customers)})
 
 
-async def _told_of(connection: AsyncConnection, customers: Sequence[CustomerId]) -> list[ProfileId]:
-    """The source profiles of the given customers of whom a source's own programme tells."""
-    rows = await connection.execute(
-        select(loyalty_entry.c.source_profile_id)
-        .join(source_profile, source_profile.c.id == loyalty_entry.c.source_profile_id)
-        .where(source_profile.c.customer_id.between(customers[0], customers[-1]))
-        .distinct()
-    )
-    return [ProfileId(row[0]) for row in rows]
-
-
-async def rebuild(connection: AsyncConnection, workspace: Workspace) -> int:
-    """Fold every day and every customer's facts anew; returns the number of customers.
-
-    For a change of what they depend on: the workspace's currency or time zone.
-    """
-    await connection.execute(delete(purchase_day))
-    count = 0
-    async for customers in _everybody(connection):
-        days = await connection.execute(
-            select(sales_order.c.source_profile_id, order_day(workspace))
-            .join(source_profile, source_profile.c.id == sales_order.c.source_profile_id)
-            .where(source_profile.c.customer_id.between(customers[0], customers[-1]))
-            .distinct()
-        )
-        await _add_days(connection, [(row[0], row[1]) for row in days], workspace)
-        await post_entries(connection, await _told_of(connection, customers))
-        await refresh_facts(connection, customers)
-        await refresh_activity(connection, customers, workspace)
-        count += len(customers)
-    return count
-
-
 async def choose_anew(connection: AsyncConnection, survivorship: Survivorship) -> None:
     """Fold everybody's attributes by other rules of survivorship; no writer may be at work."""
-    async for customers in _everybody(connection):
+    async for customers in everybody(connection):
         await refresh_attributes(connection, customers, survivorship)
 
 
@@ -337,14 +310,14 @@ async def count_described_otherwise(
     """
     counts, driver = Counter[str](), await driver_of(connection)
     names, statement = _described_otherwise(survivorship)
-    async for customers in _everybody(connection):
+    async for customers in everybody(connection):
         async with by_index(driver):
             (row,) = await statement.fetch(driver, {"ids": customers})
         counts.update(dict(zip(names, row, strict=True)))
     return counts
 
 
-async def _everybody(connection: AsyncConnection) -> AsyncIterator[Sequence[CustomerId]]:
+async def everybody(connection: AsyncConnection) -> AsyncIterator[Sequence[CustomerId]]:
     """All customers by id, in lots of REBUILD_BATCH."""
     first = 0
     while True:

@@ -7,10 +7,8 @@ from decimal import Decimal
 from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Select, exists, func, literal, select
-from sqlalchemy.dialects.postgresql import asyncpg
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
-from sqlalchemy.sql.compiler import SQLCompiler
 
 from cdp.audiences.assignment import audience_now
 from cdp.audiences.people import Aim
@@ -21,6 +19,7 @@ from cdp.filters import parse_filter, predicate
 from cdp.mart import SCHEMA, mart_tables, published
 from cdp.query import present
 from cdp.related import members_of
+from cdp.statements import render
 from cdp.tables import source, source_profile
 from cdp.traits.trait import Scope
 from cdp.workspace import Workspace
@@ -32,7 +31,6 @@ BYTES_AT_ONCE: Final = 4_000_000  # the same of what is copied: some six thousan
 SEGMENT: Final = "segment:"
 AUDIENCE: Final = "audience:"
 MART: Final = "mart"
-_DIALECT: Final = asyncpg.dialect()  # type: ignore[no-untyped-call]
 _NOT_THERE: Final = ("3F000", "42P01")  # no schema, no table
 _EXPORTS: Final = "Export identity, customers, segment:SLUG, audience:SLUG or mart."
 _ADDRESSED: Final = ("name", "first_name", "last_name")
@@ -169,7 +167,8 @@ async def _copy(connection: AsyncConnection, export: Export, writer: CopyWriter)
             for given, column in zip(export.query.selected_columns, export.columns, strict=True)
         )
     )
-    sql, values = _bound(query)
+    found = render(query)
+    values = map(found.value, found.names)
     copied = await driver_of(connection)
     await copied.execute("SET LOCAL TimeZone = 'UTC'; SET LOCAL DateStyle = 'ISO'")
     waiting, count = bytearray(), 0
@@ -182,21 +181,8 @@ async def _copy(connection: AsyncConnection, export: Export, writer: CopyWriter)
             count += writer.write_copied(bytes(waiting))
             waiting.clear()
 
-    await copied.copy_from_query(sql, *values, output=take, format="csv")
+    await copied.copy_from_query(found.text, *values, output=take, format="csv")
     return count + (writer.write_copied(bytes(waiting)) if waiting else 0)
-
-
-def _bound(query: Select[Any]) -> tuple[str, Sequence[object]]:
-    """The text of a query and its values, as the driver takes them."""
-    compiled = query.compile(dialect=_DIALECT, compile_kwargs={"render_postcompile": True})
-    assert isinstance(compiled, SQLCompiler)
-    values = []
-    for name in compiled.positiontup or ():
-        process = compiled._bind_processors.get(name)  # noqa: SLF001  they have no public name
-        assert not isinstance(process, Sequence), "only tuples have several"
-        value = compiled.params[name]
-        values.append(value if process is None else process(value))
-    return str(compiled), values
 
 
 def _identity() -> Export:

@@ -18,16 +18,15 @@ from cdp.ahead import Ahead, look_at
 from cdp.contact_points import contact_point_of
 from cdp.customers import (
     add_alone,
-    customers_of,
-    lock_customers,
+    lock_owners,
     refresh_activity,
     refresh_attributes,
     refresh_days,
-    refresh_facts,
+    refresh_sums,
 )
 from cdp.database import by_index
 from cdp.database import driver as driver_of
-from cdp.delivery import Batch, Checkpoint, Received, Refused
+from cdp.delivery import Batch, Checkpoint, Refused
 from cdp.errors import Fenced, NotFound
 from cdp.identity.evidence import CONTACT
 from cdp.identity.people import contact_identifiers
@@ -49,7 +48,7 @@ from cdp.rows import EMBEDDED_LINE_COLUMNS, Row, columns_of, line_rows, order_st
 from cdp.tables import PERSON_TABLES, STREAM_TABLES, order_line
 from cdp.touched import BELONGING_STREAMS, COMPARED_COLUMNS, Touched, adopt_waiting
 from cdp.validation import digest
-from cdp.values import ProfileId, SourceId
+from cdp.values import CustomerId, ProfileId, SourceId
 from cdp.versions import Changes, Driver, Version, compare, copy_rows, keep_old
 from cdp.workspace import Workspace, take_turn
 
@@ -88,16 +87,13 @@ async def apply(
     Raises Fenced where another runner has taken the stream over since the checkpoint's epoch, and
     NotFound for a source that does not exist.
     """
-    has_rates = any(
-        isinstance(one, Received) and isinstance(one.record, ExchangeRateRecord)
-        for one in batch.deliveries
-    )
-    await take_turn(connection, alone=has_rates)
+    ahead = ahead or look_at(batch.deliveries)
+    versions = ahead.versions
+    rates = versions.get(ExchangeRateRecord.stream, ())
+    await take_turn(connection, alone=any(one.record is not None for one in rates))
     driver = await driver_of(connection)
     if batch.checkpoint is not None:
         await _advance(driver, batch.source_id, batch.checkpoint)
-    ahead = ahead or look_at(batch.deliveries)
-    versions = ahead.versions
     origin, has_letters = await _origin(driver, batch.source_id, workspace)
     changes = {
         stream: await compare(driver, origin.source_id, stream, versions[stream], columns)
@@ -360,22 +356,22 @@ class _Writer:
         belonging = self._touched.profiles
         told = buying | belonging
         described = (people.customers | people.left_customers) - people.alone
-        locked = await lock_customers(self._connection, told | active | stored, described)
+        owners = await lock_owners(self._connection, told | active | stored, described)
+
+        def whose(profiles: set[ProfileId]) -> set[CustomerId]:
+            return {owners[one] for one in profiles & owners.keys()}
+
         # Nobody has resolved them, so they may have changed their customer until it was locked.
-        described |= await customers_of(self._connection, people.deleted)
+        described |= whose(people.deleted)
+        counted = whose(told | people.moved) | people.left_customers
+        engaged = whose(active | people.moved) | people.left_customers
         await refresh_days(self._connection, days, self._workspace)
         await post_entries(self._connection, belonging)
-        counted = locked
-        if stored or active:
-            counted = await customers_of(self._connection, told | people.moved)
-        counted |= people.left_customers
         async with by_index(self._driver):
             await add_alone(self._connection, people.alone)
             await refresh_attributes(self._connection, described, self._origin.rules.survivorship)
-            await refresh_facts(self._connection, counted)
-            engaged = await customers_of(self._connection, active | people.moved)
-            engaged |= people.left_customers
+            await refresh_sums(self._connection, counted)
             await refresh_activity(self._connection, engaged, self._workspace)
-            await refresh_loyalty(self._connection, (described | people.alone) - counted)
+            await refresh_loyalty(self._connection, described | people.alone | counted)
         seen = people.customers | people.left_customers | described
         await self._touched.note(seen | counted | engaged)

@@ -6,6 +6,8 @@ from typing import Final, Literal, TypeAlias
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from cdp.database import driver as driver_of
+
 MAX_IDS: Final = 5_000  # of one row: bounds what whoever reads the outbox holds at once
 
 Cause: TypeAlias = Literal["ingest", "clock", "identity", "list", "loyalty", "consent"]
@@ -23,9 +25,12 @@ async def note(
     twice is evaluated once. `due_at`: for what a record that is dated ahead changes only then.
     """
     sorted_ids = sorted(ids)
+    driver = await driver_of(connection)
     for start in range(0, len(sorted_ids), MAX_IDS):
-        await connection.exec_driver_sql(
+        await driver.execute(
             "INSERT INTO touched_customer (cause, ids, due_at)"
             " VALUES ($1, $2::bigint[], coalesce($3::timestamptz, now()))",
-            (cause, sorted_ids[start : start + MAX_IDS], due_at),
+            cause,
+            sorted_ids[start : start + MAX_IDS],
+            due_at,
         )

@@ -245,12 +245,12 @@ class _Writer:
         """Resolve against what is stored, then write profiles, identifiers, map and ledger."""
         people, rules = self._people, self._origin.rules
         component = await gather(self._driver, self._evidence, people.fresh, rules)
-        resolution = await self._conclude(component, changes)
+        resolution, certain = await self._conclude(component, changes)
         await keep_old(self._driver, self._origin.source_id, CUSTOMERS, changes)
         await self._write_profiles(
             self._row(row, resolution.customer_of[row.profile_id])
             for row in self._rows
-            if row.profile_id not in component.alone
+            if row.profile_id not in certain
         )
         await self._complete_contacts()
         written = {row.profile_id for row in self._rows}
@@ -270,20 +270,23 @@ class _Writer:
         people.moves = len(resolution.moves)
         return people
 
-    async def _conclude(self, component: Component, changes: Changes) -> Resolution:
-        """Work out who is who, and write what does not depend on it.
+    async def _conclude(
+        self, component: Component, changes: Changes
+    ) -> tuple[Resolution, Collection[ProfileId]]:
+        """Work out who is who, and write what does not depend on it; returns whose profile is.
 
-        Of many people the database takes that meanwhile; of few a thread takes longer to begin.
+        Of many people the database takes that meanwhile; of few a thread takes longer to begin, and
+        a second COPY longer than the rows.
         """
         rules = self._origin.rules
         if len(component.evidence) <= FEW:
-            await self._write_certain(component.alone, changes)
-            return conclude(component, rules)
+            await self._write_identifiers(changes)
+            return conclude(component, rules), ()
         resolution, _ = await asyncio.gather(
             asyncio.to_thread(conclude, component, rules),
             self._write_certain(component.alone, changes),
         )
-        return resolution
+        return resolution, component.alone
 
     async def _write_certain(self, alone: Collection[ProfileId], changes: Changes) -> None:
         """The identifiers, and the profiles whom nothing ties to anybody."""
@@ -338,11 +341,12 @@ class _Writer:
                 *columns,
             )
             superseded = [stored.row["id"] for _, stored in changes.changed]
+            # NOT IN is hashed whatever the plan: a record may say 150,000.
             await self._driver.execute(
                 "UPDATE identifier i SET is_current = false FROM unnest($4::bigint[]) AS p(id)"
-                " WHERE i.source_profile_id = p.id AND i.is_current AND NOT EXISTS"
-                " (SELECT FROM unnest($1::text[], $2::text[], $3::bigint[]) AS k(value, kind, id)"
-                " WHERE k.kind = i.kind AND k.value = i.value AND k.id = i.source_profile_id)",
+                " WHERE i.source_profile_id = p.id AND i.is_current"
+                " AND (i.value, i.kind, i.source_profile_id) NOT IN"
+                " (SELECT * FROM unnest($1::text[], $2::text[], $3::bigint[]))",
                 *columns[:3],
                 superseded,
             )

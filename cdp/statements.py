@@ -56,26 +56,47 @@ def given(name: str, type_: TypeEngine[Any]) -> BindParameter[Any]:
 
 def compiled(statement: Executable) -> Statement:
     """The statement as text, for which all that is not `given` is fixed."""
-    found = statement.compile(  # type: ignore[attr-defined]  # all of ours are clauses
-        dialect=_DIALECT, compile_kwargs={"render_postcompile": True}
-    )
-    assert isinstance(found, SQLCompiler)
-    names = tuple(found.positiontup or ())
+    found = render(statement)
     # What is fixed has a name of SQLAlchemy's own making; the members of a list are no `binds`.
-    fixed = [name for name in names if name not in found.binds or found.binds[name].unique]
+    binds = found.compiler.binds
+    fixed = [name for name in found.names if name not in binds or binds[name].unique]
     return Statement(
-        str(found),
-        names,
-        {name: _value(found, name) for name in fixed},
+        found.text,
+        found.names,
+        {name: found.value(name) for name in fixed},
         tuple(map(_reader, statement.selected_columns)) if isinstance(statement, Select) else (),
     )
 
 
-def _value(found: SQLCompiler, name: str) -> object:
-    process = found._bind_processors.get(name)  # noqa: SLF001  they have no public name
-    assert not isinstance(process, Sequence), "only tuples have several"
-    value = found.params[name]
-    return value if process is None else process(value)
+@dataclass(frozen=True, slots=True)
+class Rendered:
+    """A statement as text, and the names of its parameters in their order.
+
+    `params`: their values as they were bound. The compiler makes all of them anew whenever it is
+    asked for them, so it is asked once.
+    """
+
+    text: str
+    names: tuple[str, ...]
+    params: Mapping[str, Any]
+    compiler: SQLCompiler
+
+    def value(self, name: str) -> object:
+        """The value of a parameter as the driver takes it."""
+        process = self.compiler._bind_processors.get(name)  # noqa: SLF001  they have no public name
+        assert not isinstance(process, Sequence), "only tuples have several"
+        value: object = self.params[name]
+        return value if process is None else process(value)
+
+
+def render(statement: Executable) -> Rendered:
+    """The statement as the driver takes it."""
+    compiler = statement.compile(  # type: ignore[attr-defined]  # all of ours are clauses
+        dialect=_DIALECT, compile_kwargs={"render_postcompile": True}
+    )
+    assert isinstance(compiler, SQLCompiler)
+    names = tuple(compiler.positiontup or ())
+    return Rendered(str(compiler), names, compiler.params, compiler)
 
 
 def _reader(column: Any) -> _Reader:  # noqa: ANN401  whatever may stand in a SELECT

@@ -24,13 +24,14 @@ from cdp.claims import (
     SAID_NAME,
     SAID_VALUE,
     SINGLE,
+    claim_order,
     counted,
     full_name,
     is_claim,
     is_verified,
     order_of,
 )
-from cdp.survivorship_rules import DEFAULT, OTHERS, Survivorship
+from cdp.survivorship_rules import DEFAULT, OTHERS, Rule, Survivorship
 from cdp.tables import source_profile
 
 _Claims: TypeAlias = tuple[FromClause, Sequence[ColumnElement[Any]]]
@@ -40,10 +41,21 @@ _Claims: TypeAlias = tuple[FromClause, Sequence[ColumnElement[Any]]]
 def _winner(
     profile: FromClause, subject: str, value: ColumnElement[Any], survivorship: Survivorship
 ) -> ColumnElement[Any]:
-    """The value of the best claim of a live profile; null where nobody claims it."""
+    """The value of the best claim of a live profile; null where nobody claims it.
+
+    The rows come in `claim_order`, in which the order of every rule ends: sorting the few claims of
+    each customer once more for each attribute took nearly half of what it takes to read them.
+    """
+    claimed, rule = is_claim(profile, subject), survivorship.rule_of(subject)
+    as_they_come = func.array_agg(value, type_=ARRAY(value.type))
+    latest: ColumnElement[Any] = as_they_come.filter(claimed)[1]
+    if rule is Rule.LATEST:
+        return latest
+    if rule is Rule.VERIFIED_FIRST:
+        return func.coalesce(as_they_come.filter(claimed, is_verified(profile, subject))[1], latest)
     order = order_of(profile, subject, survivorship)
     ordered = func.array_agg(aggregate_order_by(value, *order), type_=ARRAY(value.type))
-    return ordered.filter(is_claim(profile, subject))[1]
+    return ordered.filter(claimed)[1]
 
 
 def claims_of(
@@ -161,7 +173,9 @@ def attributes_of(customers: FromClause, survivorship: Survivorship = DEFAULT) -
         .join_from(customers, stored, stored.c.customer_id == customers.c.id)
         .subquery()
     )
-    p = counted(mine, (*SINGLE, "name", "address"), survivorship)
+    claims = counted(mine, (*SINGLE, "name", "address"), survivorship)
+    # An aggregate takes the rows in the order in which a sorted subquery gives them.
+    p = select(claims).order_by(claims.c.customer_id, *claim_order(claims)).subquery()
 
     def winner(subject: str, value: ColumnElement[Any]) -> ColumnElement[Any]:
         return _winner(p, subject, value, survivorship)

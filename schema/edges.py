@@ -134,9 +134,10 @@ class OneBy:
 
 @dataclass(frozen=True, slots=True)
 class Many:
-    """A list of other rows, in the order of the branch; at most MAX_CHILDREN."""
+    """A list of other rows, in the order of the branch; at most so many."""
 
     branch: Callable[[Row, Arguments], Branch]
+    most: int = MAX_CHILDREN
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,13 +27,12 @@ from sqlalchemy import (
     select,
 )
 from sqlalchemy import cast as sql_cast
-from sqlalchemy.dialects.postgresql import asyncpg as dialects
-from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.types import TypeEngine
 
 from cdp.errors import BadInput, Forbidden
 from cdp.keys import Viewer
 from cdp.keyset import DEFAULT_SIZE
+from cdp.statements import Rendered, render
 from cdp.survivorship_rules import Survivorship
 from cdp.workspace import Workspace
 from schema.deeds import INPUT, OUTCOME, Deed
@@ -72,8 +71,6 @@ from schema.selection import Selection
 
 CHILDREN_PRICE: Final = 3  # how many rows a list without pages mostly has
 DEED_PRICE: Final = 10  # a change locks, clusters and folds before its payload is read
-
-_DIALECT: Final = dialects.dialect()  # type: ignore[no-untyped-call]
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,16 +241,11 @@ class _Planner:
         return self._compiled(root.select_from(row.table), price)
 
     def _compiled(self, root: Select[Any], price: int) -> Statement:
-        compiled = root.compile(dialect=_DIALECT, compile_kwargs={"render_postcompile": True})
-        assert isinstance(compiled, SQLCompiler)
-        return Statement(
-            str(compiled),
-            [self._getter(compiled, name) for name in compiled.positiontup or ()],
-            price,
-            self.reads_all,
-        )
+        found = render(root)
+        getters = [self._getter(found, name) for name in found.names]
+        return Statement(found.text, getters, price, self.reads_all)
 
-    def _getter(self, compiled: SQLCompiler, name: str) -> Getter:
+    def _getter(self, found: Rendered, name: str) -> Getter:
         """What gives the value of a bound parameter: the request, or else the plan itself."""
         if name == "as_of":
             return lambda given: given.as_of
@@ -261,10 +253,7 @@ class _Planner:
             return lambda given: given.outcome
         if name in self.getters:
             return self.getters[name]
-        value = compiled.params[name]
-        process = compiled._bind_processors.get(name)  # noqa: SLF001  they have no public name
-        assert not isinstance(process, Sequence), "only tuples have several"
-        fixed = value if process is None else process(value)
+        fixed = found.value(name)
         return lambda _: fixed
 
     def _root_field(
@@ -338,8 +327,8 @@ class _Planner:
             case OneBy(branch, finding):
                 found, price = self._one(branch(row, arguments), nodes)
                 return found, finding + price
-            case Many(branch):
-                return self._many(branch(row, arguments), nodes)
+            case Many(branch, most):
+                return self._many(branch(row, arguments), nodes, most)
             case Page(slice_):
                 page, size = self._page(slice_(row, self.scene, arguments), graphql_field, nodes)
                 query = select(page.value)
@@ -360,11 +349,13 @@ class _Planner:
         found = select(func.row_to_json(whole_row(row))).correlate_except(row)
         return found.scalar_subquery(), price
 
-    def _many(self, branch: Branch, nodes: list[FieldNode]) -> tuple[ColumnElement[Any], int]:
+    def _many(
+        self, branch: Branch, nodes: list[FieldNode], most: int = MAX_CHILDREN
+    ) -> tuple[ColumnElement[Any], int]:
         columns, price = self.columns(branch.type_name, branch.row, nodes)
         if not is_row(columns):
             columns = {"item": pairs_object(columns)}
-        query = branch.query.add_columns(*labelled(columns)).limit(number(MAX_CHILDREN))
+        query = branch.query.add_columns(*labelled(columns)).limit(number(most))
         rows = own(query, branch).subquery()
         item = rows.c.item if list(columns) == ["item"] else whole_row(rows)
         found = select(func.coalesce(func.json_agg(item), EMPTY_LIST)).correlate_except(rows)

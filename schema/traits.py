@@ -251,7 +251,7 @@ def _segments_filter() -> Declared:
         "in_": _member(list[str], "In at least one segment of these slugs.", "in"),
         "not_in_": _member(list[str], "In no segment of these slugs.", "notIn"),
     }
-    doc = "Who is in other segments. A slug that no segment has finds nobody."
+    doc = "Who is in other segments, by slug. One that no segment has is refused."
     return declare(strawberry.input, "SegmentsFilter", doc, members)
 
 

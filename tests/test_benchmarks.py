@@ -41,7 +41,7 @@ EXPECTED = {
     "memory": {"import_250k_peak_memory", "import_1m_peak_memory", "import_memory_growth"},
     "demo": {"demo_first", "demo_again", "demo_precision", "demo_recall"},
     "segments": {"segments_first", "segments_refresh", "preview_traits_p99", "preview_orders_p99"},
-    "rebuild": {"rebuild"},
+    "rebuild": {"rebuild", "rebuild_again"},
     "figures": {"figures_retention", "figures_business_past", "figures_campaigns", "figures_pairs"},
     "public_sets": set(),
     "shoppers": {"shoppers_precision", "shoppers_f1", "shoppers_b_cubed_f1", "shoppers_exact_f1",

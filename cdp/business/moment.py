@@ -16,7 +16,8 @@ from sqlalchemy import (
 )
 
 from cdp.facts import customer_facts
-from cdp.order_days import day_in, purchase_days
+from cdp.order_days import day_in
+from cdp.purchase_days import purchase_days
 from cdp.tables import FACT_COLUMNS, customer, purchase_day, source_profile
 from cdp.workspace import Workspace
 

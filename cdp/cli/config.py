@@ -5,9 +5,9 @@ from dataclasses import asdict
 import click
 
 from cdp.cli.session import Session, runs
-from cdp.customers import rebuild
 from cdp.database import Database
 from cdp.errors import BadInput
+from cdp.rebuild import rebuild
 from cdp.refresh import follow
 from cdp.segments.refresh import mark_due
 from cdp.workspace import KEYS, Workspace, check_value, read_workspace, write_setting

@@ -1,6 +1,5 @@
 """What every command shares: its database, its way of printing, and how a mistake is told."""
 
-import asyncio
 import errno
 import functools
 import gc
@@ -16,6 +15,7 @@ import click
 import msgspec
 from rich.console import Console
 
+from cdp import event_loop
 from cdp.database import Database, open_database
 from cdp.errors import CdpError
 from cdp.postgres import embedded
@@ -26,6 +26,7 @@ from migrations import current_revision, newest_revision, require_known, upgrade
 Parameters = ParamSpec("Parameters")
 
 GARBAGE_THRESHOLD = 500_000  # objects more than were freed, before cycles are looked for
+SWITCH_SECONDS = 0.001  # before a thread that computes lets another go on
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,11 +105,14 @@ def runs(
         # A batch makes hundreds of thousands of small objects and no cycles: looking for cycles
         # at the default threshold takes a third of an import's time.
         gc.set_threshold(GARBAGE_THRESHOLD, 20, 100)
+        # While a thread works out the next page, whoever has an answer of the database waits that
+        # long to go on, and the database waits for them; by default five times as long.
+        sys.setswitchinterval(SWITCH_SECONDS)
         try:
             settings = read_settings()
             if isinstance(database_url, str):
                 settings = replace(settings, database_url=database_url)
-            asyncio.run(_await(function(Session(settings, is_json), *args, **options)))
+            event_loop.run(_await(function(Session(settings, is_json), *args, **options)))
         except CdpError as error:
             if is_json:
                 click.echo(msgspec.json.encode({"error": error.code, "message": str(error)}))

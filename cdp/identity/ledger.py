@@ -268,8 +268,10 @@ async def _open(
 
 async def _reserve(driver: Driver, table: str, count: int) -> list[int]:
     """Numbers for as many rows."""
+    # The sequence is looked up once, and not for each number (OFFSET 0).
     rows = await driver.fetch(
-        "SELECT nextval(pg_get_serial_sequence($1, 'id')) FROM generate_series(1, $2)",
+        "SELECT nextval(s.name) FROM (SELECT pg_get_serial_sequence($1, 'id')::regclass AS name"
+        " OFFSET 0) s CROSS JOIN generate_series(1, $2)",
         table,
         count,
     )

@@ -11,6 +11,7 @@ from phonenumbers import NumberParseException, PhoneNumberFormat, ValidationResu
 
 MAX_IDENTIFIER: Final = 320  # characters; the longest possible email address
 PHONE_CACHE_ENTRIES: Final = 65_536
+NAME_CACHE_ENTRIES: Final = 16_384  # the same names come again and again; some megabytes
 
 _EMAIL = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s.]+")
 _E164 = re.compile(r"\+[1-9][0-9]{7,14}")
@@ -129,8 +130,16 @@ def name_keys(first: str | None, last: str | None, full: str | None) -> tuple[st
     if not first and not last and full:
         before, comma, after = full.partition(",")
         first, last = (after, before) if comma else _before_last_word(full)
-    given = " ".join(word for word in fold(first or "").split() if word not in _TITLES)
-    return given, fold(last or "")
+    return _given_key(first or ""), _family_key(last or "")
+
+
+@lru_cache(maxsize=NAME_CACHE_ENTRIES)
+def _given_key(text: str) -> str:
+    """Given names, folded, without titles."""
+    return " ".join(word for word in fold(text).split() if word not in _TITLES)
+
+
+_family_key: Final = lru_cache(maxsize=NAME_CACHE_ENTRIES)(fold)
 
 
 def _before_last_word(full: str) -> tuple[str, str]:

@@ -1,7 +1,9 @@
 """What a record says of a person: its identifiers, its name, and whose contact it belongs to."""
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import lru_cache
+from operator import attrgetter
 from typing import Final
 
 import msgspec
@@ -54,20 +56,30 @@ def compared_digest(
     record: CustomerRecord | None, person: Person, identifiers: Iterable[Identifier]
 ) -> bytes:
     """Of what linkage compares; equal where nothing that it looks at has changed."""
-    tying = sorted(one for one in identifiers if one.kind.partition(":")[0] in _COMPARED_KINDS)
-    place = () if record is None else tuple(getattr(record, name) for name in _COMPARED)
+    tying = sorted([one for one in identifiers if _is_compared(one.kind)])
+    place = () if record is None else _compared(record)
     said = (person.given, person.family, person.birth_date, place, tying)
     return hashlib.blake2b(_encoder.encode(said), digest_size=16).digest()
 
 
 _COMPARED_KINDS: Final = ("email", "phone", "loyalty_card", "external")
-_COMPARED: Final = ("gender", "street", "city", "region", "postal_code", "country")
+_compared: Final[Callable[[CustomerRecord], tuple[str | None, ...]]] = attrgetter(
+    "gender", "street", "city", "region", "postal_code", "country"
+)
 _encoder: Final = msgspec.json.Encoder()
+
+
+@lru_cache(maxsize=1024)  # a workspace has some dozens of kinds
+def _is_compared(kind: str) -> bool:
+    return kind.partition(":")[0] in _COMPARED_KINDS
 
 
 def first_of(identifiers: Iterable[Identifier], kind: str) -> str | None:
     """The value that comes first among those of one kind."""
-    return next((one.value for one in identifiers if one.kind == kind), None)
+    for one in identifiers:
+        if one.kind == kind:
+            return one.value
+    return None
 
 
 def person_of(record: CustomerRecord) -> Person:

@@ -49,10 +49,10 @@ async def refresh_loyalty(connection: AsyncConnection, customers: Collection[Cus
     """
     if not customers:
         return
-    look = "SELECT EXISTS (SELECT FROM loyalty_programme) OR EXISTS (SELECT FROM points_lot)"
-    if not (await connection.exec_driver_sql(look)).scalar():
-        return
     driver = await driver_of(connection)
+    look = "SELECT EXISTS (SELECT FROM loyalty_programme) OR EXISTS (SELECT FROM points_lot)"
+    if not await driver.fetchval(look):
+        return
     at = await driver.fetchval("SELECT now()")
     terms = in_force(await read_terms(driver), at)
     ids = sorted(customers)

@@ -7,6 +7,7 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from cdp.database import driver as driver_of
 from cdp.loyalty.programme import Programme, parse_programme
 from cdp.versions import Driver
 
@@ -66,8 +67,8 @@ def add_months(on: date, months: int) -> date:
 
 async def has_programme(connection: AsyncConnection) -> bool:
     """Whether there is any version: one short look, which every batch pays."""
-    found = await connection.exec_driver_sql("SELECT EXISTS (SELECT FROM loyalty_programme)")
-    return bool(found.scalar())
+    driver = await driver_of(connection)
+    return bool(await driver.fetchval("SELECT EXISTS (SELECT FROM loyalty_programme)"))
 
 
 async def read_terms(driver: Driver) -> Sequence[Terms]:

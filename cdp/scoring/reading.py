@@ -28,7 +28,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from cdp.activity import has_ended, is_running
 from cdp.database import driver as driver_of
 from cdp.facts import customer_facts
-from cdp.order_days import day_of, purchase_days
+from cdp.order_days import day_of
+from cdp.purchase_days import purchase_days
 from cdp.scoring.histories import Booleans, Integers, OrderDays, merge_days
 from cdp.tables import customer, purchase_day, source_profile, subscription
 from cdp.workspace import Workspace

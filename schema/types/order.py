@@ -1,6 +1,6 @@
 """An order with its lines and refunds, in its own currency."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import strawberry
 from sqlalchemy import ColumnElement, FromClause, func, select
@@ -27,6 +27,8 @@ from schema.scalars import DateTime, Decimal
 from schema.types.connection import connection
 from schema.types.node import Node
 from schema.types.records import is_alive, money, newest_first, source_name, upper
+
+MOST_LINES: Final = 2_500  # a wholesale order has a thousand
 
 OrderStatus: Declared = enumeration(
     "OrderStatus",
@@ -58,6 +60,11 @@ def _lines(order: Row, _: Arguments) -> Branch:
         .order_by(func.length(line.c.line), line.c.line, line.c.key)
     )
     return Branch("OrderLine", row_of(line, order.scene), query)
+
+
+def _line_count(order: Row) -> ColumnElement[Any]:
+    line = tables.order_line.alias()
+    return select(func.count()).where(_children(order, line)).scalar_subquery()
 
 
 def _refunds(order: Row, _: Arguments) -> Branch:
@@ -138,7 +145,10 @@ class Order(Node):
     tax: Decimal | None = planned(money("tax"), "In the total, where the source tells it.")
     shipping: Decimal | None = planned(money("shipping"), "In the total, if the source tells it.")
     updated_at: DateTime | None = column("updated_at", "When the source changed it last.")
-    lines: list[OrderLine] = planned(Many(_lines), "What was bought; at most 250.")
+    line_count: int = planned(Leaf(_line_count), "How many lines it has.")
+    lines: list[OrderLine] = planned(
+        Many(_lines, MOST_LINES), f"What was bought; the first {MOST_LINES}."
+    )
     refunds: list[Refund] = planned(Many(_refunds), "What was given back; at most 250.")
     customer: Annotated["Customer", strawberry.lazy("schema.types.customer")] | None = planned(  # type: ignore[name-defined]  # noqa: F821
         One(customer_of), "Who bought; null for an order that names nobody."

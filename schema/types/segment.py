@@ -84,9 +84,10 @@ class SegmentChange:
     at: DateTime = column("at", "When the platform found it.")
     cause: str = column(
         "cause",
-        "Why: `ingest`, `clock`, `segment created`, `definition changed`, `list changed`,"
-        " `settings changed`, `loyalty`, `merged into`, `merged with`, `split from`, `erased`,"
-        " `segment deleted` or `refresh`.",
+        "Why. Somebody has changed: `ingest`, `loyalty`, `consent`, `list changed`, `clock`,"
+        " `merged into`, `merged with`, `split from`, `identity` (decided otherwise), `erased`."
+        " Everybody was looked at: `segment created`, `definition changed`, `segment deleted`,"
+        " `settings changed`, `rules changed`, `scored`, `refresh`. More may come.",
     )
     customer_id: strawberry.ID = planned(
         _id_of("customer_id"), "Who it was, also where they have been merged since."

@@ -8,11 +8,12 @@ from sqlalchemy import RowMapping
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cdp import tables
-from cdp.customers import choose_anew, rebuild
+from cdp.customers import choose_anew
 from cdp.database import driver
 from cdp.identity.evidence import DECISION, SIMILARITY, Verdict
 from cdp.identity.outcome import BOUND_PRIORITY
 from cdp.identity.rules import read_document, read_rules
+from cdp.rebuild import rebuild
 from cdp.rows import VOID_STATUSES
 from cdp.rulechange import try_rules
 from tests.cdp.at_once import AtOnce, at_once, rows_of

@@ -8,10 +8,10 @@ from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cdp import tables
-from cdp.customers import rebuild
 from cdp.database import Database
 from cdp.delivery import Deleted
 from cdp.query import present
+from cdp.rebuild import rebuild
 from cdp.refresh import refresh_due
 from cdp.stewardship import Author, merge_customers
 from cdp.tables import ACTIVITY_COLUMNS

@@ -12,12 +12,12 @@ ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("cdp", "schema", "connectors", "migrations")
 
 ROOMS = (
-    ("errors", "values", "settings"),
+    ("errors", "values", "settings", "event_loop"),
     ("records", "invalid", "payloads", "validation", "delivery", "versions", "rows", "tables",
      "database", "postgres", "workspace", "outbox", "statements"),
     ("identity", "ahead", "attributes", "survivorship_rules", "claims", "survivorship",
-     "order_days", "facts", "activity", "loyalty", "customers", "profiles", "touched",
-     "contact_points", "consent", "consent_writing", "sources"),
+     "order_days", "purchase_days", "facts", "activity", "loyalty", "customers", "rebuild",
+     "profiles", "touched", "contact_points", "consent", "consent_writing", "sources"),
     ("ingest", "traits", "remap"),
     ("deadletters", "pushed", "clock", "operands", "operators", "bearers", "fields", "related",
      "clauses", "filters", "keyset", "query", "keys", "freshness", "segments", "audiences",

@@ -9,11 +9,12 @@ from sqlalchemy import RowMapping, func, literal, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cdp import tables
-from cdp.customers import rebuild
 from cdp.database import Database, by_index, driver
 from cdp.delivery import Deleted
 from cdp.facts import customer_facts
-from cdp.order_days import day_of, given_back, purchase_days
+from cdp.order_days import day_of, given_back
+from cdp.purchase_days import purchase_days
+from cdp.rebuild import rebuild
 from cdp.refresh import refresh_due
 from cdp.tables import FACT_COLUMNS, customer, purchase_day, sales_order, source_profile
 from cdp.workspace import Workspace

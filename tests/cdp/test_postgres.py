@@ -208,6 +208,8 @@ def test_server_is_set_up_as_promised(home: Path, each_binaries: Path) -> None:
         assert query(url, "SHOW data_checksums") == "on"
         assert query(url, "SHOW server_encoding") == "UTF8"
         assert query(url, "SHOW fsync") == "on"
+        offered = query(url, "SELECT enumvals FROM pg_settings WHERE name = 'wal_compression'")
+        assert query(url, "SHOW wal_compression") == ("lz4" if "lz4" in str(offered) else "pglz")
         assert query(url, "SHOW unix_socket_directories") == ""
         secret = query(url, "SELECT rolpassword FROM pg_authid WHERE rolname = 'cdp'")
         assert str(secret).startswith("SCRAM-SHA-256$")

@@ -322,6 +322,7 @@ class Oracle:
             "source": self.names[row["source_id"]],
             "status": (row["status"] or "completed").upper(),
             "refunded": sum(given_back) if given_back else whole,
+            "lineCount": len(children("order_line")),
             "lines": [
                 plain(each) for each in sorted(children("order_line"), key=lambda e: int(e["line"]))
             ],

@@ -2,9 +2,11 @@
 
 import base64
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, MutableMapping
+from typing import Any
 
 import pytest
+from sqlalchemy.sql.compiler import SQLCompiler
 
 from cdp.database import Database
 from tests.schema.client import Graph, serving
@@ -156,6 +158,27 @@ async def test_unknown_kind_of_identifier_names_those_that_there_are(graph: Grap
     code, message = await graph.refusal(query)
     assert code == "BAD_REQUEST"
     assert "loyalty_card" in message
+
+
+async def test_values_of_a_filter_are_looked_at_once_however_many(
+    graph: Graph, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made, construct = 0, SQLCompiler.construct_params
+
+    def counted(self: SQLCompiler, *args: Any, **options: Any) -> MutableMapping[str, Any]:  # noqa: ANN401  as SQLAlchemy has it
+        nonlocal made
+        made += 1
+        return construct(self, *args, **options)
+
+    monkeypatch.setattr(SQLCompiler, "construct_params", counted)
+    counts = []
+    for many in (1, 2, 200):  # the first also compiles what all have in common
+        made = 0
+        codes = ", ".join(f'"{number}"' for number in range(many))
+        query = f"{{ customers(filter: {{postalCode: {{in: [{codes}]}}}}) {{ totalCount }} }}"
+        await graph.read(query)
+        counts.append(made)
+    assert counts[1] == counts[2] > 0
 
 
 async def test_long_keys_and_many_fields_cross_whole(graph: Graph) -> None:

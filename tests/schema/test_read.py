@@ -105,10 +105,11 @@ async def test_orders_have_their_own_order_and_limit(graph: Graph) -> None:
 
 async def test_lines_come_in_the_order_of_the_receipt(graph: Graph) -> None:
     query = """query ($who: IdentifierInput) { customer(identifier: $who) {
-        orders(first: 4) { nodes { key refunded lines { title } } } } }"""
+        orders(first: 4) { nodes { key refunded lineCount lines { title } } } } }"""
     orders = (await graph.read(query, who=ANN))["customer"]["orders"]["nodes"]
     first = orders[-1]
     assert [line["title"] for line in first["lines"]] == [f"Thing {n}" for n in range(1, 13)]
+    assert first["lineCount"] == 12
     assert first["refunded"] == "20.10"
 
 

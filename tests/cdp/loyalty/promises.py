@@ -11,10 +11,10 @@ from sqlalchemy import func, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cdp import tables
-from cdp.customers import rebuild
 from cdp.delivery import Batch
 from cdp.ingest import apply
 from cdp.loyalty.accounts import ACCOUNT_NAMES
+from cdp.rebuild import rebuild
 from cdp.rows import VOID_STATUSES
 from tests.cdp.ingesting import WORKSPACE, a_source
 from tests.cdp.loyalty.club import run_clock

@@ -7,9 +7,9 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cdp import tables
-from cdp.customers import rebuild
 from cdp.delivery import Deleted
 from cdp.loyalty.acts import redeem_points
+from cdp.rebuild import rebuild
 from tests.cdp.ingesting import WORKSPACE, drop, take, take_mixed
 from tests.cdp.loyalty.club import (
     START,

@@ -1,0 +1,216 @@
+"""Everybody's facts folded anew, from whole tables that are read once, and what differs written.
+
+In the caller's transaction: readers see the former facts until it commits, then the new ones, and
+a rebuild that is killed leaves the former. It locks no table that is there: it locks the rows that
+it changes, and needs that nobody ingests meanwhile (`take_turn(connection, alone=True)`).
+
+The folds are those of a batch (`cdp.purchase_days`, `cdp.facts`, `cdp.activity`); here is only how
+their tables are read. What several processes can do is kept apart from what one has to: a rate that
+is looked up, or the name of the largest share, is found by the process that writes.
+"""
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, Final
+
+from sqlalchemy import (
+    Column,
+    ColumnElement,
+    FromClause,
+    MetaData,
+    Select,
+    Table,
+    and_,
+    delete,
+    exists,
+    func,
+    insert,
+    or_,
+    select,
+    update,
+)
+from sqlalchemy.dialects.postgresql import asyncpg as dialects
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from cdp.activity import everyones_activity
+from cdp.customers import differ, everybody
+from cdp.facts import customer_facts, days_of
+from cdp.loyalty.carried import post_entries
+from cdp.loyalty.fold import refresh_loyalty
+from cdp.loyalty.orders import post_orders
+from cdp.loyalty.terms import has_programme
+from cdp.order_days import every_priced_order, order_day
+from cdp.purchase_days import days_of_orders
+from cdp.tables import (
+    ACTIVITY_COLUMNS,
+    FACT_COLUMNS,
+    customer,
+    loyalty_entry,
+    purchase_day,
+    sales_order,
+    source_profile,
+)
+from cdp.values import CustomerId, ProfileId
+from cdp.workspace import Workspace
+
+WORKERS: Final = 2  # processes that read for the one that writes: as many as the goals have cores
+
+_DIALECT: Final = dialects.dialect()  # type: ignore[no-untyped-call]
+
+_SIDE_BY_SIDE: Final = {
+    "max_parallel_workers_per_gather": str(WORKERS),
+    "parallel_leader_participation": "off",  # it takes what the others made, and writes
+    "parallel_tuple_cost": "0.001",
+}
+_AS_A_WHOLE: Final = {"enable_nestloop": "off"}
+"""For statements that join whole tables: young ones have no statistics, and a join row by row of
+what the planner takes for a few rows would take quadratic time."""
+
+
+async def rebuild(connection: AsyncConnection, workspace: Workspace) -> int:
+    """Fold every day and every customer's facts anew; returns the number of customers.
+
+    For a change of what they depend on: the workspace's currency or time zone. A row that stays as
+    it is is not written.
+    """
+    async with _set(connection, _SIDE_BY_SIDE):
+        async with _set(connection, _AS_A_WHOLE):
+            await _rebuild_days(connection, workspace)
+        await _post(connection, workspace)
+        await _rebuild_customers(connection, workspace)
+    return await _follow_loyalty(connection)
+
+
+async def _rebuild_days(connection: AsyncConnection, workspace: Workspace) -> None:
+    day = purchase_day.c
+    orders = every_priced_order(workspace, func.now())
+    async with (
+        _stored(connection, "priced_order", orders) as priced,
+        _stored(connection, "changed_day", _changed_days(priced)) as changed,
+    ):
+        each = changed.c
+        await connection.execute(
+            delete(purchase_day).where(*(day[key] == each[key] for key in _DAY_KEY))
+        )
+        rows = select(*(each[one.name] for one in day)).where(each.order_count.is_not(None))
+        await connection.execute(insert(purchase_day).from_select([one.name for one in day], rows))
+
+
+_DAY_KEY: Final = ("source_profile_id", "on")
+
+
+def _changed_days(orders: FromClause) -> Select[Any]:
+    """The days that are not stored as they are folded; nothing but its key of one that goes."""
+    folded = days_of_orders(orders).subquery("folded")
+    stored = purchase_day.alias("stored")
+    is_same_day = and_(*(folded.c[key] == stored.c[key] for key in _DAY_KEY))
+    names = [one.name for one in purchase_day.c]
+    return (
+        select(
+            *(
+                func.coalesce(folded.c[name], stored.c[name]).label(name)
+                if name in _DAY_KEY
+                else folded.c[name]
+                for name in names
+            )
+        )
+        .select_from(folded.join(stored, is_same_day, full=True))
+        .where(differ(folded, stored, names))
+    )
+
+
+async def _rebuild_customers(connection: AsyncConnection, workspace: Workspace) -> None:
+    async with _stored(connection, "changed_customer", _changed_customers(workspace)) as changed:
+        values = {name: changed.c[name] for name in (*_BOUGHT, *_DONE)}
+        await connection.execute(
+            update(customer)
+            .where(customer.c.id == changed.c.id)
+            .values({**values, "updated_at": func.now()})
+        )
+
+
+_BOUGHT: Final = tuple(fact.name for fact in FACT_COLUMNS if fact.computed is None)
+_DONE: Final = tuple(fact.name for fact in ACTIVITY_COLUMNS)
+
+
+def _changed_customers(workspace: Workspace) -> Select[Any]:
+    """The facts of those whose row does not hold them."""
+    whom = select(customer.c.id).subquery("whom")
+    # OFFSET 0: each is worked out once, and not once to compare and once to tell.
+    facts = customer_facts(whom, days_of(whom).subquery("days")).offset(0).subquery("facts")
+    activity = everyones_activity(whom, workspace, func.now()).subquery("activity")
+    return (
+        select(
+            customer.c.id,
+            *(facts.c[name] for name in _BOUGHT),
+            *(activity.c[name] for name in _DONE),
+        )
+        .select_from(
+            customer.join(facts, facts.c.id == customer.c.id).join(
+                activity, activity.c.id == customer.c.id
+            )
+        )
+        .where(or_(differ(facts, customer, _BOUGHT), differ(activity, customer, _DONE)))
+    )
+
+
+async def _post(connection: AsyncConnection, workspace: Workspace) -> None:
+    """Points of orders and of sources' own programmes, lot by lot, where there are any."""
+    earns = await has_programme(connection)
+    carries = await connection.scalar(select(exists(select(loyalty_entry.c.key))))
+    if not earns and not carries:
+        return
+    async for customers in everybody(connection):
+        if earns:
+            bought = _of(customers, sales_order.c.source_profile_id, order_day(workspace))
+            days = [(ProfileId(row[0]), row[1]) for row in await connection.execute(bought)]
+            await post_orders(connection, days, workspace)
+        told = await connection.execute(_of(customers, loyalty_entry.c.source_profile_id))
+        await post_entries(connection, [ProfileId(row[0]) for row in told])
+
+
+def _of(
+    customers: Sequence[CustomerId], profile_id: Column[Any], *more: ColumnElement[Any]
+) -> Select[Any]:
+    """The source profiles of some customers, those that a table tells of."""
+    return (
+        select(profile_id, *more)
+        .join(source_profile, source_profile.c.id == profile_id)
+        .where(source_profile.c.customer_id.between(customers[0], customers[-1]))
+        .distinct()
+    )
+
+
+async def _follow_loyalty(connection: AsyncConnection) -> int:
+    count = 0
+    async for customers in everybody(connection):
+        await refresh_loyalty(connection, customers)
+        count += len(customers)
+    return count
+
+
+@asynccontextmanager
+async def _stored(
+    connection: AsyncConnection, name: str, rows: Select[Any]
+) -> AsyncIterator[FromClause]:
+    """What a query tells, in a table of the transaction's own while this is open.
+
+    An unlogged one: processes side by side cannot read a temporary one. Of the statements that
+    write, CREATE TABLE AS alone lets them work at its query.
+    """
+    told = rows.compile(dialect=_DIALECT, compile_kwargs={"literal_binds": True})
+    table = Table(name, MetaData(), *(Column(one.name, one.type) for one in rows.selected_columns))
+    await connection.exec_driver_sql(f"CREATE UNLOGGED TABLE {name} AS {told}")
+    await connection.exec_driver_sql(f"ANALYZE {name}")
+    yield table
+    await connection.run_sync(table.drop)
+
+
+@asynccontextmanager
+async def _set(connection: AsyncConnection, settings: Mapping[str, str]) -> AsyncIterator[None]:
+    """Settings of the planner, until this ends; whoever rolls back takes them back too."""
+    for name, value in settings.items():
+        await connection.exec_driver_sql(f"SET LOCAL {name} = {value}")
+    yield
+    for name in settings:
+        await connection.exec_driver_sql(f"SET LOCAL {name} = DEFAULT")
