@@ -76,7 +76,8 @@ async def score_as_of(
     gap_days = shop_gap_days(order_days)
     learning = asyncio.ensure_future(asyncio.to_thread(learn, order_days, today, terms))
     del order_days  # once they are learned from, nobody holds them any more
-    # Meanwhile PostgreSQL has nothing else to do.
+    # Meanwhile PostgreSQL has nothing else to do. Readers see the former scores to the end.
+    await connection.execute(score.delete())
     cuts = await read_cut_points(connection, facts_of(workspace, pinned_at), today)
     subscriptions = await read_subscriptions(connection, moment)
     appraisal = await asyncio.to_thread(score_and_judge, await learning)
@@ -87,7 +88,6 @@ async def score_as_of(
     rows = await asyncio.to_thread(score_rows, appraisal.scores, ends, moment, today)
     version = await _store_model(connection, workspace, appraisal, terms, curves, cuts, now, moment)
     await _put_in_force(connection, version, appraisal, cuts, gap_days, pinned_at)
-    await connection.execute(score.delete())
     await write_rows(await driver_of(connection), rows)
     await connection.exec_driver_sql("ANALYZE score")
     await mark_due(connection, CAUSE)

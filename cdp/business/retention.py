@@ -29,6 +29,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import JSONB, aggregate_order_by
 from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.sql.elements import True_
 
 from cdp.business.moment import Moment, days_at
 from cdp.tables import scored_customer
@@ -138,12 +139,20 @@ def retention_query(
 def _bought(
     period: RetentionPeriod, moment: Moment, people: FromClause, condition: ColumnElement[bool]
 ) -> Select[Any]:
-    """One row per customer and period with orders: `cohort_on`, `on`, `orders`, `net`."""
+    """One row per customer and period with orders: `cohort_on`, `on`, `orders`, `net`.
+
+    Nobody's row is read where nobody is asked for: whose a day is, is a customer.
+    """
     day = days_at(moment).subquery("day")
-    sums = ("order_count", "gross_spend", "refunded")
     days = select(
-        day.c.customer_id, period.start(day.c.on).label("on"), *(day.c[name] for name in sums)
+        day.c.customer_id,
+        period.start(day.c.on).label("on"),
+        day.c.order_count,
+        (day.c.gross_spend - day.c.refunded).label("net"),  # one number less to be sorted
     ).subquery("days")
+    rows: FromClause = days
+    if not isinstance(condition, True_):
+        rows = days.join(people, people.c.id == days.c.customer_id)
     on = days.c.on
     orders = func.sum(days.c.order_count)
     first_on = func.min(case((orders > 0, on))).over(partition_by=days.c.customer_id)
@@ -152,9 +161,9 @@ def _bought(
             first_on.label("cohort_on"),
             on.label("on"),
             orders.label("orders"),
-            (func.sum(days.c.gross_spend) - func.sum(days.c.refunded)).label("net"),
+            func.sum(days.c.net).label("net"),
         )
-        .select_from(days.join(people, people.c.id == days.c.customer_id))
+        .select_from(rows)
         .where(condition)
         .group_by(days.c.customer_id, on)
     )

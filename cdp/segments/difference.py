@@ -63,9 +63,8 @@ def settled(
 ) -> Select[Any]:
     """One row, how many entered and how many left, of the statement that has them do so.
 
-    `apart` (`segment_id`, `customer_id`, `kind` and `place`, of the row of who leaves): who enters
-    or leaves what, of `between` or of `within`; `reason`: why. The feed tells of it segment by
-    segment, by their `numbers`, as if they had been looked at one after another.
+    `apart`: who enters or leaves what, of `between` or of `within`; `reason`: why. The feed tells
+    of it segment by segment, by their `numbers`, as if they had been looked at one after another.
     """
     moves = _moves(apart, reason)
     places = select(moves.c.place).where(moves.c.kind == EXITED).scalar_subquery()
@@ -106,11 +105,12 @@ def settled(
 
 
 def between(holding: FromClause, held: FromClause) -> FromClause:
-    """One row per pair that is in one of both alone, with what becomes of it.
+    """One row per pair that is in one of both alone: `segment_id`, `customer_id`, `kind`.
 
-    `holding` (`segment_id`, `id`): whom each segment holds for; `held` (those and `place`): who is
-    a member of it. By a full join, which is hashed or sorted whatever the planner expects: before
-    the first ANALYZE it expects nobody, and would compare everybody with everybody.
+    Of who leaves also `place`, that of the membership, and `leaver`, the customer if it may be
+    nobody any more. `holding` (`segment_id`, `id`): whom each segment holds for; `held` (those and
+    `place`): who is a member of it. By a full join, which is hashed or sorted whatever the planner
+    expects: before the first ANALYZE it expects nobody, and would compare everybody with everybody.
     """
     pairs = and_(holding.c.segment_id == held.c.segment_id, holding.c.id == held.c.id)
     return (
@@ -119,6 +119,7 @@ def between(holding: FromClause, held: FromClause) -> FromClause:
             func.coalesce(holding.c.id, held.c.id).label("customer_id"),
             case((held.c.id.is_(None), ENTERED), else_=EXITED).label("kind"),
             held.c.place,
+            case((holding.c.id.is_(None), held.c.id)).label("leaver"),
         )
         .select_from(holding.join(held, pairs, full=True))
         .where(holding.c.id.is_(None) | held.c.id.is_(None))
@@ -131,6 +132,7 @@ def within(looked_at: FromClause) -> FromClause:
 
     `looked_at` (`id`, and lists): the segments that hold for each (`answers`), and those that they
     are in (`held`), with the `places`. For most of them both are the same, whatever the order.
+    `is_nobody`: there is no such customer any more.
     """
     answers, held = looked_at.c.answers, looked_at.c.held
     answer = func.unnest(answers).column_valued("answer")
@@ -149,7 +151,13 @@ def within(looked_at: FromClause) -> FromClause:
     change = union_all(entering, leaving).lateral("change").c
     is_settled = and_(answers.bool_op("@>")(held), held.bool_op("@>")(answers))
     return (
-        select(change.segment_id, looked_at.c.id.label("customer_id"), change.kind, change.place)
+        select(
+            change.segment_id,
+            looked_at.c.id.label("customer_id"),
+            change.kind,
+            change.place,
+            case((looked_at.c.is_nobody, looked_at.c.id)).label("leaver"),
+        )
         .select_from(looked_at.join(change.segment_id.table, true()))
         .where(~is_settled)
         .subquery("apart")
@@ -159,10 +167,9 @@ def within(looked_at: FromClause) -> FromClause:
 def _moves(apart: FromClause, reason: Reason) -> CTE:
     """One row per change: what became of whom, and why."""
     told, cause, other_id = reason(apart)
-    leaver = case((apart.c.kind == EXITED, apart.c.customer_id))
-    bearer = _bearer(apart, leaver)
-    is_merged = bearer.c.customer_id != leaver
-    is_erased = leaver.is_not(None) & bearer.c.customer_id.is_(None)
+    bearer = _bearer(apart)
+    is_merged = bearer.c.customer_id != apart.c.leaver
+    is_erased = apart.c.leaver.is_not(None) & bearer.c.customer_id.is_(None)
     return (
         select(
             apart.c.segment_id,
@@ -177,12 +184,12 @@ def _moves(apart: FromClause, reason: Reason) -> CTE:
     )
 
 
-def _bearer(apart: FromClause, leaver: ColumnElement[Any]) -> FromClause:
+def _bearer(apart: FromClause) -> FromClause:
     """Who bears the id of one who leaves: whoever is nobody any more left by being merged."""
     profile = source_profile.alias("bearer_profile")
     return (
         select(profile.c.customer_id)
-        .where(profile.c.id == leaver)
+        .where(profile.c.id == apart.c.leaver)
         .correlate(apart)
         .offset(literal_column("0"))  # looked up for each who leaves, not among all profiles
         .lateral("bearer")

@@ -269,13 +269,15 @@ def _statement_of(conditions: Conditions, lookups: LookUps) -> Select[Any]:
     for theirs in lookups.laterals([*conditions.values(), held, places]):
         rows = rows.join(theirs, true())
     nothing: ColumnElement[Any] = literal([], ARRAY(Integer))
-    answers = case((scored_customer.c.id.is_(None), nothing), else_=_answers(conditions))
+    is_nobody = scored_customer.c.id.is_(None)
+    answers = case((is_nobody, nothing), else_=_answers(conditions))
     looked_at = (
         select(
             told.c.id,
             answers.label("answers"),
             func.coalesce(held, nothing, type_=ARRAY(Integer)).label("held"),
             places.label("places"),
+            is_nobody.label("is_nobody"),
         )
         .select_from(rows)
         .offset(literal_column("0"))

@@ -10,6 +10,7 @@ from sqlalchemy.sql.elements import BinaryExpression, BooleanClauseList, ColumnC
 from sqlalchemy.sql.selectable import LateralFromClause, SelectBase
 from sqlalchemy.sql.visitors import iterate
 
+MOST_ANSWERS: Final = 1_000  # in one row: PostgreSQL takes 1,664 columns
 _LOWER_BOUNDS: Final = (operators.gt, operators.ge)
 
 
@@ -60,22 +61,31 @@ class LookUps:
         return column(name, value.type)
 
     def laterals(self, conditions: Iterable[ColumnElement[Any]]) -> Sequence[LateralFromClause]:
-        """What the conditions name: for each table one row beside that of the customer."""
+        """What the conditions name: for each table one row beside that of the customer.
+
+        Two or more, where so many answers are asked that PostgreSQL would not take them in one.
+        """
         parts = (part for condition in conditions for part in iterate(condition))
         named = {part.name for part in parts if isinstance(part, ColumnClause)}
         of: dict[str, list[str]] = {}
         for name in self._asked:  # in the order in which they were asked: the same text each time
             if name in named:
                 of.setdefault(self._asked[name].of.name, []).append(name)
-        return [self._lateral(self._rows[table], names) for table, names in of.items()]
+        return [
+            self._lateral(
+                self._rows[table], names[start : start + MOST_ANSWERS], f"{table}_{start}"
+            )
+            for table, names in of.items()
+            for start in range(0, len(names), MOST_ANSWERS)
+        ]
 
-    def _lateral(self, rows: Rows, names: Sequence[str]) -> LateralFromClause:
+    def _lateral(self, rows: Rows, names: Sequence[str], table: str) -> LateralFromClause:
         asked = {name: self._asked[name] for name in names}
         found = rows.mine.with_only_columns(*(one.value.label(name) for name, one in asked.items()))
         since = [one.since for one in asked.values() if one.since is not None]
         if rows.moment is not None and len(since) == len(asked):
             found = found.where(rows.moment >= func.least(*since))
-        return found.lateral(f"of_{rows.name}")
+        return found.lateral(f"of_{table}")
 
 
 def since_of(holds: object, moment: ColumnElement[Any]) -> ColumnElement[Any] | None:
