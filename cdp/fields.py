@@ -11,6 +11,7 @@ from cdp import tables
 from cdp.attributes import ATTRIBUTES
 from cdp.consent import ConsentStatus
 from cdp.operators import OPERATORS, FieldType, Operand, field_type
+from cdp.rows import ORDER_STATUSES, status_word
 from cdp.traits.catalog import CATALOG
 from cdp.traits.trait import Scope
 
@@ -23,6 +24,8 @@ class Field(Generic[Row]):
     """Something that can be compared: its camelCase name, its type, and its SQL over a row.
 
     `enumeration` holds the values of an ENUM. `is_personal`: a masked reader may not name it.
+    `spell` writes a text that it is compared with as its values are written: a word that is not
+    found for its capitals alone would find nobody, and nobody would know why.
     """
 
     name: str
@@ -31,6 +34,7 @@ class Field(Generic[Row]):
     expression: Callable[[Row], ColumnElement[Any]]
     is_personal: bool = False
     enumeration: EnumType | None = None
+    spell: Callable[[str], str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +69,17 @@ def _customer_column(name: str) -> Callable[[Scope], ColumnElement[Any]]:
     return lambda scope: scope.customer.c[name]
 
 
+def _small(text: str) -> str:
+    return text.strip().lower()
+
+
+def _capital(text: str) -> str:
+    return text.strip().upper()
+
+
+_SPELLED: Final = {"country": _capital}
+"""Attributes whose values are words of one spelling."""
+
 _CONTACT_TYPES: Final = {"email": FieldType.EMAIL, "phone": FieldType.PHONE}
 
 FIELDS: Mapping[str, Field[Scope]] = _by_name(
@@ -73,9 +88,10 @@ FIELDS: Mapping[str, Field[Scope]] = _by_name(
         Field(
             camel_case(attribute.name),
             _CONTACT_TYPES.get(attribute.name) or field_type(attribute.type),
-            attribute.doc,
+            f"{attribute.doc} Yours in any case." if attribute.name in _SPELLED else attribute.doc,
             _customer_column(attribute.name),
             attribute.is_personal,
+            spell=_SPELLED.get(attribute.name),
         )
         for attribute in ATTRIBUTES
     ),
@@ -124,9 +140,25 @@ def _record_column(name: str) -> Callable[[FromClause], ColumnElement[Any]]:
 
 
 def _record_field(
-    name: str, type_: FieldType, doc: str, *, is_personal: bool = False
+    name: str,
+    type_: FieldType,
+    doc: str,
+    *,
+    is_personal: bool = False,
+    spell: Callable[[str], str] | None = None,
 ) -> Field[FromClause]:
-    return Field(camel_case(name), type_, doc, _record_column(name), is_personal)
+    return Field(camel_case(name), type_, doc, _record_column(name), is_personal, spell=spell)
+
+
+def _told_word(name: str) -> Field[FromClause]:
+    """A word that is stored as its source wrote it."""
+    return Field(
+        name,
+        FieldType.TEXT,
+        "As the source tells it; compared in any case.",
+        lambda row: func.lower(row.c[name], type_=Text),
+        spell=_small,
+    )
 
 
 _SOURCE: Final[Field[FromClause]] = Field(
@@ -175,11 +207,18 @@ RELATIONS: Mapping[str, Relation] = {
             Field(
                 "status",
                 FieldType.TEXT,
-                "One of the order statuses.",
+                f"One of {', '.join(sorted(ORDER_STATUSES))}; yours in any case, and in the"
+                " spellings that sources have for them, such as `canceled`.",
                 lambda row: func.coalesce(row.c.status, literal("completed", Text), type_=Text),
+                spell=status_word,
             ),
             _record_field("channel", FieldType.TEXT, "Where it was placed."),
-            _record_field("currency", FieldType.TEXT, "ISO 4217, of the order's amounts."),
+            _record_field(
+                "currency",
+                FieldType.TEXT,
+                "ISO 4217, of the order's amounts; yours in any case.",
+                spell=_capital,
+            ),
             _record_field("total", FieldType.NUMBER, "Before refunds, in the order's currency."),
             _record_field("discount", FieldType.NUMBER, "In the order's currency."),
             _record_field("tax", FieldType.NUMBER, "In the order's currency."),
@@ -196,7 +235,13 @@ RELATIONS: Mapping[str, Relation] = {
             _SOURCE,
             _record_field("occurred_at", FieldType.INSTANT, "When it happened."),
             _record_field("channel", FieldType.TEXT, "Such as email or sms."),
-            _record_field("kind", FieldType.TEXT, "Such as delivered, opened or clicked."),
+            _record_field(
+                "kind",
+                FieldType.TEXT,
+                "One of sent, delivered, opened, clicked, bounced, complained, unsubscribed,"
+                " replied; yours in any case.",
+                spell=_small,
+            ),
             _record_field("campaign_id", FieldType.TEXT, "The campaign's key in the source."),
             _record_field("url", FieldType.TEXT, "What was clicked.", is_personal=True),
         ),
@@ -224,8 +269,8 @@ RELATIONS: Mapping[str, Relation] = {
             _record_field("first_response_at", FieldType.INSTANT, "When it was first answered."),
             _record_field("resolved_at", FieldType.INSTANT, "When it was resolved."),
             _record_field("channel", FieldType.TEXT, "How the customer wrote."),
-            _record_field("status", FieldType.TEXT, "As the source tells it."),
-            _record_field("priority", FieldType.TEXT, "As the source tells it."),
+            _told_word("status"),
+            _told_word("priority"),
             _record_field("subject", FieldType.TEXT, "Of the case.", is_personal=True),
         ),
     ),

@@ -380,7 +380,12 @@ class _Reading:
             raise _forbidden(compared.name)
         self.personal += compared.is_personal
         condition = self._operators(
-            compared.expression(row), compared.type, given, path, is_personal=compared.is_personal
+            compared.expression(row),
+            compared.type,
+            given,
+            path,
+            is_personal=compared.is_personal,
+            spell=compared.spell,
         )
         self.clock |= clock_of(condition, self.scope, _window(given, path))
         return condition
@@ -393,8 +398,9 @@ class _Reading:
         path: str,
         *,
         is_personal: bool = False,
+        spell: Callable[[str], str] | None = None,
     ) -> ColumnElement[bool]:
-        operation = Operation(expression, type_, self.scope, self.workspace)
+        operation = Operation(expression, type_, self.scope, self.workspace, spell)
         conditions = []
         for name, value, place in _members(given, path):
             self._count(place)

@@ -142,12 +142,16 @@ def field_type(python_type: type, unit: str | None = None) -> FieldType:
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """One field that is compared: its SQL, its type, and what its operands mean here."""
+    """One field that is compared: its SQL, its type, and what its operands mean here.
+
+    `spell` writes a text as the field's values are written.
+    """
 
     expression: ColumnElement[Any]
     type: FieldType
     scope: Scope
     workspace: Workspace
+    spell: Callable[[str], str] | None = None
 
     def apply(self, name: str, operand: object, path: str) -> ColumnElement[bool]:
         """The condition of one operator; `path` names it to the caller. Raises BadInput."""
@@ -182,7 +186,8 @@ class Operation:
     def _read(self, operand: object, path: str) -> object:
         if self.type is FieldType.ENUM:
             return read_member(self.expression.type.python_type, operand, path)
-        return _READERS[self.type](operand, path, self.workspace)
+        value = _READERS[self.type](operand, path, self.workspace)
+        return self.spell(value) if self.spell and isinstance(value, str) else value
 
     def _value(self, operand: object, path: str) -> ColumnElement[Any]:
         value = self._read(operand, path)

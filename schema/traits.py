@@ -128,7 +128,7 @@ _INPUT: Final[Mapping[FieldType, Any]] = {
 
 _TYPE_DOCS: Final[Mapping[FieldType, str]] = {
     FieldType.ID: "Compares ids.",
-    FieldType.TEXT: "Compares text, letter by letter.",
+    FieldType.TEXT: "Compares text, letter by letter, save where a field says otherwise.",
     FieldType.EMAIL: "Compares email addresses; yours are normalised first.",
     FieldType.PHONE: "Compares phone numbers; yours are read as E.164 first.",
     FieldType.INTEGER: "Compares whole numbers.",

@@ -81,6 +81,7 @@ async def three_people(connection: AsyncConnection) -> None:
         (None, "Ann Bob Cid"),
         ({}, "Ann Bob Cid"),
         ({"country": {"eq": "DE"}}, "Ann"),
+        ({"country": {"eq": " gb"}}, "Bob"),
         ({"country": {"ne": "DE"}}, "Bob Cid"),
         ({"country": {"in": ["DE", "GB"]}}, "Ann Bob"),
         ({"country": {"in": []}}, ""),
@@ -269,6 +270,11 @@ async def buyers(connection: AsyncConnection) -> None:
         ({"orders": {"every": {"channel": {"eq": "web"}}}}, "Bob Cid"),
         ({"orders": {"every": {"placedAt": {"withinLast": "P30D"}}}}, "Bob Cid"),
         ({"orders": {"some": {"status": {"eq": "completed"}}}}, "Ann Bob"),
+        ({"orders": {"some": {"status": {"eq": "COMPLETED"}}}}, "Ann Bob"),
+        ({"orders": {"some": {"status": {"in": ["Paid", "Partially Refunded"]}}}}, "Ann"),
+        ({"orders": {"some": {"status": {"eq": "processing"}}}}, "Ann"),
+        ({"orders": {"some": {"status": {"eq": "of no kind"}}}}, ""),
+        ({"orders": {"every": {"currency": {"eq": "eur"}}}}, "Ann Bob Cid"),
         ({"orders": {"some": {"not": {"channel": {"eq": "web"}}}}}, "Ann"),
         (
             {"orders": {"some": {"or": [{"total": {"lt": 1}}, {"channel": {"eq": "web"}}]}}},
@@ -298,9 +304,12 @@ async def test_messages_interactions_and_tickets_can_be_asked_about(
     await a_record(
         connection, tables.interaction, ann, kind="follow", network="x", occurred_at=days_ago(1)
     )
-    await a_record(connection, tables.ticket, ann, status="open", opened_at=days_ago(1))
+    await a_record(connection, tables.ticket, ann, status="On hold", opened_at=days_ago(1))
     for given in (
         {"messages": {"some": {"kind": {"in": ["opened", "clicked"]}}}},
+        {"messages": {"some": {"kind": {"eq": "OPENED"}}}},
+        {"tickets": {"some": {"status": {"eq": "On hold"}}}},
+        {"tickets": {"some": {"status": {"in": ["ON HOLD", "closed"]}}}},
         {"interactions": {"count": {"eq": 1}, "some": {"network": {"eq": "x"}}}},
         {"tickets": {"some": {"resolvedAt": {"isNull": True}}}},
     ):
