@@ -59,6 +59,13 @@ def read_text(operand: object, path: str) -> str:
     return operand
 
 
+def read_truth(operand: object, path: str) -> bool:
+    """True or false. Raises BadInput."""
+    if not isinstance(operand, bool):
+        raise BadInput(f"{path} is not true or false.", path=path)
+    return operand
+
+
 def read_whole(operand: object, path: str) -> int:
     """A whole number that a bigint holds. Raises BadInput."""
     if isinstance(operand, bool) or not isinstance(operand, int) or abs(operand) > MAX_WHOLE:

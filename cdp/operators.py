@@ -12,6 +12,7 @@ from typing import Any, Final, TypeAlias
 from sqlalchemy import (
     ARRAY,
     BigInteger,
+    Boolean,
     ColumnElement,
     Date,
     DateTime,
@@ -39,6 +40,7 @@ from cdp.operands import (
     read_list,
     read_member,
     read_text,
+    read_truth,
     read_whole,
 )
 from cdp.traits.trait import Scope
@@ -63,6 +65,7 @@ class FieldType(Enum):
     INSTANT = "INSTANT"
     """ISO 8601 with offset; a date alone is the start of that day of the workspace."""
     ENUM = "ENUM"
+    BOOLEAN = "BOOLEAN"
 
 
 class Operand(Enum):
@@ -114,6 +117,7 @@ OPERATORS: Mapping[FieldType, Mapping[str, Operand]] = {
     FieldType.DATE: {**_EQUALITY, **_ORDER, **_TIME, **_NULL},
     FieldType.INSTANT: {**_EQUALITY, **_ORDER, **_TIME, **_NULL},
     FieldType.ENUM: {**_EQUALITY, **_NULL},
+    FieldType.BOOLEAN: {"eq": Operand.VALUE},
 }
 """The operators of each type of field, with what each takes.
 
@@ -176,10 +180,8 @@ class Operation:
             case Operand.TEXT:
                 return self._text(name, operand, path)
             case Operand.BOOLEAN:
-                if not isinstance(operand, bool):
-                    raise BadInput(f"{path} is not true or false.", path=path)
                 absent = self.expression.is_(None)
-                return absent if operand else self.expression.is_not(None)
+                return absent if read_truth(operand, path) else self.expression.is_not(None)
             case Operand.DURATION:
                 return self._relative(name, operand, path)
 
@@ -269,6 +271,7 @@ _SQL_TYPES: Final[Mapping[FieldType, TypeEngine[Any]]] = {
     FieldType.MONEY: Numeric(),
     FieldType.DATE: Date(),
     FieldType.INSTANT: _Instant,
+    FieldType.BOOLEAN: Boolean(),
 }
 
 
@@ -294,5 +297,6 @@ _READERS: Final[Mapping[FieldType, _Reader]] = {
     FieldType.MONEY: lambda operand, path, _: read_decimal(operand, path),
     FieldType.DATE: lambda operand, path, _: read_date(operand, path),
     FieldType.INSTANT: read_instant,
+    FieldType.BOOLEAN: lambda operand, path, _: read_truth(operand, path),
 }
 """How each type but ENUM, whose own values it takes, reads an operand."""

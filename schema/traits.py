@@ -124,6 +124,7 @@ _INPUT: Final[Mapping[FieldType, Any]] = {
     FieldType.MONEY: Decimal,
     FieldType.DATE: Date,
     FieldType.INSTANT: DateTime,
+    FieldType.BOOLEAN: bool,
 }
 
 _TYPE_DOCS: Final[Mapping[FieldType, str]] = {
@@ -136,6 +137,7 @@ _TYPE_DOCS: Final[Mapping[FieldType, str]] = {
     FieldType.MONEY: "Compares amounts in the workspace's currency, given as text or number.",
     FieldType.DATE: "Compares days.",
     FieldType.INSTANT: "Compares moments.",
+    FieldType.BOOLEAN: "Asks whether something is so.",
 }
 _TYPE_NAMES: Final[Mapping[FieldType, str]] = {FieldType.INSTANT: "DateTime", FieldType.ID: "Id"}
 

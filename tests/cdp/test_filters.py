@@ -395,6 +395,58 @@ async def test_orders_are_asked_by_their_lines(connection: AsyncConnection) -> N
     assert await ask({"count": {"where": {"not": sku}, "in": [1]}}) == {"Bob"}
 
 
+async def test_money_of_orders_compares_in_the_workspaces_currency(
+    connection: AsyncConnection,
+) -> None:
+    """At the rate of the order's day; of an order without a rate nothing is known."""
+    for name, currency, total in (("Ann", "EUR", 150), ("Bob", "JPY", 20_000), ("Cid", "SEK", 999)):
+        customer_id = await a_customer(connection, first_name=name)
+        order: dict[str, Any] = {
+            "key": name,
+            "currency": currency,
+            "total": total,
+            "placed_at": days_ago(3),
+        }
+        await an_order(connection, customer_id, **order)
+        line: dict[str, Any] = {"order_key": name, "line": "1", "unit_price": total, "quantity": 1}
+        await a_record(connection, tables.order_line, None, **line)
+    for days, rate in ((3, "0.006"), (2, "60")):
+        on = days_ago(days).date()
+        told: dict[str, Any] = {"on": on, "currency": "JPY", "base": "EUR", "rate": Decimal(rate)}
+        await a_record(connection, tables.exchange_rate, None, **told)
+
+    async def ask(order: object) -> set[str | None]:
+        return await found(connection, {"orders": {"some": order}})
+
+    assert await ask({"total": {"gt": 140}}) == {"Ann"}
+    assert await ask({"total": {"between": ["120.00", 130]}}) == {"Bob"}
+    assert await ask({"total": {"isNull": True}}) == {"Cid"}
+    assert await ask({"lines": {"some": {"unitPrice": {"lte": 120}}}}) == {"Bob"}
+    assert await found(connection, {"orders": {"none": {"total": {"lt": 10_000}}}}) == {"Cid"}
+
+
+async def test_orders_can_be_asked_whether_they_qualify(connection: AsyncConnection) -> None:
+    """By the rule of the facts: not void, and something is left of it."""
+    orders: list[tuple[str, dict[str, Any], list[dict[str, Any]]]] = [
+        ("Ann", {}, [{"amount": 4}, {"amount": 6, "refunded_at": days_ago(-1)}]),
+        ("Bob", {}, [{"amount": 4}, {"amount": 6}]),
+        ("Cid", {"status": "cancelled"}, []),
+        ("Dee", {"status": "refunded"}, []),
+        ("Eve", {"status": "refunded"}, [{"amount": 1}]),
+    ]
+    for name, order, refunds in orders:
+        await an_order(connection, await a_customer(connection, first_name=name), key=name, **order)
+        for refund in refunds:
+            given = {"currency": "EUR", "refunded_at": days_ago(0), "order_key": name, **refund}
+            await a_record(connection, tables.refund, None, **given)
+    yes, no = ({"isQualifying": {"eq": answer}} for answer in (True, False))
+    assert await found(connection, {"orders": {"some": yes}}) == {"Ann", "Eve"}
+    assert await found(connection, {"orders": {"some": no}}) == {"Bob", "Cid", "Dee"}
+    scope = present(NOW, WORKSPACE)
+    read = read_filter({"orders": {"some": yes}}, scope, workspace=WORKSPACE, may_see_personal=True)
+    assert read.clock == Clock()  # when a refund counts, the facts change, and tell of it
+
+
 async def test_a_condition_tells_what_it_asks_of_the_clock() -> None:
     scope = present(NOW, WORKSPACE)
 
@@ -458,6 +510,7 @@ def _samples() -> Mapping[str, object]:
         "MONEY": 1.5,
         "DATE": "2026-01-31",
         "INSTANT": "2026-01-31T12:00:00+02:00",
+        "BOOLEAN": True,
     }
 
 
