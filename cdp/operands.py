@@ -99,13 +99,21 @@ def read_instant(operand: object, path: str, workspace: Workspace) -> datetime:
 
 
 def read_as_of(operand: object, path: str, workspace: Workspace) -> datetime:
-    """A moment to look back from, as `read_instant`; one after this age is the last of it.
+    """A moment to look back from; a date alone is the end of that day, all of which has been then.
 
-    To whoever looks back, every moment to come is now. Raises BadInput.
+    One after this age is the last of it: to whoever looks back, every moment to come is now. Raises
+    BadInput.
     """
-    is_date = _is_date(operand)
-    moment = _start_of(operand, path, workspace) if is_date else _moment(operand, path)
+    if _is_date(operand):
+        moment = end_of(read_date(operand, path), workspace.timezone)
+    else:
+        moment = _moment(operand, path)
     return _LAST if moment.year > LATEST_YEAR else _of_this_age(moment, path)
+
+
+def end_of(on: date, timezone: str) -> datetime:
+    """The last moment of a day."""
+    return datetime.combine(on, time.max, ZoneInfo(timezone))
 
 
 _LAST: Final = datetime(LATEST_YEAR, 12, 31, tzinfo=UTC)
@@ -125,7 +133,7 @@ def _moment(operand: object, path: str) -> datetime:
     except msgspec.ValidationError:
         raise BadInput(
             f"{path} is not a moment.",
-            todo="Write 2026-01-31T12:00:00Z, or a date alone for the start of its day.",
+            todo="Write 2026-01-31T12:00:00Z, or a date alone.",
             path=path,
         ) from None
     return moment
