@@ -93,7 +93,8 @@ BUSINESS = """query ($asOf: DateTime) { business(asOf: $asOf) {
     purchases { buyers repeatBuyers repeatPurchaseRate orders ordersPerCustomer grossSpend refunded
         netRevenue averageOrderValue unpricedCount }
     retention { windowDays activeBefore retained active retentionRate churnRate }
-    cltv { historic { customers total mean p10 median highest topTenthShare } }
+    cltv { historic { customers total mean p10 median highest topTenthShare }
+        predicted { customers } predictedReason }
     nps { answers promoters score low high }
     csat { answers rate low high mean }
     loyalty { members participants participationRate pointsIssued redemptionRate breakageRate }
@@ -119,6 +120,10 @@ async def test_business_is_one_statement_over_all_groups(graph: Graph) -> None:
         "unpricedCount": 0,
     }
     assert told["retention"]["active"] == 2
+    assert (told["cltv"]["predicted"], told["cltv"]["predictedReason"]) == (
+        None,
+        "TOO_FEW_CUSTOMERS",
+    )
     assert told["cltv"]["historic"] == {
         "customers": 3,
         "total": "293.19",
