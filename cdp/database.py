@@ -16,6 +16,7 @@ CONNECT_TIMEOUT_SECONDS: Final = 5
 READ_TIMEOUT_MILLISECONDS: Final = 8_000  # one statement of a reader; a longer one is refused
 WRITER_WORK_MEM: Final = "64MB"  # a batch is sorted and grouped in memory, not on disk
 READ_POOL_SIZE: Final = 16
+READERS_FOR_A_WRITER: Final = 2  # processes side by side: as many as the goals have processors
 REFUSED: Final = "CD404"  # the state by which functions of ours refuse what is asked
 SERVER_AT_FAULT: Final = ("08", "53", "57P", "58")
 """Classes of SQLSTATE: the connection, resources such as the disk, an operator, the system."""
@@ -154,6 +155,28 @@ async def from_memory(driver: "asyncpg.Connection[asyncpg.Record]") -> AsyncIter
 
 
 @asynccontextmanager
+async def side_by_side(driver: "asyncpg.Connection[asyncpg.Record]") -> AsyncIterator[None]:
+    """Have processes of the server read for the one that writes, while this is open.
+
+    That one takes what the others made. For statements that read whole tables; those that write
+    into a table that is there, the server works at with one process, whatever is set.
+    """
+    async with _set(driver, _SIDE_BY_SIDE):
+        yield
+
+
+@asynccontextmanager
+async def as_a_whole(driver: "asyncpg.Connection[asyncpg.Record]") -> AsyncIterator[None]:
+    """Have the planner join whole tables, and not row by row, while this is open.
+
+    A young table has no statistics: what the planner takes for a few rows, and are all there are,
+    would take quadratic time.
+    """
+    async with _set(driver, _AS_A_WHOLE):
+        yield
+
+
+@asynccontextmanager
 async def _set(
     driver: "asyncpg.Connection[asyncpg.Record]",
     settings: Mapping[str, str],
@@ -194,6 +217,12 @@ _BY_INDEX: Final[Mapping[str, str]] = {
     "join_collapse_limit": "1",
 }
 _FROM_MEMORY: Final = {"random_page_cost": "1.1"}
+_SIDE_BY_SIDE: Final[Mapping[str, str]] = {
+    "max_parallel_workers_per_gather": str(READERS_FOR_A_WRITER),
+    "parallel_leader_participation": "off",
+    "parallel_tuple_cost": "0.001",
+}
+_AS_A_WHOLE: Final = {"enable_nestloop": "off"}
 _PLANNED_ONCE: Final[Mapping[str, str]] = {"plan_cache_mode": "force_generic_plan"}
 
 

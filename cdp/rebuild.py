@@ -9,7 +9,7 @@ their tables are read. What several processes can do is kept apart from what one
 is looked up, or the name of the largest share, is found by the process that writes.
 """
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Final
 
@@ -34,6 +34,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cdp.activity import everyones_activity
 from cdp.customers import differ, everybody
+from cdp.database import as_a_whole, driver, side_by_side
 from cdp.facts import customer_facts, days_of
 from cdp.loyalty.carried import post_entries
 from cdp.loyalty.fold import refresh_loyalty
@@ -53,18 +54,7 @@ from cdp.tables import (
 from cdp.values import CustomerId, ProfileId
 from cdp.workspace import Workspace
 
-WORKERS: Final = 2  # processes that read for the one that writes: as many as the goals have cores
-
 _DIALECT: Final = dialects.dialect()  # type: ignore[no-untyped-call]
-
-_SIDE_BY_SIDE: Final = {
-    "max_parallel_workers_per_gather": str(WORKERS),
-    "parallel_leader_participation": "off",  # it takes what the others made, and writes
-    "parallel_tuple_cost": "0.001",
-}
-_AS_A_WHOLE: Final = {"enable_nestloop": "off"}
-"""For statements that join whole tables: young ones have no statistics, and a join row by row of
-what the planner takes for a few rows would take quadratic time."""
 
 
 async def rebuild(connection: AsyncConnection, workspace: Workspace) -> int:
@@ -73,8 +63,9 @@ async def rebuild(connection: AsyncConnection, workspace: Workspace) -> int:
     For a change of what they depend on: the workspace's currency or time zone. A row that stays as
     it is is not written.
     """
-    async with _set(connection, _SIDE_BY_SIDE):
-        async with _set(connection, _AS_A_WHOLE):
+    below = await driver(connection)
+    async with side_by_side(below):
+        async with as_a_whole(below):
             await _rebuild_days(connection, workspace)
         await _post(connection, workspace)
         await _rebuild_customers(connection, workspace)
@@ -204,13 +195,3 @@ async def _stored(
     await connection.exec_driver_sql(f"ANALYZE {name}")
     yield table
     await connection.run_sync(table.drop)
-
-
-@asynccontextmanager
-async def _set(connection: AsyncConnection, settings: Mapping[str, str]) -> AsyncIterator[None]:
-    """Settings of the planner, until this ends; whoever rolls back takes them back too."""
-    for name, value in settings.items():
-        await connection.exec_driver_sql(f"SET LOCAL {name} = {value}")
-    yield
-    for name in settings:
-        await connection.exec_driver_sql(f"SET LOCAL {name} = DEFAULT")

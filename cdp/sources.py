@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, Literal, TypeAlias, cast
 
-from sqlalchemy import Row, Select, func, literal, select, update
+from sqlalchemy import Row, Select, func, literal, null, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -56,7 +56,8 @@ class SourceState:
 
     `state` is that of its last run, or `new` before the first. `cursors` has the place of each
     stream that was ever read. `read_up_to` is the start of the last run that ended ok or partial:
-    what happened after it is not known yet; null before there was one.
+    what happened after it is not known yet; null before there was one, or where another account is
+    to be read anew.
     """
 
     id: SourceId
@@ -107,6 +108,26 @@ async def add_source(
     if stored is None:
         raise BadInput(f"There is a source {name!r} already.", todo="Choose another name.")
     return _source(stored)
+
+
+async def removed_settings(connection: AsyncConnection, name: str) -> Mapping[str, str] | None:
+    """The settings under which a source was known before it was removed; None where none was."""
+    found = await connection.execute(
+        select(source.c.settings).where(source.c.name == name, source.c.removed_at.is_not(None))
+    )
+    return cast("Mapping[str, str] | None", found.scalar_one_or_none())
+
+
+async def begin_anew(connection: AsyncConnection, source_id: SourceId) -> None:
+    """Forget where each list was left: the next sync reads all of them from their start.
+
+    A run that is under way is fenced off.
+    """
+    await connection.execute(
+        update(checkpoint)
+        .where(checkpoint.c.source_id == source_id)
+        .values(cursor=null(), epoch=checkpoint.c.epoch + 1)
+    )
 
 
 async def find_source(connection: AsyncConnection, name: str) -> SourceRow | None:
@@ -267,12 +288,14 @@ def _state(row: Row[*tuple[Any, ...]]) -> SourceState:
         if row.started_at is None
         else Run(row.started_at, row.finished_at, row.status, row.counts, row.error)
     )
+    cursors = cast("Mapping[str, Json]", row.cursors or {})
+    begins_anew = bool(cursors) and all(cursor is None for cursor in cursors.values())
     return SourceState(
         SourceId(row.id),
         row.name,
         row.connector,
         "new" if run is None else run.status,
-        cast("Mapping[str, Json]", row.cursors or {}),
-        row.read_up_to,
+        cursors,
+        None if begins_anew else row.read_up_to,
         run,
     )

@@ -30,10 +30,13 @@ class Retry(Exception):
 
 
 class Skip(Exception):
-    """One object cannot be taken: it goes to the dead letters with its reason, the rest go on."""
+    """One object cannot be taken: it goes to the dead letters with its reason, the rest go on.
+
+    Where it is no object of a list but the answer itself, nothing more of that list can be read.
+    """
 
     def __init__(self, reason: str, path: str = "") -> None:
-        super().__init__(reason)
+        super().__init__(f"{path}: {reason}" if path else reason)
         self.reason = reason
         self.path = path
 
@@ -41,7 +44,8 @@ class Skip(Exception):
 class Abort(CdpError):
     """Nothing further can be had from this source until a person acts.
 
-    `status` and `answer` are what the vendor said, where it was the vendor who refused.
+    `status` and `answer` are what the vendor said, where it was the vendor who refused. One that
+    `is_of_one_list` leaves the source's other lists to be read.
     """
 
     def __init__(
@@ -50,6 +54,11 @@ class Abort(CdpError):
         super().__init__("SOURCE_REFUSED", message, todo=todo)
         self.status = status
         self.answer = answer
+
+    @property
+    def is_of_one_list(self) -> bool:
+        """Whether the key was taken and one list refused: it may not be read, or is not there."""
+        return self.status in (403, 404)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,13 +111,17 @@ class Setting:
 
 @dataclass(frozen=True, slots=True)
 class Connector:
-    """What there is to know of a connector before a source is built with it."""
+    """What there is to know of a connector before a source is built with it.
+
+    `stays_open` is false where building a source is what looks for news, as in a folder of files.
+    """
 
     name: str
     kind: Kind
     doc: str
     settings: tuple[Setting, ...]
     build: Callable[[Values], Source]
+    stays_open: bool = True
 
 
 def check_settings(connector: Connector, settings: Mapping[str, str]) -> None:
@@ -148,14 +161,21 @@ def shown(connector: Connector, settings: Mapping[str, str]) -> dict[str, str]:
     }
 
 
+def account_of(connector: Connector, settings: Mapping[str, str]) -> Mapping[str, str]:
+    """What tells one account of a vendor from another: every setting but the secrets."""
+    secrets = {setting.name for setting in connector.settings if setting.is_secret}
+    return {name: value for name, value in settings.items() if value and name not in secrets}
+
+
 def read_secret(name: str, value: str) -> str:
     """`env:NAME` and `file:PATH` are read at use; anything else is the secret itself.
 
-    Raises BadInput, which names the place and never the secret, where nothing can be read there.
+    White space around it, such as the end of a line, is no part of it. Raises BadInput, which names
+    the place and never the secret, where nothing can be read there.
     """
     scheme, _, place = value.partition(":")
     if scheme == "env":
-        found = os.environ.get(place)
+        found = os.environ.get(place, "").strip()
         if not found:
             raise BadInput(
                 f"The setting {name!r} is to be read from the variable {place}, which is not set.",
@@ -165,11 +185,14 @@ def read_secret(name: str, value: str) -> str:
     if scheme == "file":
         try:
             with Path(place).open("rb") as file:
-                return file.read(MAX_SECRET_BYTES).decode().strip()
+                found = file.read(MAX_SECRET_BYTES).decode().strip()
         except (OSError, UnicodeDecodeError) as error:
             reason = error.strerror if isinstance(error, OSError) else "it is not text"
             raise BadInput(f"The setting {name!r} is to be read from {place}: {reason}.") from None
-    return value
+        if not found:
+            raise BadInput(f"The setting {name!r} is to be read from {place}, which is empty.")
+        return found
+    return value.strip()
 
 
 def is_elsewhere(value: str) -> bool:

@@ -2,6 +2,8 @@
 
 import email.utils
 import ipaddress
+import json
+import math
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Final, TypeAlias
@@ -17,6 +19,7 @@ TIMEOUT_SECONDS: Final = 60.0  # for one read; large pages of large shops take t
 CONNECT_TIMEOUT_SECONDS: Final = 10.0
 MAX_ANSWER_BYTES: Final = 64 * 1024 * 1024  # a page; a larger one would not fit a small machine
 MAX_SHOWN: Final = 300  # characters of a vendor's answer in an error
+MAX_DIGITS: Final = 1_000  # of a whole number; Python itself refuses to read ever longer ones
 MIN_SECRET: Final = 4  # a shorter one would blot out ordinary words
 AGAIN: Final = frozenset({408, 425, 429})
 USER_AGENT: Final = "cdp/0.1"
@@ -44,7 +47,11 @@ class Http:
         self._limiter = limiter or Unlimited()
         self._secrets = [secret for secret in secrets if len(secret) >= MIN_SECRET]
         self._client = httpx.AsyncClient(
-            headers={"User-Agent": USER_AGENT, "Accept": "application/json", **(headers or {})},
+            headers={
+                "User-Agent": USER_AGENT,
+                "Accept": "application/json",
+                **_checked_headers(name, headers),
+            },
             timeout=httpx.Timeout(TIMEOUT_SECONDS, connect=CONNECT_TIMEOUT_SECONDS),
             # A redirect would carry the key to wherever it points.
             follow_redirects=False,
@@ -87,7 +94,7 @@ class Http:
         limiter: Limiter | None,
     ) -> Item:
         limit = limiter or self._limiter
-        sent = dict(headers or {})
+        sent = _checked_headers(self._name, headers)
         if body is not None:
             sent["Content-Type"] = "application/json"
         request = self._client.build_request(
@@ -122,6 +129,12 @@ class Http:
                 await response.aclose()
         except httpx.UnsupportedProtocol as error:
             raise Abort(f"{self._name} cannot be asked: {error}.", todo="Check its url.") from None
+        except httpx.LocalProtocolError:
+            # What it refuses to send it shows, and that may be the key.
+            raise Abort(
+                f"{self._name} cannot be asked: the request is malformed.",
+                todo="Check its key and its url.",
+            ) from None
         except (httpx.TransportError, httpx.DecodingError) as error:
             reason = self.redacted(str(error)) or type(error).__name__
             raise Retry(f"{self._name} could not be reached: {reason}.") from error
@@ -149,7 +162,9 @@ class Http:
 
     def _object(self, content: bytes) -> Item:
         try:
-            return Item(msgspec.json.decode(content, type=dict[str, object]))
+            return Item(_decoded(content))
+        except RecursionError:
+            raise Abort(f"{self._name} answered with JSON that is nested too deeply.") from None
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             # A proxy that gave up half-way answers 200 with half a body.
             raise Retry(f"{self._name} answered what is not a JSON object: {error}.") from error
@@ -202,6 +217,17 @@ def _checked_base(name: str, base_url: str) -> str:
     return base_url.rstrip("/")
 
 
+def _checked_headers(name: str, headers: Mapping[str, str] | None) -> dict[str, str]:
+    """The headers; raises Abort, which does not show it, for what no header can carry."""
+    for value in (headers or {}).values():
+        if not (value.isascii() and value.isprintable()):
+            raise Abort(
+                f"The key of {name} holds a character that cannot be sent in a header.",
+                todo="Give it as it was issued: letters, digits and signs of ASCII.",
+            )
+    return dict(headers or {})
+
+
 def _is_loopback(base_url: str) -> bool:
     host = httpx.URL(base_url).host
     try:
@@ -220,15 +246,54 @@ def _retry_after(value: str | None) -> float | None:
         pass
     try:
         moment = email.utils.parsedate_to_datetime(value)
-    except ValueError:
+        wait = moment.replace(tzinfo=moment.tzinfo or UTC) - datetime.now(UTC)
+    except (ValueError, OverflowError):
         return None
-    return max(
-        0.0, (moment.replace(tzinfo=moment.tzinfo or UTC) - datetime.now(UTC)).total_seconds()
-    )
+    return max(0.0, wait.total_seconds())
+
+
+def _decoded(content: bytes) -> dict[str, object]:
+    """An answer that is a JSON object. Raises what msgspec does for any other, and RecursionError.
+
+    What the strict decoder refuses may be whole all the same, with one bad value among a thousand
+    objects: it is read by the patient one, so that no object but its own is refused.
+    """
+    try:
+        return msgspec.json.decode(content, type=dict[str, object])
+    except (msgspec.DecodeError, UnicodeDecodeError) as refusal:
+        text = content.decode("utf-8-sig", "surrogateescape")
+        try:
+            found: object = _PATIENT.decode(text.strip())
+        except json.JSONDecodeError:
+            raise refusal from None  # it names the place in the bytes
+        if not isinstance(found, dict):
+            raise
+        return found
+
+
+def _real(text: str) -> float | str:
+    """A number with a fraction or exponent; as text where no float is so large."""
+    number = float(text)
+    return number if math.isfinite(number) else text
+
+
+def _whole(text: str) -> int | str:
+    """A whole number; as text where it is too long to be one."""
+    return int(text) if len(text) <= MAX_DIGITS else text
+
+
+_PATIENT: Final = json.JSONDecoder(
+    parse_float=_real, parse_int=_whole, parse_constant=str, strict=False
+)
+"""Takes NaN, halves of surrogate pairs, and control characters in text.
+
+What is no value becomes text, which a column that holds numbers refuses, and so does any column
+that text which PostgreSQL cannot hold.
+"""
 
 
 def _json_or_none(content: bytes) -> object:
     try:
         return msgspec.json.decode(content)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None

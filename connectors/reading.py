@@ -12,6 +12,8 @@ from connectors.base import Skip
 
 MAX_POINT: Final = 320  # characters of a contact point within a key; the longest address
 
+TOO_DEEP: Final = "It is nested too deeply."
+
 MISSING: Final[Mapping[str, object]] = {}
 
 
@@ -110,31 +112,55 @@ def consent_key(customer: str, channel: str, at: Mapping[str, str | None]) -> st
     return ":".join([customer, channel, "marketing", *values])
 
 
+def plain_key(item: Item) -> str:
+    """The key of an object that bears it as `id`."""
+    return item.need("id")
+
+
 def delivered(
-    stream: str, items: Iterable[Item], mapper: Mapper, version: str | None = None
+    stream: str,
+    items: Iterable[Item],
+    mapper: Mapper,
+    *,
+    version: str | None = None,
+    key: Callable[[Item], str] = plain_key,
 ) -> list[Delivery]:
     """Map the objects of a page. One that cannot be mapped is refused, and the rest go on.
 
-    `stream` names the objects in a refusal; `version` is the member that counts their versions.
+    `stream` is the canonical stream of the record that an object is first of all, and `key` gives
+    its key there: a refusal is kept under both, and closed when that record comes and can be taken.
+    `version` is the member that counts the versions of an object.
     """
     deliveries: list[Delivery] = []
     for item in items:
-        payload = payload_of(item.raw)
         try:
-            vendor_version = item.number(version) if version else None
-            deliveries += [
-                receive(name, row, payload=payload, vendor_version=vendor_version)
-                for name, row in mapper(item)
-            ]
+            deliveries += _mapped(item, mapper, version)
         except Skip as skip:
-            key = item.get("id")
-            deliveries.append(
-                Refused(
-                    stream,
-                    key if isinstance(key, str) else None,
-                    skip.reason,
-                    skip.path,
-                    payload,
-                )
-            )
+            deliveries.append(refused(stream, item, skip, key))
+        except RecursionError:
+            deliveries.append(refused(stream, item, Skip(TOO_DEEP), key))
     return deliveries
+
+
+def refused(
+    stream: str, item: Item, skip: Skip, key: Callable[[Item], str] = plain_key
+) -> Delivery:
+    """The refusal of one object, under its canonical stream and the key where it tells one."""
+    try:
+        payload = payload_of(item.raw)
+    except RecursionError:
+        payload = b"null"
+    try:
+        known: str | None = key(item)
+    except Skip:
+        known = None
+    return Refused(stream, known, skip.reason, skip.path, payload)
+
+
+def _mapped(item: Item, mapper: Mapper, version: str | None) -> list[Delivery]:
+    payload = payload_of(item.raw)
+    vendor_version = item.number(version) if version else None
+    return [
+        receive(name, row, payload=payload, vendor_version=vendor_version)
+        for name, row in mapper(item)
+    ]

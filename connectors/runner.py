@@ -1,6 +1,7 @@
 """Fetch, apply, checkpoint, page by page; all retry lives here."""
 
 import asyncio
+import logging
 import random
 import time
 from collections import Counter
@@ -15,7 +16,7 @@ from sqlalchemy.exc import DBAPIError
 from cdp.ahead import Ahead, look_at, work_ahead
 from cdp.database import Database
 from cdp.delivery import Batch, Checkpoint
-from cdp.errors import DatabaseUnavailable, Fenced
+from cdp.errors import CdpError, DatabaseUnavailable, Fenced
 from cdp.ingest import Applied, apply
 from cdp.refresh import refresh_due
 from cdp.sources import (
@@ -28,7 +29,9 @@ from cdp.sources import (
 )
 from cdp.values import Json, RunId
 from cdp.workspace import Workspace
-from connectors.base import Abort, Page, Retry, Source
+from connectors.base import Abort, Page, Retry, Skip, Source
+
+_LOG: Final = logging.getLogger(__name__)
 
 MAX_ATTEMPTS: Final = 8  # in a row without a new page: about two minutes of waiting
 FIRST_BACKOFF_SECONDS: Final = 0.5
@@ -39,6 +42,9 @@ TOLERATED_REFUSALS: Final = 100
 TOLERATED_REFUSED_SHARE: Final = 0.01
 CONFLICT_STATES: Final = frozenset({"40001", "40P01", "23505"})
 """Serialization failure, deadlock, and a record that another writer stored at the same moment."""
+
+NOT_THE_SOURCES: Final = (DatabaseUnavailable, OSError)
+"""Failures of the machine, such as a full disk or a reader of our output who has left."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +119,7 @@ async def sync(
 ) -> RunReport:
     """Read every stream of a source up to now; never raises for what the source or a record does.
 
+    A list that the vendor refuses fails the run, and the lists after it are read all the same.
     `full` starts each stream from the beginning; `has_budget` stops a run of which too many records
     are refused, as suits a vendor whose records are well formed or not at all. Every page is
     committed with its cursor, so that a run that ends early is taken up where it stopped.
@@ -147,27 +154,51 @@ async def refuse(database: Database, row: SourceRow, error: str) -> RunReport:
 
 async def _outcome(run: _Run, *, full: bool) -> str | None:
     """Run every stream; the sentence that says why not all was read, or None."""
+    reasons: list[str] = []
     try:
         for stream in run.source.streams:
-            await _read_stream(run, stream, full=full)
-    except Abort as error:
-        return f"{run.row.name} ({run.row.connector}): {error}"
-    except Retry as error:
-        return f"{run.row.name} ({run.row.connector}): {error} Given up for now; run it again."
-    except _TooManyRefused as error:
-        return str(error)
+            reasons += await _refusals(run, stream, full=full)
     except Fenced as error:
         return f"Another run of {run.row.name} took over. {error}"
-    except BaseException:
-        # Killed or broken: say so in the run's row, and let whoever called see why. Where it is
-        # the database that broke, the next run says it.
-        with suppress(DatabaseUnavailable):
-            async with run.database.transaction() as connection:
-                await finish_run(
-                    connection, run.run_id, "failed", run.counts, "It was interrupted."
-                )
-        raise
-    return None
+    except _TooManyRefused as error:
+        return str(error)
+    except Retry as error:
+        reasons.append(f"{error} Given up for now; run it again.")
+    except BaseException as error:
+        if not isinstance(error, Exception) or isinstance(error, NOT_THE_SOURCES):
+            await _interrupted(run)
+            raise
+        reasons.append(str(error) if isinstance(error, CdpError) else fault(run.row, error))
+    return f"{run.row.name} ({run.row.connector}): {' '.join(reasons)}" if reasons else None
+
+
+async def _refusals(run: _Run, stream: str, *, full: bool) -> list[str]:
+    """Read one stream; why it could not be read where that leaves the others to be read."""
+    try:
+        await _read_stream(run, stream, full=full)
+    except Abort as refusal:
+        if not refusal.is_of_one_list:
+            raise
+        return [f"The list {stream} was refused: {refusal}"]
+    except Skip as skip:
+        return [f"The answer for the list {stream} cannot be read: {skip}"]
+    return []
+
+
+async def _interrupted(run: _Run) -> None:
+    """Say so in the run's row; where it is the database that broke, the next run says it."""
+    with suppress(DatabaseUnavailable):
+        async with run.database.transaction() as connection:
+            await finish_run(connection, run.run_id, "failed", run.counts, "It was interrupted.")
+
+
+def fault(row: SourceRow, error: Exception) -> str:
+    """Log what nobody foresaw while a source was read; the sentence that says so.
+
+    The sentence does not repeat the error's own text, which may hold what nobody looked at yet.
+    """
+    _LOG.error("The source %s (%s) broke.", row.name, row.connector, exc_info=error)
+    return f"The program itself is at fault ({type(error).__name__}). Its log tells where."
 
 
 async def _read_stream(run: _Run, stream: str, *, full: bool) -> None:

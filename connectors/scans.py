@@ -1,5 +1,6 @@
 """Reads a list in windows of time: bounds stay fixed for a scan, the watermark moves at its end."""
 
+from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -14,6 +15,7 @@ OVERLAP: Final = timedelta(minutes=5)
 """Read again before the watermark: longer than any vendor's index is known to lag."""
 
 MAX_PAGES: Final = 1_000_000  # of one scan; a vendor whose list never ends is at fault
+MAX_CIRCLE: Final = 10_000  # pages whose cursors are remembered: less than a megabyte
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +94,7 @@ async def scan(
     """
     current = open_scan(cursor, now)
     is_resumed = current.page is not None
+    recent = _Recent()
     for _ in range(MAX_PAGES):
         try:
             step = await fetch(current)
@@ -101,14 +104,35 @@ async def scan(
             current, is_resumed = replace(current, page=None), False
             continue
         is_resumed = False
-        if step.next_page is not None and step.next_page == current.page:
-            raise Abort("The vendor gave the same cursor twice in a row.")
+        recent.add(current.page)
+        if step.next_page in recent:
+            raise Abort("The vendor's list goes in a circle: it gave the same cursor again.")
         current = current.after(step)
         if current.page is None:
             yield Page(step.deliveries, current.finished(overlap))
             return
         yield Page(step.deliveries, current.unfinished())
     raise Abort(f"The list did not end within {MAX_PAGES} pages.")
+
+
+class _Recent:
+    """The cursors of the last pages, as hashes: a vendor's cursor may be long."""
+
+    def __init__(self) -> None:
+        self._order: deque[int] = deque(maxlen=MAX_CIRCLE)
+        self._hashes: set[int] = set()
+
+    def add(self, page: str | None) -> None:
+        """Remember one; the oldest is forgotten where there are too many."""
+        if page is None:
+            return
+        if len(self._order) == MAX_CIRCLE:
+            self._hashes.discard(self._order[0])
+        self._order.append(hash(page))
+        self._hashes.add(hash(page))
+
+    def __contains__(self, page: str | None) -> bool:
+        return page is not None and hash(page) in self._hashes
 
 
 def latest_of(items: Sequence[Item], *path: str) -> datetime | None:

@@ -1,5 +1,6 @@
 """`cdp deadletter`: the records that could not be taken, with their reasons."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from itertools import islice
@@ -22,7 +23,7 @@ from cdp.deadletters import (
     retry_letters,
 )
 from cdp.delivery import Delivery, Refused
-from cdp.sources import get_source
+from cdp.sources import PUSHED, get_source
 from cdp.stewardship import Author
 from connectors.generic.file import canonical_row
 from connectors.generic.map_file import FileMap, read_map
@@ -109,10 +110,11 @@ async def retry_command(
     """Try letters again: those of the IDs, else all that the options name.
 
     Letters from files are read again here; what another connector could not take comes again by
-    itself when its source is synced with --full.
+    itself when its source is synced with --full, and what was pushed when it is pushed again.
     """
     file_map = read_map(map_path) if map_path else None
-    taken, elsewhere, last_id, is_last = 0, 0, 0, False
+    taken, last_id, is_last = 0, 0, False
+    elsewhere = Counter[str]()
     refused: dict[int, Refusal] = {}
     async with session.database() as database:
         workspace = await session.workspace(database)
@@ -134,10 +136,10 @@ async def retry_command(
                 part = await retry_letters(connection, from_files, workspace, read)
             taken += part.taken
             refused |= part.refused
-            elsewhere += len(letters) - len(from_files)
+            elsewhere.update(one.connector for one in letters if one.connector != "file")
             is_last = bool(ids) or len(letters) < MAX_RETRIED
             last_id = letters[-1].id if letters else last_id
-    result = {"taken": taken, "refused": len(refused), "elsewhere": elsewhere}
+    result = {"taken": taken, "refused": len(refused), "elsewhere": elsewhere.total()}
     session.show(result, _told(taken, refused, elsewhere))
 
 
@@ -211,9 +213,14 @@ def _closed(letter: DeadLetter) -> str:
     return f" [dismissed by {letter.dismissed_by}: {letter.dismissed_reason}]"
 
 
-def _told(taken: int, refused: Mapping[int, Refusal], elsewhere: int) -> str:
+def _told(taken: int, refused: Mapping[int, Refusal], elsewhere: Mapping[str, int]) -> str:
+    """In words; `elsewhere` counts by connector the letters that are not read again here."""
     lines = [f"{taken} taken, {len(refused)} refused again."]
     lines += [f"  {key}: {reason}" for key, reason in islice(refused.items(), SHOWN_REASONS)]
-    if elsewhere:
-        lines.append(f"{elsewhere} are not from files: cdp sync NAME --full reads them again.")
+    pushed = elsewhere.get(PUSHED, 0)
+    pulled = sum(elsewhere.values()) - pushed
+    if pulled:
+        lines.append(f"{pulled} come from a vendor: cdp sync NAME --full reads them again.")
+    if pushed:
+        lines.append(f"{pushed} were pushed: their sender is to push them again, corrected.")
     return "\n".join(lines)

@@ -19,7 +19,7 @@ from cdp.errors import CdpError
 from cdp.keys import list_keys
 from cdp.postgres import embedded
 from cdp.segments.segment import list_segments
-from cdp.sources import PUSHED, SourceState, get_source, source_states
+from cdp.sources import PUSHED, Run, SourceState, get_source, source_states
 from cdp.tables import (
     PERSON_TABLES,
     blocked_value,
@@ -35,6 +35,7 @@ from cdp.tables import (
 )
 from cdp.workspace import read_workspace
 from connectors.base import read_values
+from connectors.generic.file import is_imported
 from connectors.registry import find_connector
 from migrations import current_revision, newest_revision, require_known
 
@@ -217,6 +218,8 @@ async def _source(connection: AsyncConnection, state: SourceState, now: datetime
         return Check(name, "ok", "Its records are pushed; nobody reads it.")
     if run is None:
         return Check(name, "warning", "It was never read.", sync)
+    if is_imported(row) and run.status != "running":
+        return _imported(name, run)
     if run.status == "failed":
         return Check(name, "problem", f"Its last run failed: {run.error}", f"Then: {sync}")
     if run.status == "running":
@@ -227,6 +230,14 @@ async def _source(connection: AsyncConnection, state: SourceState, now: datetime
     finding = f"Read up to {run.started_at:%Y-%m-%d %H:%M} UTC, {run.status}."
     is_stale = state.connector != FILES and now - run.started_at > STALE_AFTER
     return Check(name, "warning" if is_stale else "ok", finding, sync if is_stale else "")
+
+
+def _imported(name: str, run: Run) -> Check:
+    """What was loaded by hand stays as it is: its file may be gone, and nobody asks for it."""
+    if run.status != "failed":
+        return Check(name, "ok", "It was loaded by cdp import; nobody reads it again.")
+    todo = "Load it again with cdp import."
+    return Check(name, "warning", f"It was loaded only in part: {run.error}", todo)
 
 
 async def _dead_letters(connection: AsyncConnection) -> Check:

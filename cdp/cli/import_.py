@@ -18,7 +18,7 @@ from cdp.deadletters import DeadLetter, list_letters
 from cdp.errors import BadInput
 from cdp.refresh import follow
 from cdp.sources import SourceRow, add_source, find_source
-from connectors.generic.file import FileSource
+from connectors.generic.file import IMPORTED, FileSource
 from connectors.generic.map_file import read_map
 from connectors.runner import Progress as Step
 from connectors.runner import RunReport, sync
@@ -116,6 +116,7 @@ def _settings(options: _Options) -> Mapping[str, str]:
         "path": str(options.path.absolute()),
         "stream": options.stream,
         "map": str(options.map_path.absolute()) if options.map_path else None,
+        IMPORTED: "yes",
     }
     return {name: value for name, value in given.items() if value is not None}
 

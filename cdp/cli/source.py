@@ -9,11 +9,13 @@ from cdp.sources import (
     SourceRow,
     SourceState,
     add_source,
+    begin_anew,
     get_source,
     remove_source,
+    removed_settings,
     source_states,
 )
-from connectors.base import Retry, check_settings, is_elsewhere, shown
+from connectors.base import Retry, Skip, account_of, check_settings, is_elsewhere, shown
 from connectors.registry import CONNECTORS, build, find_connector
 
 
@@ -38,7 +40,11 @@ async def add(session: Session, name: str, connector: str, pairs: tuple[str, ...
     spec, settings = find_connector(connector), _settings(pairs)
     check_settings(spec, settings)
     async with session.database() as database, database.transaction() as connection:
+        former = await removed_settings(connection, name)
         row = await add_source(connection, name, connector, settings)
+        is_another = former is not None and account_of(spec, former) != account_of(spec, settings)
+        if is_another:
+            await begin_anew(connection, row.id)
     bare = [
         setting.name
         for setting in spec.settings
@@ -48,7 +54,10 @@ async def add(session: Session, name: str, connector: str, pairs: tuple[str, ...
         session.console.print(
             f"{', '.join(bare)}: kept in the database. env:NAME or file:PATH keeps it out of there."
         )
-    session.show(_described(row), f"{name} is configured. Read it with cdp sync {name}.")
+    told = f"{name} is configured. Read it with cdp sync {name}."
+    if is_another:
+        told += " It was removed with other settings, so that it is read from its start."
+    session.show({**_described(row), "reads_from_start": former is None or is_another}, told)
 
 
 @source.command("list")
@@ -75,6 +84,8 @@ async def check(session: Session, name: str) -> None:
         sentence = await reader.check()
     except Retry as failure:
         raise CdpError("SOURCE_UNREACHABLE", f"{name}: {failure}", todo="Try again.") from failure
+    except Skip as skip:
+        raise CdpError("SOURCE_REFUSED", f"{name}: Its answer cannot be read: {skip}") from skip
     finally:
         await reader.close()
     session.show({"source": name, "answer": sentence}, f"{name}: {sentence}")

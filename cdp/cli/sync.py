@@ -1,8 +1,9 @@
 """`cdp sync`: pull from the sources, once or again and again."""
 
 import asyncio
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+import time
+from collections.abc import AsyncGenerator, Callable, Iterator
+from contextlib import aclosing, contextmanager
 from typing import Final
 
 import click
@@ -16,10 +17,14 @@ from cdp.errors import CdpError
 from cdp.refresh import follow
 from cdp.sources import SourceRow, get_source, list_sources
 from cdp.workspace import Workspace
-from connectors.registry import build
-from connectors.runner import Progress, RunReport, refuse, sync
+from connectors.generic.file import is_imported
+from connectors.opened import OpenSources
+from connectors.runner import Progress, RunReport, fault, refuse, sync
 
-WATCH_SECONDS: Final = 60  # between two rounds of --watch: well within every vendor's limits
+WATCH_SECONDS: Final = 60  # between two rounds of --watch: what changed is known in a minute
+FAILED_SECONDS: Final = 600
+"""Before a watch asks a source again of which nothing could be read: a wrong password and a login a
+minute would use up the 300 logins that Bluesky allows in a day, for the account's owner too."""
 
 Watch = Callable[[Progress], None]
 
@@ -32,55 +37,89 @@ Watch = Callable[[Progress], None]
 async def sync_command(
     session: Session, names: tuple[str, ...], *, full: bool, watch: bool
 ) -> None:
-    """Pull from the sources named, or from all; each run ends ok, partial or failed."""
-    async with session.database() as database:
-        while True:
-            workspace = await session.workspace(database)
-            rows = await _rows(database, names)
-            with _progress(session.console) as on_progress:
-                reports = [
-                    await _read(database, row, workspace, on_progress, full=full) for row in rows
-                ]
-            await follow(database, workspace)
+    """Pull from the sources named, or from all; each run ends ok, partial or failed.
+
+    What cdp import has loaded is read again only where it is named.
+    """
+    async with (
+        session.database() as database,
+        aclosing(rounds(session, database, names, full=full)) as read,
+    ):
+        async for reports in read:
             for report in reports:
                 session.show(_described(report), _line(report))
-            if not rows:
-                session.show({"runs": 0}, "No sources. Add one with cdp source add.")
             if not watch:
                 break
-            full = False
             await asyncio.sleep(WATCH_SECONDS)
+    if not reports:
+        session.show({"runs": 0}, "No sources to read. Add one with cdp source add.")
     if any(report.status == "failed" for report in reports):
         raise click.exceptions.Exit(1)
+
+
+async def rounds(
+    session: Session, database: Database, names: tuple[str, ...], *, full: bool
+) -> AsyncGenerator[list[RunReport], None]:
+    """Read the sources again and again: how each run of a round ended; `full` is of the first.
+
+    Sources stay open from round to round; one of which nothing could be read rests for some.
+    """
+    rests_until: dict[str, float] = {}
+    async with aclosing(OpenSources()) as sources:
+        while True:
+            workspace = await session.workspace(database)
+            now = time.monotonic()
+            rows = [
+                row for row in await _rows(database, names) if rests_until.get(row.name, now) <= now
+            ]
+            with _progress(session.console) as on_progress:
+                reports = [
+                    await _read(database, sources, row, workspace, on_progress, full=full)
+                    for row in rows
+                ]
+            await follow(database, workspace)
+            unread = [
+                report.source
+                for report in reports
+                if report.status == "failed" and not report.records
+            ]
+            rests_until |= dict.fromkeys(unread, time.monotonic() + FAILED_SECONDS)
+            yield reports
+            full = False
 
 
 async def _rows(database: Database, names: tuple[str, ...]) -> list[SourceRow]:
     async with database.read_only() as connection:
         if not names:
-            return await list_sources(connection)
+            return [row for row in await list_sources(connection) if not is_imported(row)]
         return [await get_source(connection, name) for name in names]
 
 
 async def _read(
-    database: Database, row: SourceRow, workspace: Workspace, on_progress: Watch, *, full: bool
+    database: Database,
+    sources: OpenSources,
+    row: SourceRow,
+    workspace: Workspace,
+    on_progress: Watch,
+    *,
+    full: bool,
 ) -> RunReport:
     """One run. A source that cannot even be built is a failed run, and the others go on."""
     try:
-        source = build(row)
+        source = await sources.open(row)
     except CdpError as error:
         return await refuse(database, row, str(error))
-    try:
-        return await sync(
-            database,
-            row,
-            source,
-            workspace,
-            full=full,
-            has_budget=row.connector != "file",  # a file's bad rows never hold up the others
-            on_progress=on_progress,
-        )
-    finally:
-        await source.close()
+    except Exception as error:  # noqa: BLE001 (logged with its traceback, and told as the run's end)
+        return await refuse(database, row, fault(row, error))
+    return await sync(
+        database,
+        row,
+        source,
+        workspace,
+        full=full,
+        has_budget=row.connector != "file",  # a file's bad rows never hold up the others
+        on_progress=on_progress,
+    )
 
 
 @contextmanager

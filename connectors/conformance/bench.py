@@ -10,6 +10,7 @@ from sqlalchemy import select
 from starlette.types import ASGIApp
 
 from cdp.database import Database
+from cdp.deadletters import DeadLetter, list_letters
 from cdp.sources import SourceRow, add_source, find_source
 from cdp.tables import source_profile
 from cdp.workspace import Workspace
@@ -47,8 +48,8 @@ class Sandbox(Protocol):
         ...
 
 
-Put: TypeAlias = Callable[[Sandbox, int, str, datetime], None]
-"""Put the person of that number, bearing that name, as changed at that moment."""
+Put: TypeAlias = Callable[[Sandbox, int, object, datetime], None]
+"""Put the person of that number, bearing that name (text, if it is a good one), as changed then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +86,10 @@ class Bench:
         """Put one person."""
         self.case.put(self.sandbox, self.first_number + number, name, at)
         self.put[number] = name
+
+    def spoil(self, number: int, name: object, at: datetime) -> None:
+        """Put one person under a name that nobody can take."""
+        self.case.put(self.sandbox, self.first_number + number, name, at)
 
     async def row(self, url: str, settings: Mapping[str, str] | None = None) -> SourceRow:
         """The check's source, reading from that address."""
@@ -140,6 +145,11 @@ class Bench:
                 )
             )
             return {key: first or full for key, first, full in profiles}
+
+    async def letters(self) -> list[DeadLetter]:
+        """What could not be taken, and still cannot."""
+        async with self.database.read_only() as connection:
+            return await list_letters(connection, source_name=self.name, limit=PEOPLE)
 
     async def expect_everybody(self) -> None:
         """Everybody who was put is stored once, under the name that they bear now."""

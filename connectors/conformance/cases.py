@@ -12,7 +12,7 @@ from connectors.sandbox.shopify import ShopifySandbox
 from connectors.sandbox.square import SquareSandbox
 
 
-def _shopify_person(sandbox: Sandbox, number: int, name: str, at: datetime) -> None:
+def _shopify_person(sandbox: Sandbox, number: int, name: object, at: datetime) -> None:
     moment = at.strftime("%Y-%m-%dT%H:%M:%SZ")
     sandbox.put(
         "customers",
@@ -26,7 +26,7 @@ def _shopify_person(sandbox: Sandbox, number: int, name: str, at: datetime) -> N
     )
 
 
-def _square_person(sandbox: Sandbox, number: int, name: str, at: datetime) -> None:
+def _square_person(sandbox: Sandbox, number: int, name: object, at: datetime) -> None:
     moment = at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
     sandbox.put(
         "customers",
@@ -41,7 +41,7 @@ def _square_person(sandbox: Sandbox, number: int, name: str, at: datetime) -> No
     )
 
 
-def _klaviyo_person(sandbox: Sandbox, number: int, name: str, at: datetime) -> None:
+def _klaviyo_person(sandbox: Sandbox, number: int, name: object, at: datetime) -> None:
     moment = at.isoformat(timespec="seconds")
     sandbox.put(
         "profiles",
@@ -58,7 +58,7 @@ def _klaviyo_person(sandbox: Sandbox, number: int, name: str, at: datetime) -> N
     )
 
 
-def _bluesky_person(sandbox: Sandbox, number: int, name: str, at: datetime) -> None:
+def _bluesky_person(sandbox: Sandbox, number: int, name: object, at: datetime) -> None:
     did = f"did:plc:person{number:018}"
     moment = at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
     sandbox.put(

@@ -15,6 +15,9 @@ from connectors.base import Page
 from connectors.conformance.bench import BEGIN, FAST, PEOPLE, WRONG_KEY, Bench, Broken, Case, expect
 from connectors.conformance.troubles import Failing, Killed, Paused, Throttling
 
+BAD_NAMES: Final = ("Nul\0", "Half\ud83d", {"first": "Ann"})
+"""Text that PostgreSQL cannot hold, text that no encoding can, and what is no text."""
+
 
 async def map_is_pure(bench: Bench) -> None:
     """The same list read twice gives the same deliveries."""
@@ -129,6 +132,24 @@ async def throttled_with_no_time_to_wait(bench: Bench) -> None:
     await bench.expect_everybody()
 
 
+async def bad_records_keep_no_good_one_out(bench: Bench) -> None:
+    """Records that cannot be taken are refused, each with its reason, until they can be taken."""
+    bench.fill()
+    moment = BEGIN + timedelta(seconds=PEOPLE // 2)  # on a page with good ones before and after
+    for number, name in enumerate(BAD_NAMES, start=PEOPLE):
+        bench.spoil(number, name, moment)
+    expect("partial", (await bench.sync()).status)
+    await bench.expect_everybody()
+    letters = await bench.letters()
+    expect({"customers"}, {letter.stream for letter in letters})
+    expect(len(BAD_NAMES), len({letter.key for letter in letters if letter.key and letter.reason}))
+    for number in range(PEOPLE, PEOPLE + len(BAD_NAMES)):
+        bench.change(number, f"Person{number}", BEGIN + timedelta(hours=1))
+    expect("ok", (await bench.sync()).status)
+    await bench.expect_everybody()
+    expect([], await bench.letters())
+
+
 async def wrong_key_stops_it(bench: Bench) -> None:
     """A wrong key ends the run with the vendor's answer; nothing stored is lost, no key shown."""
     bench.fill()
@@ -188,6 +209,7 @@ CHECKS: Final[Mapping[str, Check]] = {
         delete_is_seen,
         errors_that_pass,
         throttled_with_no_time_to_wait,
+        bad_records_keep_no_good_one_out,
         wrong_key_stops_it,
         silent_server_gives_up,
         second_runner_fences_the_first,

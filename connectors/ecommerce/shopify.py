@@ -4,38 +4,30 @@ Requests cost points; a request too many is answered with HTTP 200 and the error
 listing ends after 25,000 objects, so that a long one is begun again at the last change seen.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Final
 
 import msgspec
 
+from cdp.delivery import Delivery
 from cdp.values import Json
-from connectors.base import Abort, Connector, Page, Retry, Setting, Values
+from connectors.asked import require_lists
+from connectors.base import Abort, Connector, Page, Retry, Setting, Skip, Values
 from connectors.ecommerce import shopify_queries as queries
+from connectors.ecommerce.shopify_records import customer, key_of, order, product
 from connectors.http import Http
 from connectors.limits import CostBucket
-from connectors.reading import Item, Mapper, Row, consent_key, delivered
+from connectors.reading import Item, Mapper, delivered, refused
 from connectors.scans import Scan, Step, latest_of, scan, utc_now, written
 
+ALL_ORDERS: Final = "read_all_orders"
 MAX_LISTED: Final = 25_000  # objects of one listing, by Shopify's rule
 MAX_LINE_PAGES: Final = 100  # of one order: ten thousand lines
 FIRST_SIZES: Final = {"customers": 100, "products": 100, "orders": 50}
 
 PASSING: Final = frozenset({"INTERNAL_SERVER_ERROR", "TIMEOUT"})
-PAYMENT_STATES: Final[Mapping[str, str]] = {
-    "AUTHORIZED": "pending",
-    "PENDING": "pending",
-    "PARTIALLY_PAID": "pending",
-    "PAID": "paid",
-    "PARTIALLY_REFUNDED": "partially_refunded",
-    "REFUNDED": "refunded",
-    "VOIDED": "voided",
-    "EXPIRED": "failed",
-}
-CONSENT_STATES: Final[Mapping[str, str]] = {"SUBSCRIBED": "granted", "UNSUBSCRIBED": "withdrawn"}
-"""Other states (never asked, awaiting a double opt-in, invalid) are silence."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,9 +66,14 @@ class ShopifySource:
         return scan(cursor, fetch[stream], now=self.now())
 
     async def check(self) -> str:
-        """Ask for the shop."""
-        shop = (await self._ask("", queries.SHOP, {})).item("shop")
-        return f"Shopify answers: {shop.text('name')} ({shop.text('myshopifyDomain')})."
+        """Ask for the shop, for what the token may read, and for each list."""
+        answer = await self._ask("", queries.SHOP, {})
+        await require_lists("Shopify", self)
+        shop, granted = answer.item("shop"), answer.items("currentAppInstallation", "accessScopes")
+        told = f"Shopify answers: {shop.text('name')} ({shop.text('myshopifyDomain')})."
+        if ALL_ORDERS not in {scope.text("handle") for scope in granted}:
+            told += f" It gives the orders of the last 60 days alone: the token lacks {ALL_ORDERS}."
+        return told
 
     async def close(self) -> None:
         """Close the connections."""
@@ -92,7 +89,16 @@ class ShopifySource:
 
     async def _orders(self, at: Scan) -> Step:
         found, next_page = await self._listed("orders", queries.ORDERS, at)
-        return _step("orders", [await self._whole(each) for each in found], order, next_page)
+        whole: list[Item] = []
+        untaken: list[Delivery] = []
+        for each in found:
+            try:
+                whole.append(await self._whole(each))
+            except Skip as skip:
+                untaken.append(refused("orders", each, skip, key_of))
+        step = _step("orders", whole, order, next_page)
+        latest = latest_of(found, "updatedAt")
+        return replace(step, deliveries=[*step.deliveries, *untaken], latest=latest)
 
     async def _listed(self, stream: str, query: str, at: Scan) -> tuple[list[Item], str | None]:
         """One page in the order of change, and the page after it."""
@@ -176,12 +182,15 @@ class ShopifySource:
         if codes & PASSING:
             return Retry(f"Shopify could not answer: {said}")
         if "ACCESS_DENIED" in codes:
-            return Abort(f"Shopify refuses: {said}", todo="Check what the token may read.")
+            return Abort(
+                f"Shopify refuses: {said}", todo="Check what the token may read.", status=403
+            )
         return Abort(f"Shopify refuses: {said or errors}", status=400, answer=errors)
 
 
 def _step(stream: str, found: list[Item], mapper: Mapper, next_page: str | None) -> Step:
-    return Step(delivered(stream, found, mapper), next_page, latest_of(found, "updatedAt"))
+    deliveries = delivered(stream, found, mapper, key=key_of)
+    return Step(deliveries, next_page, latest_of(found, "updatedAt"))
 
 
 def _place(at: Scan) -> Place:
@@ -205,165 +214,6 @@ def _search(since: datetime | None, until: datetime) -> str:
 
 def _second(moment: datetime) -> str:
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def customer(item: Item) -> Iterator[tuple[str, Row]]:
-    """A customer, and what they consent to by email and by SMS."""
-    key, address = number_of(item.need("id")), item.item("defaultAddress")
-    street = [address.text("address1"), address.text("address2")]
-    yield (
-        "customers",
-        {
-            "id": key,
-            "email": item.get("defaultEmailAddress", "emailAddress"),
-            "phone": item.get("defaultPhoneNumber", "phoneNumber"),
-            "email_verified": _has_proof_of_email(item) or None,
-            "phone_verified": _is_confirmed(item.item("defaultPhoneNumber")) or None,
-            "first_name": item.get("firstName"),
-            "last_name": item.get("lastName"),
-            "street": ", ".join(line for line in street if line),
-            "city": address.get("city"),
-            "region": address.get("province"),
-            "postal_code": address.get("zip"),
-            "country": address.get("countryCodeV2"),
-            "language": item.get("locale"),
-            "tags": item.get("tags"),
-            "created_at": item.get("createdAt"),
-            "updated_at": item.get("updatedAt"),
-            "account_state": item.get("state"),
-        },
-    )
-    email, phone = item.item("defaultEmailAddress"), item.item("defaultPhoneNumber")
-    yield from _consent(item, "email", email, {"email": email.text("emailAddress")})
-    yield from _consent(item, "sms", phone, {"phone": phone.text("phoneNumber")})
-
-
-def _has_proof_of_email(item: Item) -> bool:
-    """Whether the person answered at the address: with an account, or by a double opt-in.
-
-    `verifiedEmail` alone is no proof: Shopify sets it for whomever the shop's staff adds.
-    """
-    has_account = item.text("state") == "ENABLED" and item.flag("verifiedEmail")
-    return has_account or _is_confirmed(item.item("defaultEmailAddress"))
-
-
-def _is_confirmed(said: Item) -> bool:
-    """Whether a double opt-in came to its end, be it taken back since or not."""
-    has_answered = (said.text("marketingState") or "") in CONSENT_STATES
-    return has_answered and said.text("marketingOptInLevel") == "CONFIRMED_OPT_IN"
-
-
-def _consent(
-    item: Item, channel: str, said: Item, at: Mapping[str, str | None]
-) -> Iterator[tuple[str, Row]]:
-    """What was said of the contact point `at`: of another one it is another statement."""
-    key = number_of(item.need("id"))
-    status = CONSENT_STATES.get(said.text("marketingState") or "")
-    if status is None:
-        return
-    level = said.text("marketingOptInLevel")
-    yield (
-        "consents",
-        {
-            "id": consent_key(key, channel, at),
-            "customer_id": key,
-            **at,
-            "channel": channel,
-            "purpose": "marketing",
-            "status": status,
-            # Shopify leaves the moment out where it was imported with the customer.
-            "recorded_at": said.get("marketingUpdatedAt") or item.get("createdAt"),
-            "evidence": f"Shopify: {level}" if level else "Shopify",
-        },
-    )
-
-
-def product(item: Item) -> Iterator[tuple[str, Row]]:
-    """A product; where it has variants, the price of the cheapest and the SKU of the first."""
-    variants = item.items("variants", "nodes")
-    yield (
-        "products",
-        {
-            "id": number_of(item.need("id")),
-            "sku": variants[0].get("sku") if variants else None,
-            "title": item.get("title"),
-            "category": item.get("productType"),
-            "price": item.get("priceRangeV2", "minVariantPrice", "amount"),
-            "currency": item.get("priceRangeV2", "minVariantPrice", "currencyCode"),
-            "vendor": item.get("vendor"),
-        },
-    )
-
-
-def order(item: Item) -> Iterator[tuple[str, Row]]:
-    """An order with its lines, and its refunds; a guest's bears an email or phone, no customer."""
-    key, buyer = number_of(item.need("id")), item.text("customer", "id")
-    yield (
-        "orders",
-        {
-            "id": key,
-            "customer_id": number_of(buyer) if buyer else None,
-            "email": item.get("email"),
-            "phone": item.get("phone"),
-            "placed_at": item.get("processedAt") or item.get("createdAt"),
-            "currency": item.get("currencyCode"),
-            "total": item.get("totalPriceSet", "shopMoney", "amount"),
-            "discount": item.get("totalDiscountsSet", "shopMoney", "amount"),
-            "tax": item.get("totalTaxSet", "shopMoney", "amount"),
-            "shipping": item.get("totalShippingPriceSet", "shopMoney", "amount"),
-            "status": _status(item),
-            "channel": item.get("sourceName"),
-            "lines": [_line(line) for line in item.items("lineItems", "nodes")],
-            "updated_at": item.get("updatedAt"),
-            "name": item.get("name"),
-            "tags": item.get("tags") or None,
-        },
-    )
-    for refund in item.items("refunds"):
-        # Goods put back without money are no refund.
-        if refund.amount("totalRefundedSet", "shopMoney", "amount"):
-            yield "refunds", _refund(refund, key)
-
-
-def _line(line: Item) -> Row:
-    product_id = line.text("product", "id")
-    return {
-        "line": number_of(line.need("id")),
-        "product_id": number_of(product_id) if product_id else None,
-        "sku": line.get("sku"),
-        "title": line.get("title"),
-        "category": line.get("product", "productType") or None,
-        "quantity": line.get("quantity"),
-        "unit_price": line.get("originalUnitPriceSet", "shopMoney", "amount"),
-        "discount": line.get("totalDiscountSet", "shopMoney", "amount"),
-    }
-
-
-def _refund(refund: Item, order_key: str) -> Row:
-    return {
-        "id": number_of(refund.need("id")),
-        "order_id": order_key,
-        "refunded_at": refund.get("createdAt"),
-        "amount": refund.get("totalRefundedSet", "shopMoney", "amount"),
-        "currency": refund.get("totalRefundedSet", "shopMoney", "currencyCode"),
-        "reason": refund.get("note"),
-    }
-
-
-def _status(item: Item) -> str | None:
-    if item.flag("test"):
-        return "test"
-    if item.text("cancelledAt"):
-        return "cancelled"
-    paid = item.text("displayFinancialStatus")
-    if paid == "PAID" and item.text("displayFulfillmentStatus") == "FULFILLED":
-        return "fulfilled"
-    return PAYMENT_STATES.get(paid, paid.lower()) if paid else None
-
-
-def number_of(gid: str) -> str:
-    """The plain number in `gid://shopify/Customer/123`, which webhooks give too."""
-    return gid.rsplit("/", 1)[-1].partition("?")[0]
 
 
 def build(values: Values) -> ShopifySource:

@@ -81,4 +81,9 @@ query Products($first: Int!, $after: String, $query: String) {
 }
 """
 
-SHOP: Final = "query Shop { shop { name myshopifyDomain currencyCode } }"
+SHOP: Final = """
+query Shop {
+  shop { name myshopifyDomain currencyCode }
+  currentAppInstallation { accessScopes { handle } }
+}
+"""

@@ -5,13 +5,15 @@ very instant of the watermark would be missed without the overlap.
 """
 
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final
 from urllib.parse import parse_qs, urlsplit
 
+from cdp.delivery import Delivery
 from cdp.values import Json
+from connectors.asked import require_lists
 from connectors.base import Connector, Page, Setting, Values
 from connectors.http import Http
 from connectors.limits import Limiter, Windows
@@ -50,7 +52,11 @@ INTERACTION_METRICS: Final[Mapping[str, str]] = {
 }
 """Metrics with a name of their own here; any other becomes an interaction of its own name."""
 
-CONSENT_CHANNELS: Final = ("email", "sms", "mobile_push")
+CAMPAIGN_CHANNELS: Final = ("email", "sms", "mobile_push")
+CONSENT_CHANNELS: Final = ("email", "sms", "whatsapp", "mobile_push")
+CHANNELS: Final[Mapping[str, str]] = {"mobile_push": "push"}
+"""Klaviyo's channels that have another name here."""
+
 REFUSALS: Final = frozenset({"UNSUBSCRIBE", "SPAM_COMPLAINT", "USER_SUPPRESSED"})
 """Reasons of suppression that are somebody's will; a bounced address is no refusal."""
 
@@ -84,9 +90,9 @@ class KlaviyoSource:
         return scan(cursor, fetch[stream], now=self.now())
 
     async def check(self) -> str:
-        """Ask for one profile."""
-        await self._ask("profiles", {"page[size]": 1})
-        return "Klaviyo answers, and the key may read profiles."
+        """Ask for each list."""
+        await require_lists("Klaviyo", self)
+        return f"Klaviyo answers, and the key may read {', '.join(self.streams)}."
 
     async def close(self) -> None:
         """Close the connections."""
@@ -106,13 +112,13 @@ class KlaviyoSource:
         answer = await self._ask("profiles", parameters, at.page)
         people = answer.items("data")
         return Step(
-            delivered("profiles", people, profile),
+            delivered("customers", people, profile),
             _next_page(answer),
             latest_of(people, "attributes", "updated"),
         )
 
     async def _campaigns(self, at: Scan) -> Step:
-        """All of them every time: there are few, and email and SMS are listed apart."""
+        """All of them every time: there are few. The page is a channel and Klaviyo's cursor."""
         channel, _, page = (at.page or "email:").partition(":")
         parameters: dict[str, str | int] = {
             "filter": f"equals(messages.channel,'{channel}')",
@@ -121,9 +127,10 @@ class KlaviyoSource:
         answer = await self._ask("campaigns", parameters, page)
         following = _next_page(answer)
         next_page = f"{channel}:{following}" if following else None
-        if next_page is None and channel == "email":
-            next_page = "sms:"
-        rows = delivered("campaigns", answer.items("data"), lambda item: campaign(item, channel))
+        if next_page is None and channel != CAMPAIGN_CHANNELS[-1]:
+            next_page = f"{CAMPAIGN_CHANNELS[CAMPAIGN_CHANNELS.index(channel) + 1]}:"
+        known = CHANNELS.get(channel, channel)
+        rows = delivered("campaigns", answer.items("data"), lambda item: campaign(item, known))
         return Step(rows, next_page)
 
     async def _events(self, at: Scan) -> Step:
@@ -138,13 +145,13 @@ class KlaviyoSource:
         }
         answer = await self._ask("events", parameters, at.page)
         events = answer.items("data")
-        metrics = {
-            metric.need("id"): metric.need("attributes", "name")
-            for metric in answer.items("included")
-            if metric.text("type") == "metric"
-        }
+        metrics = _names(answer.items("included"))
+        deliveries: list[Delivery] = []
+        for event in events:
+            stream = "messages" if _metric(event, metrics) in MESSAGE_METRICS else "interactions"
+            deliveries += delivered(stream, [event], lambda each: event_of(each, metrics))
         return Step(
-            delivered("events", events, lambda event: event_of(event, metrics)),
+            deliveries,
             _next_page(answer),
             latest_of(events, "attributes", "datetime"),
         )
@@ -193,6 +200,10 @@ def profile(item: Item) -> Iterator[tuple[str, Row]]:
     reached: dict[str, Mapping[str, str | None]] = {
         "email": {"email": said.text("email")},
         "sms": {"phone": said.text("phone_number")},
+        "whatsapp": {
+            "phone": said.text("subscriptions", "whatsapp", "marketing", "phone_number")
+            or said.text("phone_number")
+        },
     }
     for channel in CONSENT_CHANNELS:
         marketing = said.item("subscriptions", channel, "marketing")
@@ -212,7 +223,9 @@ def _consent(
     recorded_at = said.get("last_updated") or said.get("consent_timestamp")
     if refusals:
         status, recorded_at = "withdrawn", max(each.need("timestamp") for each in refusals)
-    if status is None or recorded_at is None:
+    # A permission that ends by itself is not kept: nobody tells when it has ended.
+    is_passing = status == "granted" and said.get("valid_until") is not None
+    if status is None or recorded_at is None or is_passing:
         return
     evidence = [said.text("method"), said.text("method_detail")]
     evidence += [refusal.text("reason") for refusal in refusals]
@@ -222,7 +235,7 @@ def _consent(
             "id": consent_key(key, channel, at),
             "customer_id": key,
             **at,
-            "channel": "push" if channel == "mobile_push" else channel,
+            "channel": CHANNELS.get(channel, channel),
             "purpose": "marketing",
             "status": status,
             "recorded_at": _with_offset(recorded_at),
@@ -277,6 +290,22 @@ def event_of(item: Item, metrics: Mapping[str, str]) -> Iterator[tuple[str, Row]
             "subject": properties.get("Subject"),
         },
     )
+
+
+def _names(included: Iterable[Item]) -> dict[str, str]:
+    """The names of the metrics among what was included, by id."""
+    found: dict[str, str] = {}
+    for each in included:
+        key, name = each.get("id"), each.get("attributes", "name")
+        if each.get("type") == "metric" and isinstance(key, str) and isinstance(name, str):
+            found[key] = name
+    return found
+
+
+def _metric(event: Item, metrics: Mapping[str, str]) -> str:
+    """What an event is of: the metric's name, else its id; empty where it does not say."""
+    key = event.get("relationships", "metric", "data", "id")
+    return metrics.get(key, key) if isinstance(key, str) else ""
 
 
 def _next_page(answer: Item) -> str | None:

@@ -13,6 +13,7 @@ import msgspec
 from cdp.delivery import Delivery, Refused, receive
 from cdp.errors import BadInput
 from cdp.records import STREAMS
+from cdp.sources import SourceRow
 from cdp.values import Json
 from connectors.base import Abort, Connector, Page, Setting, Values
 from connectors.generic.map_file import FileMap, read_map
@@ -37,6 +38,7 @@ READ_ENDINGS: Final = tuple(
 PAGE_RECORDS: Final = 10_000  # committed together; larger ones are hardly faster and use memory
 PAGE_BYTES: Final = 4 * 1024 * 1024  # of payloads: orders with many lines make shorter pages
 NO_ROWS: Final = "files that hold no rows"
+IMPORTED: Final = "imported"  # the setting by which a source that was loaded once is known
 MAX_FILES: Final = 10_000  # in one folder; more are better packed together first
 
 
@@ -297,6 +299,11 @@ def _readable(path: Path) -> Iterator[None]:
         raise BadInput(f"{path} cannot be read: {error.strerror or error}.") from error
 
 
+def is_imported(row: SourceRow) -> bool:
+    """Whether its files were loaded by hand, and may be gone since: only who names it reads it."""
+    return IMPORTED in row.settings
+
+
 def _build(values: Values) -> FileSource:
     given = values.get("map")
     return FileSource(
@@ -314,6 +321,8 @@ FILE = Connector(
         Setting("path", "the file or folder", is_required=True),
         Setting("stream", "the canonical stream of the rows, where the names do not tell it"),
         Setting("map", "a TOML file that maps a foreign file's columns"),
+        Setting(IMPORTED, "yes where cdp import made it: it is synced only where it is named"),
     ),
     _build,
+    stays_open=False,
 )

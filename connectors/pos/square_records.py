@@ -1,12 +1,13 @@
 """What Square's objects are as canonical records: pure, one object at a time."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
 from cdp.delivery import Deleted, Delivery
 from cdp.payloads import payload_of
+from connectors.base import Skip
 from connectors.money import minor_money
-from connectors.reading import Item, Row, consent_key
+from connectors.reading import Item, Row, consent_key, refused
 from connectors.scans import latest_of
 
 ORDER_STATES: Final[Mapping[str, str]] = {
@@ -75,12 +76,19 @@ def customer(item: Item) -> Iterator[tuple[str, Row]]:
         )
 
 
-def deleted_customer(event: Item) -> list[Delivery]:
-    """The tombstone that a `customer.deleted` event asks for."""
-    key, moment = event.text("data", "id"), latest_of([event], "created_at")
-    if key is None or moment is None:
-        return []
-    return [Deleted("customers", key, moment, payload_of(event.raw))]
+def deletes(events: Iterable[Item]) -> list[Delivery]:
+    """The tombstones that `customer.deleted` events ask for."""
+    deliveries: list[Delivery] = []
+    for event in events:
+        try:
+            key, moment = event.need("data", "id"), latest_of([event], "created_at")
+            if moment is None:
+                raise Skip("It is no moment.", "created_at")
+        except Skip as skip:
+            deliveries.append(refused("customers", event, skip, lambda it: it.need("data", "id")))
+        else:
+            deliveries.append(Deleted("customers", key, moment, payload_of(event.raw)))
+    return deliveries
 
 
 def loyalty_account(item: Item) -> Iterator[tuple[str, Row]]:
@@ -124,6 +132,46 @@ def loyalty_entry(item: Item) -> Iterator[tuple[str, Row]]:
             "reason": item.get(member, "reason"),
         },
     )
+
+
+def category_names(objects: Iterable[Item]) -> dict[str, str]:
+    """The names of the categories among the objects of a catalog, by id."""
+    found: dict[str, str] = {}
+    for each in objects:
+        key, name = each.get("id"), each.get("category_data", "name")
+        if each.get("type") == "CATEGORY" and isinstance(key, str) and isinstance(name, str):
+            found[key] = name
+    return found
+
+
+def product_key(item: Item) -> str:
+    """The key of the first product that an item of the catalog is."""
+    variations = item.items("item_data", "variations")
+    return variations[0].need("id") if variations else item.need("id")
+
+
+def products(item: Item, categories: Mapping[str, str]) -> Iterator[tuple[str, Row]]:
+    """A product for each variation of an item: that is what the lines of an order name."""
+    said = item.item("item_data")
+    listed = [each.text("id") for each in said.items("categories")]
+    # The one that the seller reports by, else the first; category_id is the member of old items.
+    named = [said.text("reporting_category", "id"), *listed, said.text("category_id")]
+    category = next((categories[key] for key in named if key and key in categories), None)
+    for variation in said.items("variations"):
+        data = variation.item("item_variation_data")
+        yield (
+            "products",
+            {
+                "id": variation.need("id"),
+                "sku": data.get("sku"),
+                "title": said.get("name"),
+                "category": category,
+                "price": minor_money(data, "price_money"),
+                "currency": data.get("price_money", "currency"),
+                "variation": data.get("name"),
+                "item_id": item.need("id"),
+            },
+        )
 
 
 def order(item: Item) -> Iterator[tuple[str, Row]]:
@@ -187,8 +235,8 @@ def undone(refunds: list[Item]) -> list[Delivery]:
     return [
         Deleted("refunds", key, moment, payload_of(refund.raw))
         for refund in refunds
-        if refund.text("status") in ("REJECTED", "FAILED")
-        and (key := refund.text("id"))
+        if refund.get("status") in ("REJECTED", "FAILED")
+        and isinstance(key := refund.get("id"), str)
         and (moment := latest_of([refund], "updated_at"))
     ]
 

@@ -1,5 +1,6 @@
 """The HTTP front that all emulators share: faults, counting, JSON in and out."""
 
+import json
 from collections.abc import Awaitable, Callable, Mapping
 
 import msgspec
@@ -18,8 +19,12 @@ def answer(
     headers: Mapping[str, str] | None = None,
     media_type: str = "application/json; charset=utf-8",
 ) -> Response:
-    """Return body as a JSON response."""
-    return Response(msgspec.json.encode(body), status, dict(headers or {}), media_type)
+    """Return body as a JSON response, with halves of surrogate pairs if it holds any."""
+    try:
+        raw = msgspec.json.encode(body)
+    except UnicodeEncodeError:
+        raw = json.dumps(body).encode()
+    return Response(raw, status, dict(headers or {}), media_type)
 
 
 async def body_of(request: Request) -> Item:

@@ -3,7 +3,7 @@
 import base64
 import binascii
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
 import msgspec
@@ -51,6 +51,9 @@ MAX_QUERY_POINTS = 1000
 
 # Deeper pages are refused (shopify.dev, API limits).
 MAX_OBJECTS_PER_LISTING = 25_000
+
+SCOPES = ("read_all_orders", "read_customers", "read_orders", "read_products")
+"""All that there is to grant here (shopify.dev, API access scopes)."""
 
 _RATE_LIMITS_PAGE = "https://shopify.dev/api/usage/rate-limits"
 _VERSION = re.compile(r"\d{4}-(01|04|07|10)|unstable")
@@ -107,10 +110,17 @@ class ShopifySandbox:
     """A shop: customers, orders, products. Deleted objects are simply gone, as in the real API."""
 
     def __init__(
-        self, *, access_token: str, faults: Faults = NO_FAULTS, clock: Clock | None = None
+        self,
+        *,
+        access_token: str,
+        faults: Faults = NO_FAULTS,
+        clock: Clock | None = None,
+        scopes: Sequence[str] = SCOPES,
     ) -> None:
+        """A shop; `scopes` are what its merchant has granted to the token."""
         self.requests = Requests()
         self._access_token = access_token
+        self._scopes = scopes
         self._faults = faults
         self._kinds = {
             kind: Collection(lambda item: as_text(item["id"]), orders)
@@ -226,6 +236,10 @@ class ShopifySandbox:
 
         values: dict[tuple[str, str], Callable[[Item, Arguments], object]] = {
             ("QueryRoot", "shop"): lambda _source, _arguments: SHOP,
+            ("QueryRoot", "currentAppInstallation"): lambda _source, _arguments: {
+                "id": "gid://shopify/AppInstallation/1",
+                "accessScopes": [{"handle": scope, "description": ""} for scope in self._scopes],
+            },
             ("QueryRoot", "node"): lambda _source, arguments: self._node(arguments["id"]),
             ("QueryRoot", "nodes"): lambda _source, arguments: self._nodes(arguments["ids"]),
             ("Order", "customer"): reference("customers", "customer"),
@@ -264,6 +278,11 @@ class ShopifySandbox:
     def _listing(
         self, kind: str, arguments: Arguments, draw: Draw, warnings: list[Item]
     ) -> Listing:
+        if f"read_{kind}" not in self._scopes:
+            raise GraphQLError(
+                f"Access denied for {kind} field. Required access: `read_{kind}` access scope.",
+                extensions={"code": "ACCESS_DENIED"},
+            )
         search = _search(kind, arguments)
         if search.unknown:
             warnings.append(_warning(kind, arguments, search))

@@ -355,7 +355,18 @@ class SquareSandbox:
         bounds = Bounds(low=micros(begin), low_open=True) if begin else Bounds()
         turn = query.turn(query.limit(_CATALOG))
         page = self._kinds["catalog"].page("UPDATED_AT", turn, bounds, where)
-        return query.paged("objects", page, self.requests)
+        body = query.paged("objects", page, self.requests)
+        related = self._categories_of(page.items)
+        if related and query.asked.get("include_related_objects") is True:
+            body["related_objects"] = related
+        return body
+
+    def _categories_of(self, items: list[Item]) -> list[Item]:
+        """The categories that items name, each once."""
+        named = (as_item(item.get("item_data") or {}).get("categories") for item in items)
+        keys = {as_text(as_item(each)["id"]) for one in named for each in as_list(one or [])}
+        found = (self._kinds["catalog"].get(key) for key in sorted(keys))
+        return [category for category in found if category is not None]
 
 
 _Operation = Callable[[Query], Item]

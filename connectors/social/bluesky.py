@@ -12,6 +12,7 @@ from typing import Final
 
 from cdp.delivery import Delivery
 from cdp.values import Json
+from connectors.asked import require_lists
 from connectors.base import Abort, Connector, Page, Setting, Values
 from connectors.http import Http
 from connectors.limits import Windows
@@ -110,7 +111,8 @@ class BlueskySource:
         return scan(cursor, fetch[stream], now=self.now())
 
     async def check(self) -> str:
-        """Log in."""
+        """Log in, and ask for each list."""
+        await require_lists("Bluesky", self)
         return f"Bluesky answers; logged in as {await self.session.me()}."
 
     async def close(self) -> None:
@@ -123,7 +125,8 @@ class BlueskySource:
             parameters["cursor"] = at.page
         answer = await self.session.ask("app.bsky.graph.getFollowers", parameters)
         people = answer.items("followers")
-        return Step(delivered("followers", people, follower), answer.text("cursor"))
+        deliveries = delivered("customers", people, follower, key=lambda person: person.need("did"))
+        return Step(deliveries, answer.text("cursor"))
 
     async def _notifications(self, at: Scan) -> Step:
         parameters: dict[str, str | int] = {"limit": PAGE}
@@ -135,7 +138,9 @@ class BlueskySource:
         is_met = at.start is not None and any(
             moment is not None and moment < at.start for moment in moments
         )
-        deliveries: list[Delivery] = delivered("notifications", told, notification)
+        deliveries: list[Delivery] = delivered(
+            "interactions", told, notification, key=lambda each: each.need("uri")
+        )
         return Step(
             deliveries,
             None if is_met or not told else answer.text("cursor"),

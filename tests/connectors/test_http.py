@@ -44,6 +44,7 @@ def always(body: bytes, status: int = 200, headers: dict[str, str] | None = None
         ({"Retry-After": "0"}, 0.0),
         ({}, None),
         ({"Retry-After": "soon"}, None),
+        ({"Retry-After": "Wed, 21 Oct 2015 07:28:00 +99999999999999999"}, None),
     ],
 )
 @pytest.mark.parametrize("status", [429, 500, 503, 408])
@@ -85,6 +86,41 @@ async def test_body_that_is_no_json_object_is_asked_for_again(body: bytes) -> No
     async with talking(always(body)) as http:
         with pytest.raises(Retry, match="not a JSON object"):
             await http.get_json("/x")
+
+
+@pytest.mark.parametrize(
+    ("value", "told"),
+    [
+        (rb'"Bo\ud83d"', "Bo\ud83d"),
+        (b'"Caf\xe9"', "Caf\udce9"),
+        (b"1e400", "1e400"),
+        (b"NaN", "NaN"),
+        (b"9" * 5_000, "9" * 5_000),
+    ],
+)
+async def test_one_value_that_is_none_leaves_the_rest_of_the_answer_readable(
+    value: bytes, told: str
+) -> None:
+    async with talking(always(b'{"people": [{"name": ' + value + b'}, {"name": "Ann"}]}')) as http:
+        answer = await http.get_json("/x")
+    assert [person.get("name") for person in answer.items("people")] == [told, "Ann"]
+
+
+@pytest.mark.parametrize("status", [200, 404])
+async def test_answer_that_is_nested_beyond_reading_aborts(status: int) -> None:
+    async with talking(always(b'{"a":' * 100_000 + b"1" + b"}" * 100_000, status)) as http:
+        with pytest.raises(Abort):
+            await http.get_json("/x")
+
+
+@pytest.mark.parametrize("key", ["abcd1234\n", "abcd\x001234", "abcd\u00e91234"])
+async def test_key_that_no_header_carries_is_refused_and_not_shown(key: str) -> None:
+    with pytest.raises(Abort, match="The key of Vendor holds a character") as caught:
+        Http("Vendor", "https://example.com", headers={"Authorization": f"Bearer {key}"})
+    assert "abcd" not in str(caught.value)
+    async with talking(always(b"{}")) as http:
+        with pytest.raises(Abort, match="The key of Vendor holds a character"):
+            await http.get_json("/x", headers={"Authorization": f"Bearer {key}"})
 
 
 async def test_redirect_is_not_followed() -> None:

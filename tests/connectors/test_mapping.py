@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from cdp.delivery import Deleted, Received, Refused
-from cdp.records import CustomerRecord, OrderRecord
-from connectors.ecommerce import shopify
+from cdp.records import CustomerRecord, OrderRecord, ProductRecord
+from connectors.ecommerce import shopify_records as shopify
 from connectors.email import klaviyo
 from connectors.money import from_minor
 from connectors.pos import square_records as square
@@ -168,7 +168,7 @@ def test_square_order_of_a_currency_without_decimals_and_its_payer() -> None:
     (order,) = taken(SQUARE_ORDER, square.order)
     assert isinstance(order, OrderRecord)
     assert (order.total, order.customer_id, order.status) == (Decimal(1200), "ANN", "completed")
-    (delivery,) = delivered("orders", [Item(SQUARE_ORDER)], square.order, "version")
+    (delivery,) = delivered("orders", [Item(SQUARE_ORDER)], square.order, version="version")
     assert isinstance(delivery, Received)
     assert delivery.vendor_version == 4
 
@@ -193,6 +193,40 @@ def test_square_refund_goes_to_the_order_that_sold_the_goods() -> None:
     assert list(square.refund_of(Item({**item.raw, "status": "PENDING"}), {})) == []
 
 
+def test_square_variations_are_products_in_the_category_that_is_reported() -> None:
+    variation = {
+        "id": "V1",
+        "item_variation_data": {
+            "name": "Large",
+            "sku": "MUG-L",
+            "price_money": {"amount": 1250, "currency": "EUR"},
+        },
+    }
+    item: dict[str, object] = {
+        "id": "ITEM",
+        "item_data": {
+            "name": "Mug",
+            "categories": [{"id": "SALE"}],
+            "reporting_category": {"id": "KITCHEN"},
+            "variations": [variation, {"id": "V2"}],
+        },
+    }
+    names = {"SALE": "Sale", "KITCHEN": "Kitchen"}
+    large, plain = taken(item, lambda each: square.products(each, names))
+    assert isinstance(large, ProductRecord)
+    assert isinstance(plain, ProductRecord)
+    assert (large.id, large.sku, large.price, large.currency) == (
+        "V1",
+        "MUG-L",
+        Decimal("12.50"),
+        "EUR",
+    )
+    assert [(each.title, each.category) for each in (large, plain)] == [("Mug", "Kitchen")] * 2
+    old = Item({"id": "ITEM", "item_data": {"category_id": "SALE", "variations": [variation]}})
+    ((_, row),) = square.products(old, names)
+    assert row["category"] == "Sale"
+
+
 def test_square_birthday_without_a_year_is_not_a_date_of_birth() -> None:
     item = {"id": "ANN", "birthday": "0000-09-21", "preferences": {"email_unsubscribed": True}}
     mapped = list(square.customer(Item(item)))
@@ -202,9 +236,11 @@ def test_square_birthday_without_a_year_is_not_a_date_of_birth() -> None:
 
 def test_square_deleted_customer_is_a_tombstone() -> None:
     event = {"created_at": "2026-01-05T10:00:00Z", "data": {"id": "ANN", "deleted": True}}
-    (gone,) = square.deleted_customer(Item(event))
+    gone, untold = square.deletes([Item(event), Item({**event, "created_at": 7})])
     assert isinstance(gone, Deleted)
     assert (gone.key, gone.deleted_at) == ("ANN", datetime(2026, 1, 5, 10, tzinfo=UTC))
+    assert isinstance(untold, Refused)
+    assert (untold.stream, untold.key, untold.path) == ("customers", "ANN", "created_at")
 
 
 @pytest.mark.parametrize(
@@ -321,6 +357,36 @@ def test_klaviyo_address_is_verified_by_a_double_opt_in_alone(
     assert [person.email_verified] == proofs
 
 
+def test_klaviyo_consent_by_whatsapp_is_of_its_own_number() -> None:
+    marketing: dict[str, object] = {
+        "consent": "UNSUBSCRIBED",
+        "last_updated": "2026-01-05T10:00:00",
+        "phone_number": "+447700900124",
+    }
+    item: dict[str, object] = {
+        "id": "P",
+        "attributes": {
+            "phone_number": "+447700900123",
+            "subscriptions": {"whatsapp": {"marketing": marketing}},
+        },
+    }
+    taken(item, klaviyo.profile)
+    (consent,) = rows(klaviyo.profile(Item(item)), "consents")
+    told = consent["channel"], consent["status"], consent["phone"]
+    assert told == ("whatsapp", "withdrawn", "+447700900124")
+
+
+def test_klaviyo_permission_that_ends_by_itself_is_silence() -> None:
+    marketing = {
+        "consent": "SUBSCRIBED",
+        "last_updated": "2026-01-05T10:00:00",
+        "valid_until": "2026-02-05T10:00:00",
+    }
+    attributes = {"subscriptions": {"whatsapp": {"marketing": marketing}}}
+    mapped = klaviyo.profile(Item({"id": "P", "attributes": attributes}))
+    assert rows(mapped, "consents") == []
+
+
 def test_klaviyo_country_in_words_is_no_country_code() -> None:
     item: dict[str, object] = {"id": "P", "attributes": {"location": {"country": "France"}}}
     (person,) = taken(item, klaviyo.profile)
@@ -377,7 +443,17 @@ def test_bluesky_keys_of_the_interoperability_samples(shared_data: Path) -> None
 
 def test_object_of_the_wrong_shape_is_refused_and_the_rest_go_on() -> None:
     good: dict[str, object] = {"did": "did:plc:ann", "handle": "ann.example.com"}
-    refused, taken_one = delivered("followers", [Item({"did": 7}), Item(good)], bluesky.follower)
+    refused, taken_one = delivered("customers", [Item({"did": 7}), Item(good)], bluesky.follower)
     assert isinstance(refused, Refused)
-    assert (refused.path, refused.stream) == ("did", "followers")
+    assert (refused.path, refused.stream) == ("did", "customers")
     assert isinstance(taken_one, Received)
+
+
+def test_object_that_is_nested_too_deeply_is_refused_alone() -> None:
+    deep: object = "Bo\ud83d"
+    for _ in range(5_000):
+        deep = [deep]
+    item = Item({"id": "7", "name": deep})
+    (refused,) = delivered("customers", [item], square.customer)
+    assert isinstance(refused, Refused)
+    assert (refused.key, refused.reason) == ("7", "It is nested too deeply.")

@@ -1,6 +1,6 @@
 """Runs end ok, partial or failed, and lose nothing on the way."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import pytest
@@ -13,7 +13,7 @@ from cdp.sources import SourceRow, add_source, source_states, start_run, take_ch
 from cdp.tables import dead_letter, source_profile, sync_run
 from cdp.values import Json
 from cdp.workspace import Workspace
-from connectors.base import Abort, Page, Retry
+from connectors.base import Abort, Page, Retry, Skip
 from connectors.runner import MAX_ATTEMPTS, Progress, RunReport, sync
 
 pytestmark = pytest.mark.anyio
@@ -173,14 +173,88 @@ async def test_runner_that_was_overtaken_stops_and_rolls_its_page_back(database:
     assert await stored(database) <= 1
 
 
-async def test_unexpected_error_is_told_and_noted(database: Database) -> None:
+async def test_fault_of_ours_fails_the_run_and_is_logged(
+    database: Database, caplog: pytest.LogCaptureFixture
+) -> None:
     row = await a_source(database)
-    with pytest.raises(ZeroDivisionError):
-        await run(database, row, Script([[person(1)], ZeroDivisionError()]))
+    report = await run(database, row, Script([[person(1)], ZeroDivisionError("a secret")]))
+    assert report.status == "failed"
+    assert report.error == (
+        "script (script): The program itself is at fault (ZeroDivisionError). Its log tells where."
+    )
+    assert "ZeroDivisionError: a secret" in caplog.text
+    async with database.read_only() as connection:
+        (state,) = await source_states(connection)
+    assert state.last_run is not None
+    assert (state.state, state.last_run.error) == ("failed", report.error)
+    assert await stored(database) == 1
+
+
+async def test_reader_of_our_output_who_left_interrupts_the_run(database: Database) -> None:
+    row = await a_source(database)
+
+    def leave(_step: Progress) -> None:
+        raise BrokenPipeError
+
+    with pytest.raises(BrokenPipeError):
+        await sync(database, row, Script([[person(1)]]), Workspace(), on_progress=leave)
     async with database.read_only() as connection:
         (state,) = await source_states(connection)
     assert state.last_run is not None
     assert (state.state, state.last_run.error) == ("failed", "It was interrupted.")
+
+
+@dataclass
+class Lists:
+    """A source of several lists, each of one person or of an error."""
+
+    lists: Mapping[str, Delivery | Exception]
+    connector: str = "script"
+
+    @property
+    def streams(self) -> tuple[str, ...]:
+        """Their names."""
+        return tuple(self.lists)
+
+    async def pages(self, stream: str, _cursor: Json) -> AsyncIterator[Page]:
+        """One page, or the error."""
+        found = self.lists[stream]
+        if isinstance(found, Exception):
+            raise found
+        yield Page([found], "end")
+
+    async def check(self) -> str:
+        """All is well."""
+        return "It answers."
+
+    async def close(self) -> None:
+        """Nothing is open."""
+
+
+async def test_list_that_is_refused_leaves_the_later_ones_to_be_read(database: Database) -> None:
+    row = await a_source(database)
+    lists: dict[str, Delivery | Exception] = {
+        "deletes": Abort("It answered 403.", status=403),
+        "people": person(1),
+        "places": Abort("It answered 404.", status=404),
+        "shops": Skip("Expected a list of objects.", "shops"),
+        "guests": person(2),
+    }
+    report = await sync(database, row, Lists(lists), Workspace())
+    assert (report.status, report.records) == ("failed", {"people": 1, "guests": 1})
+    assert report.error == (
+        "script (script): The list deletes was refused: It answered 403."
+        " The list places was refused: It answered 404."
+        " The answer for the list shops cannot be read: shops: Expected a list of objects."
+    )
+    assert await stored(database) == 2
+
+
+async def test_key_that_is_refused_ends_the_run_at_once(database: Database) -> None:
+    row = await a_source(database)
+    lists = {"deletes": Abort("It answered 401.", status=401), "people": person(1)}
+    report = await sync(database, row, Lists(lists), Workspace())
+    assert (report.records, report.error) == ({}, "script (script): It answered 401.")
 
 
 async def test_progress_tells_records_and_waits(database: Database) -> None:

@@ -27,13 +27,13 @@ def test_unknown_connector_is_refused_naming_those_that_there_are() -> None:
 
 
 def test_secret_is_read_where_it_lies(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv("SHOP_TOKEN", "from-the-environment")
+    monkeypatch.setenv("SHOP_TOKEN", "from-the-environment\n")
     place = tmp_path / "token"
     place.write_text("from-a-file\n")
     for setting, secret in (
         ("env:SHOP_TOKEN", "from-the-environment"),
         (f"file:{place}", "from-a-file"),
-        ("as-it-is", "as-it-is"),
+        (" as-it-is\n", "as-it-is"),
     ):
         values = read_values(SHOPIFY, {"shop": "a", "access_token": setting})
         assert values == {"shop": "a", "access_token": secret}
@@ -43,6 +43,17 @@ def test_secret_is_read_where_it_lies(monkeypatch: pytest.MonkeyPatch, tmp_path:
 def test_secret_that_is_not_there_is_told_by_its_place(setting: str) -> None:
     with pytest.raises(BadInput, match=setting.partition(":")[2]):
         read_values(SHOPIFY, {"shop": "a", "access_token": setting})
+
+
+def test_secret_of_which_nothing_is_there_is_refused(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("SHOP_TOKEN", "\n")
+    place = tmp_path / "token"
+    place.write_text("\n")
+    for setting, reason in (("env:SHOP_TOKEN", "not set"), (f"file:{place}", "empty")):
+        with pytest.raises(BadInput, match=reason):
+            read_values(SHOPIFY, {"shop": "a", "access_token": setting})
 
 
 def test_shown_settings_hold_no_secret() -> None:

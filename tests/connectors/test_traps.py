@@ -1,5 +1,6 @@
 """The trap of each vendor's protocol, and that nobody falls into it."""
 
+from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -11,8 +12,15 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
-from cdp.delivery import Received
-from cdp.records import LoyaltyEntryRecord, OrderRecord, Record, RefundRecord
+from cdp.delivery import Received, Refused
+from cdp.records import (
+    CampaignRecord,
+    LoyaltyEntryRecord,
+    OrderRecord,
+    ProductRecord,
+    Record,
+    RefundRecord,
+)
 from cdp.values import Json
 from connectors.base import Abort, Page, Retry, Source, Values
 from connectors.conformance.bench import FAST, KEY, Sandbox
@@ -20,6 +28,7 @@ from connectors.conformance.cases import CASES
 from connectors.ecommerce.shopify import MAX_LISTED, ShopifySource
 from connectors.registry import CONNECTORS
 from connectors.sandbox.bluesky import BlueskySandbox
+from connectors.sandbox.klaviyo import KlaviyoSandbox
 from connectors.sandbox.server import serving
 from connectors.sandbox.shopify import ShopifySandbox
 from connectors.sandbox.square import SquareSandbox
@@ -262,6 +271,56 @@ async def test_square_refund_of_a_return_order_finds_the_sale() -> None:
     assert record.order_id == "SALE"
 
 
+async def test_square_catalog_is_read_by_change_with_the_names_of_its_categories() -> None:
+    sandbox = SquareSandbox(access_token=KEY, faults=FAST)
+
+    def put_item(number: int, category: str, at: str) -> None:
+        sandbox.put(
+            "catalog",
+            {
+                "type": "ITEM",
+                "id": f"ITEM{number}",
+                "updated_at": at,
+                "version": 1,
+                "item_data": {
+                    "name": "Mug",
+                    "categories": [{"id": category}],
+                    "variations": [{"id": f"V{number}", "item_variation_data": {}}],
+                },
+            },
+        )
+
+    for key in ("KITCHEN", "SALE"):
+        name = {"name": key.title(), "category_type": "REGULAR_CATEGORY"}
+        category = {"type": "CATEGORY", "id": key, "updated_at": "2026-01-01T00:00:00Z"}
+        sandbox.put("catalog", {**category, "version": 1, "category_data": name})
+    for number in range(1_200):
+        put_item(number, "KITCHEN", "2026-01-05T10:00:00.000Z")
+    async with reading("square", sandbox, SQUARE) as source:
+        whole = await read(source, "products")
+        put_item(7, "SALE", "2026-01-06T10:00:00.000Z")
+        later = await read(source, "products", whole[-1].cursor)
+    found = {each.key: each for each in records(whole) if isinstance(each, ProductRecord)}
+    assert (len(whole), len(found), found["V7"].category) == (2, 1_200, "Kitchen")
+    changed = {each.key: each for each in records(later) if isinstance(each, ProductRecord)}
+    assert changed["V7"].category == "Sale"
+
+
+async def test_klaviyo_campaigns_of_every_channel_are_listed() -> None:
+    sandbox = KlaviyoSandbox(api_key=KEY, faults=FAST)
+    for number, channel in enumerate(["email", "sms", "mobile_push"] * 70):
+        moment = "2026-01-05T10:00:00+00:00"
+        attributes = {"name": "News", "channel": channel, "created_at": moment}
+        sandbox.put("campaigns", {"type": "campaign", "id": f"C{number}", "attributes": attributes})
+    async with reading("klaviyo", sandbox, {"api_key": KEY}) as source:
+        found = records(await read(source, "campaigns"))
+    assert Counter(each.channel for each in found if isinstance(each, CampaignRecord)) == {
+        "email": 70,
+        "sms": 70,
+        "push": 70,
+    }
+
+
 async def test_square_points_belong_to_the_profile_of_their_account() -> None:
     sandbox = SquareSandbox(access_token=KEY, faults=FAST)
     moment = "2026-01-05T10:00:00Z"
@@ -347,3 +406,75 @@ async def test_the_vendor_throttles_at_its_own_pace_and_the_connector_keeps_to_i
         case.put(sandbox, number, "Ann", AT + timedelta(seconds=number))
     async with reading(connector, sandbox, dict(case.settings)) as source:
         assert len(set(keys(await read(source, case.people)))) == 230
+
+
+SENT: Json = {"type": "metric", "id": "M", "attributes": {"name": "Received Email"}}
+
+
+@pytest.mark.parametrize(
+    ("connector", "stream", "answer", "kept"),
+    [
+        (
+            "shopify",
+            "customers",
+            {
+                "data": {
+                    "found": {"nodes": [{"id": "gid://shopify/Customer/1", "defaultAddress": 7}]}
+                }
+            },
+            ("customers", "1", "defaultAddress"),
+        ),
+        (
+            "shopify",
+            "orders",
+            {"data": {"found": {"nodes": [{"id": "gid://shopify/Order/2", "lineItems": 7}]}}},
+            ("orders", "2", "lineItems"),
+        ),
+        (
+            "square",
+            "loyalty_accounts",
+            {"loyalty_accounts": [{"id": "A", "customer_id": 7}]},
+            ("customers", "loyalty:A", "customer_id"),
+        ),
+        ("square", "loyalty_events", {"events": [{"id": "E"}]}, ("loyalty_entries", "E", "type")),
+        (
+            "square",
+            "refunds",
+            {"refunds": [{"id": "R", "status": "COMPLETED", "order_id": 7}]},
+            ("refunds", "R", "order_id"),
+        ),
+        (
+            "klaviyo",
+            "profiles",
+            {"data": [{"id": "P", "attributes": 7}]},
+            ("customers", "P", "attributes"),
+        ),
+        (
+            "klaviyo",
+            "events",
+            {
+                "data": [
+                    {
+                        "id": "E",
+                        "attributes": 7,
+                        "relationships": {"metric": {"data": {"id": "M"}}},
+                    }
+                ],
+                "included": [SENT, {"type": "metric", "id": 8}],
+            },
+            ("messages", "E", "attributes"),
+        ),
+    ],
+)
+async def test_object_that_cannot_be_mapped_is_refused_as_the_record_that_it_would_be(
+    connector: str, stream: str, answer: Json, kept: tuple[str, str, str]
+) -> None:
+    async def serve(_request: Request) -> JSONResponse:
+        return JSONResponse(answer)
+
+    app = Starlette(routes=[Route("/{path:path}", serve, methods=["GET", "POST"])])
+    async with reading(connector, app, CASES[connector].settings) as source:
+        (page,) = await read(source, stream)
+    (refused,) = page.deliveries
+    assert isinstance(refused, Refused)
+    assert (refused.stream, refused.key, refused.path) == kept

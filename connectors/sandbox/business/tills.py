@@ -50,6 +50,8 @@ def tell_tills(story: Story, truth: Truth) -> Iterator[tuple[str, Item]]:
     """Locations, catalog, customers, orders, refunds and loyalty, as (kind, object)."""
     for town in TILLS.values():
         yield "locations", _location(story, town)
+    for category in dict.fromkeys(product.category for product in PRODUCTS):
+        yield "catalog", _category(story, category)
     for product in PRODUCTS:
         yield "catalog", _article(story, product)
     members: set[str] = set()
@@ -268,6 +270,23 @@ def _location(story: Story, town: str) -> Item:
     }
 
 
+def _category(story: Story, category: str) -> Item:
+    moment = _iso(story.start)
+    return {
+        "type": "CATEGORY",
+        "id": _category_key(category),
+        "updated_at": moment,
+        "created_at": moment,
+        "version": 1,
+        "is_deleted": False,
+        "category_data": {"name": category, "category_type": "REGULAR_CATEGORY"},
+    }
+
+
+def _category_key(category: str) -> str:
+    return f"CATEGORY-{category.upper().replace(' ', '-')}"
+
+
 def _article(story: Story, product: Product) -> Item:
     moment = _iso(story.start)
     return {
@@ -279,6 +298,8 @@ def _article(story: Story, product: Product) -> Item:
         "is_deleted": False,
         "item_data": {
             "name": product.title,
+            "categories": [{"id": _category_key(product.category)}],
+            "reporting_category": {"id": _category_key(product.category)},
             "variations": [
                 {
                     "type": "ITEM_VARIATION",
