@@ -11,8 +11,11 @@ from cdp import tables
 from cdp.attributes import ATTRIBUTES
 from cdp.consent import ConsentStatus
 from cdp.operators import OPERATORS, FieldType, Operand, field_type
+from cdp.order_days import day_in, exchange_rate_on, qualifies
+from cdp.rows import ORDER_STATUSES, status_word
 from cdp.traits.catalog import CATALOG
 from cdp.traits.trait import Scope
+from cdp.workspace import Workspace
 
 Row = TypeVar("Row")
 EnumType: TypeAlias = type[Enum]
@@ -23,6 +26,9 @@ class Field(Generic[Row]):
     """Something that can be compared: its camelCase name, its type, and its SQL over a row.
 
     `enumeration` holds the values of an ENUM. `is_personal`: a masked reader may not name it.
+    `spell` writes a text that it is compared with as its values are written: a word that is not
+    found for its capitals alone would find nobody, and nobody would know why. `follows_facts`: when
+    time changes it, the customer's facts are folded anew, and the customer is looked at for that.
     """
 
     name: str
@@ -31,6 +37,18 @@ class Field(Generic[Row]):
     expression: Callable[[Row], ColumnElement[Any]]
     is_personal: bool = False
     enumeration: EnumType | None = None
+    spell: Callable[[str], str] | None = None
+    follows_facts: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What a field of a record may read: its row, that of the record around it, and the clock."""
+
+    row: FromClause
+    around: FromClause | None
+    scope: Scope
+    workspace: Workspace
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +64,7 @@ class Relation:
     doc: str
     table: Table
     occurred: str | None
-    fields: Mapping[str, Field[FromClause]]
+    fields: Mapping[str, Field[Entry]]
     relations: Mapping[str, "Relation"] = field(default_factory=dict)
     keys: Mapping[str, str] = field(default_factory=dict)
 
@@ -65,6 +83,17 @@ def _customer_column(name: str) -> Callable[[Scope], ColumnElement[Any]]:
     return lambda scope: scope.customer.c[name]
 
 
+def _small(text: str) -> str:
+    return text.strip().lower()
+
+
+def _capital(text: str) -> str:
+    return text.strip().upper()
+
+
+_SPELLED: Final = {"country": _capital}
+"""Attributes whose values are words of one spelling."""
+
 _CONTACT_TYPES: Final = {"email": FieldType.EMAIL, "phone": FieldType.PHONE}
 
 FIELDS: Mapping[str, Field[Scope]] = _by_name(
@@ -73,9 +102,10 @@ FIELDS: Mapping[str, Field[Scope]] = _by_name(
         Field(
             camel_case(attribute.name),
             _CONTACT_TYPES.get(attribute.name) or field_type(attribute.type),
-            attribute.doc,
+            f"{attribute.doc} Yours in any case." if attribute.name in _SPELLED else attribute.doc,
             _customer_column(attribute.name),
             attribute.is_personal,
+            spell=_SPELLED.get(attribute.name),
         )
         for attribute in ATTRIBUTES
     ),
@@ -112,31 +142,64 @@ GROUPS: Mapping[str, Mapping[str, Field[Scope]]] = {
 """The traits, by group."""
 
 
-def _source_name(row: FromClause) -> ColumnElement[Any]:
-    source = tables.source
+def _source_name(entry: Entry) -> ColumnElement[Any]:
+    source, row = tables.source, entry.row
     return (
         select(source.c.name).where(source.c.id == row.c.source_id).correlate(row).scalar_subquery()
     )
 
 
-def _record_column(name: str) -> Callable[[FromClause], ColumnElement[Any]]:
-    return lambda row: row.c[name]
+def _record_column(name: str) -> Callable[[Entry], ColumnElement[Any]]:
+    return lambda entry: entry.row.c[name]
+
+
+def _amount(name: str, doc: str) -> Field[Entry]:
+    """Money of an order, or of a line of one, at the rate of the order's day as facts have it."""
+
+    def converted(entry: Entry) -> ColumnElement[Any]:
+        order = entry.row if entry.around is None else entry.around
+        on = day_in(order.c.placed_at, entry.workspace)
+        return entry.row.c[name] * exchange_rate_on(order.c.currency, on, entry.workspace)
+
+    return Field(
+        camel_case(name),
+        FieldType.MONEY,
+        f"{doc} In the workspace's currency, at the rate of the order's day; null where there is"
+        " none.",
+        converted,
+    )
 
 
 def _record_field(
-    name: str, type_: FieldType, doc: str, *, is_personal: bool = False
-) -> Field[FromClause]:
-    return Field(camel_case(name), type_, doc, _record_column(name), is_personal)
+    name: str,
+    type_: FieldType,
+    doc: str,
+    *,
+    is_personal: bool = False,
+    spell: Callable[[str], str] | None = None,
+) -> Field[Entry]:
+    return Field(camel_case(name), type_, doc, _record_column(name), is_personal, spell=spell)
 
 
-_SOURCE: Final[Field[FromClause]] = Field(
+def _told_word(name: str) -> Field[Entry]:
+    """A word that is stored as its source wrote it."""
+    return Field(
+        name,
+        FieldType.TEXT,
+        "As the source tells it; compared in any case.",
+        lambda entry: func.lower(entry.row.c[name], type_=Text),
+        spell=_small,
+    )
+
+
+_SOURCE: Final[Field[Entry]] = Field(
     "source", FieldType.TEXT, "The name of the source.", _source_name
 )
 
 
-def _line_category(line: FromClause) -> ColumnElement[Any]:
+def _line_category(entry: Entry) -> ColumnElement[Any]:
     """The line's own, else its product's: as the facts read it."""
-    product = tables.product.alias()
+    product, line = tables.product.alias(), entry.row
     of_product = (
         select(product.c.category)
         .where(product.c.source_id == line.c.source_id, product.c.key == line.c.product_id)
@@ -157,8 +220,8 @@ _LINES: Final = Relation(
         _record_field("title", FieldType.TEXT, "The article, as the line says it."),
         Field("category", FieldType.TEXT, "The line's own, else its product's.", _line_category),
         _record_field("quantity", FieldType.NUMBER, "How many of it."),
-        _record_field("unit_price", FieldType.NUMBER, "In the order's currency."),
-        _record_field("discount", FieldType.NUMBER, "On the line, in the order's currency."),
+        _amount("unit_price", "The price of one."),
+        _amount("discount", "What was taken off the line."),
     ),
     keys={"source_id": "source_id", "order_key": "key"},
 )
@@ -166,7 +229,7 @@ _LINES: Final = Relation(
 RELATIONS: Mapping[str, Relation] = {
     "orders": Relation(
         "orders",
-        "Purchases, of any status.",
+        "Purchases, of any status: ask for `isQualifying` to leave out those that do not count.",
         tables.sales_order,
         "placed_at",
         _by_name(
@@ -175,15 +238,32 @@ RELATIONS: Mapping[str, Relation] = {
             Field(
                 "status",
                 FieldType.TEXT,
-                "One of the order statuses.",
-                lambda row: func.coalesce(row.c.status, literal("completed", Text), type_=Text),
+                f"One of {', '.join(sorted(ORDER_STATUSES))}; yours in any case, and in the"
+                " spellings that sources have for them, such as `canceled`.",
+                lambda entry: func.coalesce(
+                    entry.row.c.status, literal("completed", Text), type_=Text
+                ),
+                spell=status_word,
             ),
             _record_field("channel", FieldType.TEXT, "Where it was placed."),
-            _record_field("currency", FieldType.TEXT, "ISO 4217, of the order's amounts."),
-            _record_field("total", FieldType.NUMBER, "Before refunds, in the order's currency."),
-            _record_field("discount", FieldType.NUMBER, "In the order's currency."),
-            _record_field("tax", FieldType.NUMBER, "In the order's currency."),
-            _record_field("shipping", FieldType.NUMBER, "In the order's currency."),
+            _record_field(
+                "currency",
+                FieldType.TEXT,
+                "ISO 4217, of the order's amounts; yours in any case.",
+                spell=_capital,
+            ),
+            _amount("total", "Before refunds."),
+            _amount("discount", "What was taken off."),
+            _amount("tax", "Of the order."),
+            _amount("shipping", "What the delivery cost."),
+            Field(
+                "isQualifying",
+                FieldType.BOOLEAN,
+                "Whether it is not cancelled, failed, voided, draft or test, and something is left"
+                " of it after refunds: only such orders are in `orderCount`, averages and scores.",
+                lambda entry: qualifies(entry.row, entry.workspace, entry.scope.as_of),
+                follows_facts=True,
+            ),
         ),
         relations={"lines": _LINES},
     ),
@@ -196,7 +276,13 @@ RELATIONS: Mapping[str, Relation] = {
             _SOURCE,
             _record_field("occurred_at", FieldType.INSTANT, "When it happened."),
             _record_field("channel", FieldType.TEXT, "Such as email or sms."),
-            _record_field("kind", FieldType.TEXT, "Such as delivered, opened or clicked."),
+            _record_field(
+                "kind",
+                FieldType.TEXT,
+                "One of sent, delivered, opened, clicked, bounced, complained, unsubscribed,"
+                " replied; yours in any case.",
+                spell=_small,
+            ),
             _record_field("campaign_id", FieldType.TEXT, "The campaign's key in the source."),
             _record_field("url", FieldType.TEXT, "What was clicked.", is_personal=True),
         ),
@@ -224,8 +310,8 @@ RELATIONS: Mapping[str, Relation] = {
             _record_field("first_response_at", FieldType.INSTANT, "When it was first answered."),
             _record_field("resolved_at", FieldType.INSTANT, "When it was resolved."),
             _record_field("channel", FieldType.TEXT, "How the customer wrote."),
-            _record_field("status", FieldType.TEXT, "As the source tells it."),
-            _record_field("priority", FieldType.TEXT, "As the source tells it."),
+            _told_word("status"),
+            _told_word("priority"),
             _record_field("subject", FieldType.TEXT, "Of the case.", is_personal=True),
         ),
     ),

@@ -42,6 +42,7 @@ from cdp.fields import (
     GROUPS,
     QUANTIFIERS,
     RELATIONS,
+    Entry,
     Field,
     Relation,
 )
@@ -238,7 +239,8 @@ class _Reading:
         holds: ColumnElement[bool] = true()
         if "where" in operators:
             where = operators.pop("where")
-            holds = self._holds(relation, rows.rows, where, f"{path}.where", depth)
+            entry = Entry(rows.rows, around, self.scope, self.workspace)
+            holds = self._holds(relation, entry, where, f"{path}.where", depth)
         count = count_of(rows, holds, self.scope, around)
         self.within += 1
         condition = self._operators(count, FieldType.INTEGER, operators, path)
@@ -260,7 +262,8 @@ class _Reading:
     ) -> ColumnElement[bool]:
         rows = records_of(relation, self.scope, around)
         personal = self.personal
-        holds = self._holds(relation, rows.rows, given, path, depth)
+        entry = Entry(rows.rows, around, self.scope, self.workspace)
+        holds = self._holds(relation, entry, given, path, depth)
         asked = holds.is_not(True) if quantifier == "every" else holds
         some = some_of(rows, asked, self.scope, around)
         condition = some if quantifier == "some" else ~some
@@ -269,15 +272,16 @@ class _Reading:
         return condition
 
     def _holds(
-        self, relation: Relation, rows: FromClause, given: object, path: str, depth: int
+        self, relation: Relation, entry: Entry, given: object, path: str, depth: int
     ) -> ColumnElement[bool]:
-        """A filter of records, for one row of them."""
+        """A filter of records, for one of them."""
 
         def member(name: str, value: object, place: str) -> ColumnElement[bool]:
             if name in relation.fields:
-                return self._compare(relation.fields[name], rows, value, place)
+                return self._compare(relation.fields[name], entry, value, place)
             if name in relation.relations:
-                return self._relation(relation.relations[name], value, place, depth + 1, rows)
+                inner = relation.relations[name]
+                return self._relation(inner, value, place, depth + 1, entry.row)
             raise _unknown(name, place, (*_NESTING, *relation.fields, *relation.relations))
 
         self.within += 1
@@ -380,9 +384,15 @@ class _Reading:
             raise _forbidden(compared.name)
         self.personal += compared.is_personal
         condition = self._operators(
-            compared.expression(row), compared.type, given, path, is_personal=compared.is_personal
+            compared.expression(row),
+            compared.type,
+            given,
+            path,
+            is_personal=compared.is_personal,
+            spell=compared.spell,
         )
-        self.clock |= clock_of(condition, self.scope, _window(given, path))
+        if not compared.follows_facts:
+            self.clock |= clock_of(condition, self.scope, _window(given, path))
         return condition
 
     def _operators(
@@ -393,8 +403,9 @@ class _Reading:
         path: str,
         *,
         is_personal: bool = False,
+        spell: Callable[[str], str] | None = None,
     ) -> ColumnElement[bool]:
-        operation = Operation(expression, type_, self.scope, self.workspace)
+        operation = Operation(expression, type_, self.scope, self.workspace, spell)
         conditions = []
         for name, value, place in _members(given, path):
             self._count(place)

@@ -20,7 +20,10 @@ MAX_LIST: Final = 250  # values of one operand; as many as one list of GraphQL m
 MAX_TEXT: Final = 1_000  # characters of one operand; longer than any value worth comparing with
 MAX_WHOLE: Final = 2**63 - 1  # what a bigint holds
 MAX_DIGITS: Final = 30  # of a decimal, either side of the point; far beyond any amount of money
-MAX_DURATION_PART: Final = 100_000  # keeps a moment minus a duration a moment
+MAX_DURATION_PART: Final = 100_000  # an integer of PostgreSQL holds each part, in seconds too
+MAX_DURATION_YEARS: Final = (
+    200  # in all: no record and no birth is older, and every calendar has it
+)
 
 Member = TypeVar("Member", bound=Enum)
 
@@ -53,6 +56,13 @@ def read_text(operand: object, path: str) -> str:
         raise BadInput(f"{path} has {len(operand)} characters; {MAX_TEXT} is the most.", path=path)
     if "\0" in operand or any("\ud800" <= character <= "\udfff" for character in operand):
         raise BadInput(f"{path} holds a character that no text can have.", path=path)
+    return operand
+
+
+def read_truth(operand: object, path: str) -> bool:
+    """True or false. Raises BadInput."""
+    if not isinstance(operand, bool):
+        raise BadInput(f"{path} is not true or false.", path=path)
     return operand
 
 
@@ -89,13 +99,21 @@ def read_instant(operand: object, path: str, workspace: Workspace) -> datetime:
 
 
 def read_as_of(operand: object, path: str, workspace: Workspace) -> datetime:
-    """A moment to look back from, as `read_instant`; one after this age is the last of it.
+    """A moment to look back from; a date alone is the end of that day, all of which has been then.
 
-    To whoever looks back, every moment to come is now. Raises BadInput.
+    One after this age is the last of it: to whoever looks back, every moment to come is now. Raises
+    BadInput.
     """
-    is_date = _is_date(operand)
-    moment = _start_of(operand, path, workspace) if is_date else _moment(operand, path)
+    if _is_date(operand):
+        moment = end_of(read_date(operand, path), workspace.timezone)
+    else:
+        moment = _moment(operand, path)
     return _LAST if moment.year > LATEST_YEAR else _of_this_age(moment, path)
+
+
+def end_of(on: date, timezone: str) -> datetime:
+    """The last moment of a day."""
+    return datetime.combine(on, time.max, ZoneInfo(timezone))
 
 
 _LAST: Final = datetime(LATEST_YEAR, 12, 31, tzinfo=UTC)
@@ -115,7 +133,7 @@ def _moment(operand: object, path: str) -> datetime:
     except msgspec.ValidationError:
         raise BadInput(
             f"{path} is not a moment.",
-            todo="Write 2026-01-31T12:00:00Z, or a date alone for the start of its day.",
+            todo="Write 2026-01-31T12:00:00Z, or a date alone.",
             path=path,
         ) from None
     return moment
@@ -157,7 +175,11 @@ _SECONDS: Final = (365 * 86_400, 30 * 86_400, 7 * 86_400, 86_400, 3_600, 60, 1)
 
 def duration_seconds(operand: object, path: str) -> int:
     """About how long a duration is, with months of 30 days. Raises BadInput."""
-    return sum(map(operator.mul, _duration_parts(operand, path), _SECONDS))
+    return _seconds(_duration_parts(operand, path))
+
+
+def _seconds(parts: Sequence[int]) -> int:
+    return sum(map(operator.mul, parts, _SECONDS))
 
 
 def read_duration(operand: object, path: str) -> ColumnElement[Any]:
@@ -174,4 +196,6 @@ def _duration_parts(operand: object, path: str) -> Sequence[int]:
         raise BadInput(
             f"{path} is not a duration.", todo="Write P30D, P1Y6M, P2W or PT12H.", path=path
         )
+    if _seconds(numbers) > MAX_DURATION_YEARS * _SECONDS[0]:
+        raise BadInput(f"{path} is longer than {MAX_DURATION_YEARS} years.", path=path)
     return numbers

@@ -2,7 +2,7 @@
 
 import operator
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
@@ -10,7 +10,9 @@ from enum import Enum
 from typing import Any, Final, TypeAlias
 
 from sqlalchemy import (
+    ARRAY,
     BigInteger,
+    Boolean,
     ColumnElement,
     Date,
     DateTime,
@@ -18,6 +20,7 @@ from sqlalchemy import (
     Select,
     Text,
     and_,
+    any_,
     cast,
     func,
     literal,
@@ -37,6 +40,7 @@ from cdp.operands import (
     read_list,
     read_member,
     read_text,
+    read_truth,
     read_whole,
 )
 from cdp.traits.trait import Scope
@@ -61,6 +65,7 @@ class FieldType(Enum):
     INSTANT = "INSTANT"
     """ISO 8601 with offset; a date alone is the start of that day of the workspace."""
     ENUM = "ENUM"
+    BOOLEAN = "BOOLEAN"
 
 
 class Operand(Enum):
@@ -112,6 +117,7 @@ OPERATORS: Mapping[FieldType, Mapping[str, Operand]] = {
     FieldType.DATE: {**_EQUALITY, **_ORDER, **_TIME, **_NULL},
     FieldType.INSTANT: {**_EQUALITY, **_ORDER, **_TIME, **_NULL},
     FieldType.ENUM: {**_EQUALITY, **_NULL},
+    FieldType.BOOLEAN: {"eq": Operand.VALUE},
 }
 """The operators of each type of field, with what each takes.
 
@@ -140,12 +146,16 @@ def field_type(python_type: type, unit: str | None = None) -> FieldType:
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """One field that is compared: its SQL, its type, and what its operands mean here."""
+    """One field that is compared: its SQL, its type, and what its operands mean here.
+
+    `spell` writes a text as the field's values are written.
+    """
 
     expression: ColumnElement[Any]
     type: FieldType
     scope: Scope
     workspace: Workspace
+    spell: Callable[[str], str] | None = None
 
     def apply(self, name: str, operand: object, path: str) -> ColumnElement[bool]:
         """The condition of one operator; `path` names it to the caller. Raises BadInput."""
@@ -163,37 +173,40 @@ class Operation:
             case Operand.VALUE:
                 return _COMPARISONS[name](self.expression, self._value(operand, path))
             case Operand.LIST:
-                found = self.expression.in_(self._values(operand, path))
+                found = self._is_among(operand, path)
                 return found if name == "in" else found.is_not(True)
             case Operand.PAIR:
                 return self._between(operand, path)
             case Operand.TEXT:
                 return self._text(name, operand, path)
             case Operand.BOOLEAN:
-                if not isinstance(operand, bool):
-                    raise BadInput(f"{path} is not true or false.", path=path)
                 absent = self.expression.is_(None)
-                return absent if operand else self.expression.is_not(None)
+                return absent if read_truth(operand, path) else self.expression.is_not(None)
             case Operand.DURATION:
                 return self._relative(name, operand, path)
 
     def _read(self, operand: object, path: str) -> object:
         if self.type is FieldType.ENUM:
             return read_member(self.expression.type.python_type, operand, path)
-        return _READERS[self.type](operand, path, self.workspace)
+        value = _READERS[self.type](operand, path, self.workspace)
+        return self.spell(value) if self.spell and isinstance(value, str) else value
 
     def _value(self, operand: object, path: str) -> ColumnElement[Any]:
         value = self._read(operand, path)
         bound = literal(value, _SQL_TYPES.get(self.type, self.expression.type))
-        return _survivors([bound]).scalar_subquery() if self.type is FieldType.ID else bound
+        return _survivors(bound).scalar_subquery() if self.type is FieldType.ID else bound
 
-    def _values(self, operand: object, path: str) -> Sequence[ColumnElement[Any]] | Select[int]:
-        type_ = _SQL_TYPES.get(self.type, self.expression.type)
+    def _is_among(self, operand: object, path: str) -> ColumnElement[bool]:
+        """In a list, which is one parameter whatever its length: a statement has so many."""
         values = [
-            literal(self._read(item, f"{path}[{index}]"), type_)
+            self._read(item, f"{path}[{index}]")
             for index, item in enumerate(read_list(operand, path))
         ]
-        return _survivors(values) if self.type is FieldType.ID else values
+        type_ = ARRAY(_SQL_TYPES.get(self.type, self.expression.type))
+        among = any_(literal(values, type_))
+        if self.type is FieldType.ID:
+            return self.expression.in_(_survivors(among))
+        return self.expression == among
 
     def _between(self, operand: object, path: str) -> ColumnElement[bool]:
         items = read_list(operand, path)
@@ -228,10 +241,10 @@ class Operation:
         return and_(self.expression > moment, self.expression <= now)
 
 
-def _survivors(ids: Sequence[ColumnElement[Any]]) -> Select[int]:
-    """Who bears these ids now: a merged id is still known by the profile that reserved it."""
+def _survivors(ids: ColumnElement[Any]) -> Select[int]:
+    """Who bears an id, or any of some, now: the profile that reserved it knows, merged or not."""
     profile = tables.source_profile.alias()
-    return select(profile.c.customer_id).where(profile.c.id.in_(ids))
+    return select(profile.c.customer_id).where(profile.c.id == ids)
 
 
 _Instant: Final = DateTime(timezone=True)
@@ -258,6 +271,7 @@ _SQL_TYPES: Final[Mapping[FieldType, TypeEngine[Any]]] = {
     FieldType.MONEY: Numeric(),
     FieldType.DATE: Date(),
     FieldType.INSTANT: _Instant,
+    FieldType.BOOLEAN: Boolean(),
 }
 
 
@@ -283,5 +297,6 @@ _READERS: Final[Mapping[FieldType, _Reader]] = {
     FieldType.MONEY: lambda operand, path, _: read_decimal(operand, path),
     FieldType.DATE: lambda operand, path, _: read_date(operand, path),
     FieldType.INSTANT: read_instant,
+    FieldType.BOOLEAN: lambda operand, path, _: read_truth(operand, path),
 }
 """How each type but ENUM, whose own values it takes, reads an operand."""

@@ -164,6 +164,21 @@ def given_back(order: FromClause, workspace: Workspace, as_of: Clock) -> ColumnE
     )
 
 
+def qualifies(order: FromClause, workspace: Workspace, as_of: Clock) -> ColumnElement[bool]:
+    """Placed by `as_of`, not void, and something is left of it after the refunds by then.
+
+    `order` is a `sales_order`; whether it was deleted is not asked.
+    """
+    o = order.c
+    remains = is_left(o.total, given_back(order, workspace, as_of))
+    return and_(o.placed_at <= as_of, _stands(order), remains)
+
+
+def is_left(total: ColumnElement[Any], given_back: ColumnElement[Any]) -> ColumnElement[bool]:
+    """Whether anything is left of an order of so much."""
+    return total - given_back > 0
+
+
 def priced_orders(days: FromClause, workspace: Workspace, as_of: Clock) -> Select[Any]:
     """The orders that stand on the given days (source_profile_id, on); one row per order.
 
@@ -250,5 +265,5 @@ def _orders_of(days: FromClause, workspace: Workspace) -> FromClause:
     )
 
 
-def _stands() -> ColumnElement[bool]:
-    return func.coalesce(sales_order.c.status, "").notin_(VOID_STATUSES)
+def _stands(order: FromClause = sales_order) -> ColumnElement[bool]:
+    return func.coalesce(order.c.status, "").notin_(VOID_STATUSES)

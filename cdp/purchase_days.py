@@ -28,7 +28,7 @@ from sqlalchemy import (
     union_all,
 )
 
-from cdp.order_days import Clock, priced_orders
+from cdp.order_days import Clock, is_left, priced_orders
 from cdp.tables import order_line, product, purchase_day
 from cdp.workspace import Workspace
 
@@ -166,7 +166,7 @@ _SUMMED: Final = (
 
 
 def _qualifies(orders: FromClause) -> ColumnElement[bool]:
-    return and_(~orders.c.is_future, orders.c.total - orders.c.given_back > 0)
+    return and_(~orders.c.is_future, is_left(orders.c.total, orders.c.given_back))
 
 
 def _measures(orders: FromClause) -> Mapping[str, ColumnElement[Any]]:

@@ -33,8 +33,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from cdp.order_days import given_back
-from cdp.rows import VOID_STATUSES
+from cdp.order_days import qualifies
 from cdp.tables import article, article_pair, order_line, product, sales_order, source_profile
 from cdp.workspace import Workspace
 
@@ -83,14 +82,8 @@ def _code(
 def _counts(
     order: FromClause, workspace: Workspace, as_of: ColumnElement[datetime]
 ) -> ColumnElement[bool]:
-    """The order qualifies: placed by now, not void, and something is left of it."""
-    o = order.c
-    return and_(
-        o.placed_at <= as_of,
-        o.deleted_at.is_(None),
-        func.coalesce(o.status, "").notin_(VOID_STATUSES),
-        o.total - given_back(order, workspace, as_of) > 0,
-    )
+    """The order is there, and qualifies."""
+    return and_(order.c.deleted_at.is_(None), qualifies(order, workspace, as_of))
 
 
 def _articles_in(orders: FromClause) -> tuple[FromClause, ColumnElement[str], FromClause]:

@@ -11,6 +11,7 @@ from sqlalchemy import (
     Integer,
     Select,
     Text,
+    any_,
     exists,
     false,
     func,
@@ -151,4 +152,5 @@ def members_of(slugs: Sequence[str], scope: Scope) -> Select[Any]:
 
 def _numbers(slugs: Sequence[str]) -> Select[int]:
     segment = tables.segment.alias()
-    return select(segment.c.id).where(segment.c.slug.in_(slugs), segment.c.archived_at.is_(None))
+    named = segment.c.slug == any_(literal(list(slugs), ARRAY(Text)))
+    return select(segment.c.id).where(named, segment.c.archived_at.is_(None))

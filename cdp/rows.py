@@ -68,9 +68,14 @@ def order_status(text: str | None) -> tuple[str, bool]:
     """The canonical status and whether the spelling was known; unknown counts as completed."""
     if text is None:
         return "completed", True
-    plain = text.strip().lower().replace("-", "_").replace(" ", "_")
-    plain = _SPELLINGS.get(plain, plain)
+    plain = status_word(text)
     return (plain, True) if plain in ORDER_STATUSES else ("completed", False)
+
+
+def status_word(text: str) -> str:
+    """The canonical status that a spelling stands for; an unknown one in small letters."""
+    plain = text.strip().lower().replace("-", "_").replace(" ", "_")
+    return _SPELLINGS.get(plain, plain)
 
 
 def channel_of(text: str) -> str:

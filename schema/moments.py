@@ -19,8 +19,8 @@ AS_OF: Final[StrawberryArgument] = argument(
     "as_of",
     DateTime | None,
     "Nothing that happened later counts: orders, refunds, messages, points. Which profiles are one"
-    " customer is as we know it now. The moment of the request unless told, or where told of one"
-    " that is still to come.",
+    " customer is as we know it now. A day alone is the end of it, in the workspace's time zone."
+    " The moment of the request unless told, or where told of one that is still to come.",
 )
 AS_OF_LATE: Final[Mapping[str, Callable[[Any], Hashable]]] = {"asOf": is_given}
 

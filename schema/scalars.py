@@ -45,7 +45,8 @@ SCALARS: Final[Mapping[object, ScalarDefinition]] = {
     DateTime: strawberry.scalar(
         name="DateTime",
         description="A moment as ISO 8601 with its offset: `2026-01-31T12:00:00+00:00`. As input"
-        " also a day alone, which stands for its start in the workspace's time zone.",
+        " also a day alone, which stands for its start in the workspace's time zone, and as `asOf`"
+        " for its end.",
         parse_value=_text,
     ),
     Date: strawberry.scalar(

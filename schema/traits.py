@@ -61,8 +61,9 @@ _OPERAND_DOCS: Final = {
     "startsWith": "It begins with this piece of text, in any case.",
     "before": "Earlier than it.",
     "after": "Later than it.",
-    "withinLast": "From this long ago until now, as an ISO 8601 duration: `P30D`, `P1Y6M`.",
-    "olderThan": "Longer ago than this, as an ISO 8601 duration: `P90D`.",
+    "withinLast": "From this long ago until now, as an ISO 8601 duration: `P30D`, `P1Y6M`;"
+    " at most 200 years.",
+    "olderThan": "Longer ago than this, as an ISO 8601 duration: `P90D`; at most 200 years.",
     "isNull": "True: there is no value; false: there is one.",
 }
 
@@ -125,11 +126,12 @@ _INPUT: Final[Mapping[FieldType, Any]] = {
     FieldType.MONEY: Decimal,
     FieldType.DATE: Date,
     FieldType.INSTANT: DateTime,
+    FieldType.BOOLEAN: bool,
 }
 
 _TYPE_DOCS: Final[Mapping[FieldType, str]] = {
     FieldType.ID: "Compares ids.",
-    FieldType.TEXT: "Compares text, letter by letter.",
+    FieldType.TEXT: "Compares text, letter by letter, save where a field says otherwise.",
     FieldType.EMAIL: "Compares email addresses; yours are normalised first.",
     FieldType.PHONE: "Compares phone numbers; yours are read as E.164 first.",
     FieldType.INTEGER: "Compares whole numbers.",
@@ -137,6 +139,7 @@ _TYPE_DOCS: Final[Mapping[FieldType, str]] = {
     FieldType.MONEY: "Compares amounts in the workspace's currency, given as text or number.",
     FieldType.DATE: "Compares days.",
     FieldType.INSTANT: "Compares moments.",
+    FieldType.BOOLEAN: "Asks whether something is so.",
 }
 _TYPE_NAMES: Final[Mapping[FieldType, str]] = {FieldType.INSTANT: "DateTime", FieldType.ID: "Id"}
 

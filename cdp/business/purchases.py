@@ -9,15 +9,19 @@ from sqlalchemy import (
     Integer,
     Numeric,
     Select,
+    Text,
+    case,
     cast,
+    exists,
     func,
     literal,
     select,
+    true,
 )
 
 from cdp.business.moment import Moment, days_at, facts_at
 from cdp.business.shares import share
-from cdp.tables import score
+from cdp.tables import ForecastGap, forecast_gap, score, score_basis, score_model
 from cdp.traits.purchases import average_order_value
 from cdp.traits.trait import Scope
 
@@ -102,15 +106,31 @@ def historic_value(moment: Moment) -> Select[Any]:
     return select(f.net_spend.label("value")).where(f.order_count > 0)
 
 
-def predicted_value(moment: Moment) -> Select[Any]:
-    """One row per customer whom the model in force has scored by the moment: `value`, predicted.
+def predicted_query(moment: Moment) -> Select[Any]:
+    """One row: how the value is spread that the model in force predicts, and `reason`, for none.
 
-    Scores of the past are not kept: nobody, for a moment before the latest scoring.
+    The figures are those of `distribution_query`, of everybody who is scored, or all null where
+    `reason` says why there is no forecast. Scores of the past are not kept, and each is computed
+    anew when its customer does something: so the model's own moment decides for all of them.
     """
-    s = score.c
-    return select(s.predicted.label("value")).where(
-        s.predicted.is_not(None), s.computed_at <= moment.at
+    predicted = select(score.c.predicted.label("value")).where(score.c.predicted.is_not(None))
+    spread = distribution_query(predicted.subquery("values")).subquery("spread")
+    gap = select(forecast_gap_at(moment).label("reason")).subquery("gap")
+    is_told = gap.c.reason.is_(None)
+    figures = (case((is_told, figure)).label(figure.name) for figure in spread.c)
+    reason = cast(gap.c.reason, Text).label("reason")
+    return select(*figures, reason).select_from(spread.join(gap, true()))
+
+
+def forecast_gap_at(moment: Moment) -> ColumnElement[ForecastGap]:
+    """Why nobody had a forecast at the moment; null where the model in force is no younger."""
+    in_force = (
+        select(score_basis.c.gap)
+        .join(score_model, score_model.c.version == score_basis.c.version)
+        .where(score_model.c.as_of <= moment.at)
     )
+    not_scored = literal(ForecastGap.NOT_SCORED, forecast_gap)
+    return case((exists(in_force), in_force.scalar_subquery()), else_=not_scored)
 
 
 def distribution_query(values: FromClause) -> Select[Any]:

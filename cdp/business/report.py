@@ -16,28 +16,25 @@ from cdp.business.purchases import (
     churn_query,
     distribution_query,
     historic_value,
-    predicted_value,
+    predicted_query,
     purchases_query,
 )
 from cdp.business.subscriptions import subscriptions_query
 
 Figures: TypeAlias = Mapping[str, Any]
-"""Numbers by name: whole, Decimal for money, float for shares; None where there is nothing."""
+"""Numbers by name: whole, Decimal for money, float for shares, a reason as text; None where there
+is nothing."""
 
 
 def _historic(moment: Moment) -> Select[Any]:
     return distribution_query(historic_value(moment).subquery("values"))
 
 
-def _predicted(moment: Moment) -> Select[Any]:
-    return distribution_query(predicted_value(moment).subquery("values"))
-
-
 GROUPS: Final[Mapping[str, Callable[[Moment], Select[Any]]]] = {
     "purchases": purchases_query,
     "retention": churn_query,
     "historic_value": _historic,
-    "predicted_value": _predicted,
+    "predicted_value": predicted_query,
     "nps": nps_query,
     "csat": csat_query,
     "loyalty": programme_query,

@@ -358,6 +358,7 @@ async def _segments(connection: AsyncConnection) -> Check:
     if broken:
         finding = f"Cannot be evaluated any more: {', '.join(broken)}."
         return Check("segments", "problem", finding, f"Run cdp segment show {broken[0]}.")
+    todo = "cdp serve looks every few seconds; cdp segment refresh does it now."
     age: timedelta | None = await connection.scalar(
         select(cast(func.now() - func.min(touched_customer.c.at), Interval)).where(
             touched_customer.c.due_at <= func.now()
@@ -365,7 +366,11 @@ async def _segments(connection: AsyncConnection) -> Check:
     )
     if age is not None and age > BEHIND:
         finding = f"Customers touched {age.total_seconds():,.0f} seconds ago wait to be looked at."
-        todo = "cdp serve looks every few seconds; cdp segment refresh does it now."
+        return Check("segments", "warning", finding, todo)
+    now: datetime = (await connection.execute(select(func.now()))).scalar_one()
+    late = [one.slug for one in segments if one.due_at is not None and now - one.due_at > BEHIND]
+    if late:
+        finding = f"Due for more than {BEHIND.seconds // 60} minutes: {len(late)}, as {late[0]}."
         return Check("segments", "warning", finding, todo)
     return Check("segments", "ok", f"{len(segments)}, up to date.")
 

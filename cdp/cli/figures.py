@@ -149,6 +149,8 @@ def _shown(name: str, value: object, currency: str) -> str:
     match value:
         case None:
             return "-"
+        case str():
+            return value
         case float() if name.endswith(("rate", "share")):
             return f"{value:.1%}"
         case float():

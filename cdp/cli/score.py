@@ -1,7 +1,7 @@
 """`cdp score`: cut points, forecasts and their report; what everybody is expected to be worth."""
 
 from dataclasses import replace
-from datetime import UTC, date, datetime, time
+from datetime import UTC, date, datetime
 from typing import TextIO
 from zoneinfo import ZoneInfo
 
@@ -10,6 +10,7 @@ import click
 from cdp import recommendations
 from cdp.cli.session import Session, runs
 from cdp.errors import BadInput
+from cdp.operands import end_of
 from cdp.refresh import follow, refresh_due
 from cdp.workspace import check_value
 
@@ -67,8 +68,7 @@ def read_moment(text: str, timezone: str) -> datetime:
     """
     try:
         if len(text) == len("2026-01-31"):
-            on = date.fromisoformat(text)
-            moment = datetime.combine(on, time.max, ZoneInfo(timezone))
+            moment = end_of(date.fromisoformat(text), timezone)
         else:
             moment = datetime.fromisoformat(text)
     except ValueError:

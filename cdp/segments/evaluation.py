@@ -1,12 +1,11 @@
 """Segments evaluated together, for everybody or for who was touched: statements compiled once."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, Final, TypeAlias
 
-import asyncpg
 import msgspec
 from sqlalchemy import (
     ARRAY,
@@ -39,6 +38,7 @@ from sqlalchemy.sql.elements import Grouping
 from cdp.clauses import Filter
 from cdp.query import AS_OF, whenever
 from cdp.related import memberships
+from cdp.segments.attempt import Driver, Found, attempt, run
 from cdp.segments.difference import Moves, Reason, between, place_of, settled, within
 from cdp.segments.segment import Defined, Segment, define
 from cdp.statements import Statement, compiled, given
@@ -47,17 +47,21 @@ from cdp.traits.lookups import LookUps
 from cdp.traits.trait import Scope
 from cdp.workspace import Workspace
 
-Driver: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
-
 MOST_TOGETHER: Final = 50  # segments in one statement: bounds its text and the time to plan it
 
 TOLD: Final = ("ids", "causes", "others")
 """What is given of whom: three lists, of customers, of why, in words, of whom that speaks of."""
 
-CAUSES: Final = "causes"
-"""What is given where everybody is looked at: why, of each of the segments, in words."""
+MOST_PARAMETERS: Final = 32_767  # of one statement, as its driver counts them
+
+CAUSED, CAUSES = "caused", "causes"
+"""What is given where everybody is looked at: the numbers of segments, and why, of each, in words.
+"""
 
 _AT: Final = "at"
+
+Conditions: TypeAlias = Mapping[int, ColumnElement[bool]]
+"""Of segments, by number."""
 
 touched_now = Table(
     "touched_now",
@@ -87,6 +91,11 @@ def known(segments: Sequence[Segment]) -> Known:
     return Known(tuple(written), segments)
 
 
+def sound(segments: Iterable[Segment]) -> Sequence[Segment]:
+    """Those that could be evaluated last; the others wait until they are due as a whole."""
+    return [one for one in segments if one.error is None]
+
+
 @lru_cache(maxsize=8)  # the segments there are, and those before them
 def levels_of(there: Known, workspace: Workspace) -> Sequence[Sequence[Defined]]:
     """All segments with their definitions: those that name others in a level after these.
@@ -109,21 +118,29 @@ def _levels(there: Known, scope: Scope, workspace: Workspace) -> Sequence[Sequen
 
 @dataclass(frozen=True, slots=True)
 class Steps:
-    """What brings all segments up to date for some customers, statement after statement."""
+    """What brings all segments up to date for some customers, statement after statement.
+
+    `alone` makes the statement of one segment, by its number; they stand in the order of levels.
+    """
 
     statements: Sequence[Statement]
+    alone: Mapping[int, Callable[[], Statement]]
     asks_consent: bool
 
-    async def follow(self, driver: Driver, as_of: datetime, at: datetime, **told: object) -> Moves:
+    async def follow(self, driver: Driver, as_of: datetime, at: datetime, **told: object) -> Found:
         """Evaluate all segments for those told, and tell the feed of the difference.
 
         They are looked at as of `as_of`; who enters or leaves does so `at`. `told` has the
         lists of TOLD, where the steps are not of `touched_now`.
         """
-        total = Moves(0, 0)
-        for statement in self.statements:
-            total += await _run(driver, statement, {**told, AS_OF: as_of, _AT: at})
-        return total
+        values = {**told, AS_OF: as_of, _AT: at}
+        together = await attempt(driver, self.statements, values)
+        if isinstance(together, Moves):
+            return Found(together)
+        found = Found(Moves(0, 0))
+        for number, alone in self.alone.items():
+            found = found.with_one(number, await attempt(driver, [alone()], values))
+        return found
 
 
 @lru_cache(maxsize=8)  # the segments there are, and those before them
@@ -133,15 +150,22 @@ def steps_of(there: Known, workspace: Workspace, *, of_touched_now: bool) -> Ste
     For whom `touched_now` holds, or for those who are given.
     """
     lookups = LookUps(touched_now if of_touched_now else _given())
-    statements, asks_consent = [], False
+    statements: list[Statement] = []
+    asks_consent = False
+    alone: dict[int, Callable[[], Statement]] = {}
+
+    def together(some: Conditions) -> Statement:
+        return compiled(_statement_of(some, lookups))
+
     for level in _levels(there, whenever(workspace, lookups), workspace):
         filters = {one.segment.id: one.filter for one in level if one.filter is not None}
         asks_consent |= any(one.asks_consent for one in filters.values())
         numbers = list(filters)
         for start in range(0, len(numbers), MOST_TOGETHER):
             some = {one: filters[one].condition for one in numbers[start : start + MOST_TOGETHER]}
-            statements.append(compiled(_statement_of(some, lookups)))
-    return Steps(statements, asks_consent)
+            statements += _cut(some, together)
+            alone |= {one: partial(together, {one: holds}) for one, holds in some.items()}
+    return Steps(statements, alone, asks_consent)
 
 
 async def evaluate(
@@ -150,27 +174,57 @@ async def evaluate(
     workspace: Workspace,
     causes: Mapping[int, str],
     as_of: datetime,
-) -> Moves:
+) -> Found:
     """Look at everybody by some segments of one level, at most MOST_TOGETHER, as of a moment.
 
     `causes`: by number, what the feed is told.
     """
-    statement = _of_everybody(there, workspace, tuple(causes))
-    values = {CAUSES: list(causes.values()), AS_OF: as_of, _AT: as_of}
-    return await _run(driver, statement, values)
+    values = {**_told(causes), AS_OF: as_of, _AT: as_of}
+
+    async def look(numbers: Sequence[int]) -> Moves | str:
+        return await attempt(driver, _of_everybody(there, workspace, numbers), values)
+
+    together = await look(tuple(causes))
+    if isinstance(together, Moves):
+        return Found(together)
+    found = Found(Moves(0, 0))
+    for number in causes:
+        found = found.with_one(number, await look((number,)))
+    return found
 
 
 @lru_cache(maxsize=32)  # what is due together: by the clock some, after an import all
-def _of_everybody(there: Known, workspace: Workspace, numbers: Sequence[int]) -> Statement:
+def _of_everybody(
+    there: Known, workspace: Workspace, numbers: Sequence[int]
+) -> Sequence[Statement]:
     defined = (one for level in levels_of(there, workspace) for one in level)
     filters = {one.segment.id: one.filter for one in defined}
-    return compiled(_statement({one: _condition(filters[one]) for one in numbers}))
+    some = {one: _condition(filters[one]) for one in numbers}
+    return _cut(some, lambda some: compiled(_statement(some)))
+
+
+def _cut(some: Conditions, together: Callable[[Conditions], Statement]) -> Sequence[Statement]:
+    """One statement for all, or more where that had more parameters than one can have.
+
+    A single segment never has: no trait takes more than some hundred, no filter asks for more than
+    MAX_CLAUSES.
+    """
+    whole = together(some)
+    if len(whole.names) <= MOST_PARAMETERS or len(some) == 1:
+        return [whole]
+    pairs = list(some.items())
+    half = len(pairs) // 2
+    return [part for each in (pairs[:half], pairs[half:]) for part in _cut(dict(each), together)]
+
+
+def _told(causes: Mapping[int, str]) -> Mapping[str, object]:
+    return {CAUSED: list(causes), CAUSES: list(causes.values())}
 
 
 async def empty(driver: Driver, causes: Mapping[int, str], at: datetime) -> Moves:
     """Have everybody leave segments, at most MOST_TOGETHER; `causes` as for `evaluate`."""
     statement = compiled(_statement(dict.fromkeys(causes, false())))
-    return await _run(driver, statement, {CAUSES: list(causes.values()), _AT: at})
+    return await run(driver, [statement], {**_told(causes), _AT: at})
 
 
 def _condition(filter_: Filter | None) -> ColumnElement[bool]:
@@ -178,12 +232,7 @@ def _condition(filter_: Filter | None) -> ColumnElement[bool]:
     return filter_.condition
 
 
-async def _run(driver: Driver, statement: Statement, values: Mapping[str, object]) -> Moves:
-    ((entered, exited),) = await statement.fetch(driver, values)
-    return Moves(entered, exited)
-
-
-def _statement(conditions: Mapping[int, ColumnElement[bool]]) -> Select[Any]:
+def _statement(conditions: Conditions) -> Select[Any]:
     """Evaluates segments by number for everybody, with a cause that is given for each of them.
 
     None of the conditions asks who is in another one of them. Each customer's row is read once,
@@ -201,10 +250,10 @@ def _statement(conditions: Mapping[int, ColumnElement[bool]]) -> Select[Any]:
         "holding"
     )
     apart = between(holding, _held(numbers))
-    return settled(apart, _by_segment(numbers), numbers, given(_AT, DateTime(timezone=True)))
+    return settled(apart, _by_segment(), numbers, given(_AT, DateTime(timezone=True)))
 
 
-def _statement_of(conditions: Mapping[int, ColumnElement[bool]], lookups: LookUps) -> Select[Any]:
+def _statement_of(conditions: Conditions, lookups: LookUps) -> Select[Any]:
     """The same for the customers that are told (`id`, `cause`, `other_id`).
 
     What the conditions ask of their records, and what they are members of, is looked up once for
@@ -238,7 +287,7 @@ def _statement_of(conditions: Mapping[int, ColumnElement[bool]], lookups: LookUp
     return settled(within(looked_at), _by_customer(told), numbers, at)
 
 
-def _answers(conditions: Mapping[int, ColumnElement[bool]]) -> ColumnElement[Any]:
+def _answers(conditions: Conditions) -> ColumnElement[Any]:
     """The numbers of the segments whose conditions hold for the customer."""
     answers = [case((holds, literal(one, Integer))) for one, holds in conditions.items()]
     return func.array_remove(array(answers), null(), type_=ARRAY(Integer))
@@ -271,7 +320,8 @@ def _by_customer(told: FromClause) -> Reason:
     )
 
 
-def _by_segment(numbers: ColumnElement[Any]) -> Reason:
+def _by_segment() -> Reason:
+    numbers = given(CAUSED, ARRAY(Integer))
     causes: ColumnElement[Any] = Grouping(given(CAUSES, ARRAY(Text)))
     return lambda rows: (
         rows,

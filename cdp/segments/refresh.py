@@ -13,6 +13,7 @@ from cdp import tables
 from cdp.database import Database, from_memory
 from cdp.database import driver as driver_of
 from cdp.scoring.rescore import rescore
+from cdp.segments.attempt import Found
 from cdp.segments.difference import Moves
 from cdp.segments.evaluation import (
     MOST_TOGETHER,
@@ -20,6 +21,7 @@ from cdp.segments.evaluation import (
     evaluate,
     known,
     levels_of,
+    sound,
     steps_of,
     touched_now,
 )
@@ -203,16 +205,17 @@ async def _evaluate_due(
     )
     due = next(level for level in levels if level)[:MOST_TOGETHER]
     readable = [now[one.segment.slug] for one in due if one.filter is not None]
-    moves = Moves(0, 0)
+    found = Found(Moves(0, 0))
     if readable:
         driver = await driver_of(connection)
-        moves = await evaluate(driver, there, workspace, _causes(readable), as_of)
-    found = [
-        _Settled(now[one.segment.slug], _next_due(one, now, workspace, as_of), one.error)
-        for one in due
-    ]
-    await _settle(connection, found, as_of)
-    return Refreshed(len(due), 0, moves.entered, moves.exited)
+        found = await evaluate(driver, there, workspace, _causes(readable), as_of)
+    settled = []
+    for one in due:
+        error = one.error or found.errors.get(one.segment.id)
+        next_due = None if error else _next_due(one, now, workspace, as_of)
+        settled.append(_Settled(now[one.segment.slug], next_due, error))
+    await _settle(connection, settled, as_of)
+    return Refreshed(len(due), 0, found.moves.entered, found.moves.exited)
 
 
 def _next_due(
@@ -286,11 +289,19 @@ async def _settle_touched(
     as_of: datetime,
 ) -> Moves:
     """Score whom `touched_now` holds anew, then evaluate every segment for them."""
-    steps = steps_of(known(segments), workspace, of_touched_now=True)
+    steps = steps_of(known(sound(segments)), workspace, of_touched_now=True)
     if steps.asks_consent:
         await connection.exec_driver_sql(TAKE_WHO_SHARES)
     await connection.exec_driver_sql("ANALYZE touched_now")
     await rescore(connection, workspace, as_of, select(touched_now.c.id))
     driver = await driver_of(connection)
     async with from_memory(driver):
-        return await steps.follow(driver, as_of, as_of)
+        found = await steps.follow(driver, as_of, as_of)
+    await note_errors(connection, found.errors)
+    return found.moves
+
+
+async def note_errors(connection: AsyncConnection, errors: Mapping[int, str]) -> None:
+    """Say of segments, by number, why they cannot be evaluated: until they are due as a whole."""
+    for number, error in errors.items():
+        await connection.execute(update(_TABLE).where(_TABLE.c.id == number).values(error=error))

@@ -10,8 +10,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cdp.database import driver as driver_of
 from cdp.scoring.rescore import rescore
-from cdp.segments.evaluation import TOLD, known, steps_of
-from cdp.segments.refresh import REFRESH_LOCK
+from cdp.segments.evaluation import TOLD, known, sound, steps_of
+from cdp.segments.refresh import REFRESH_LOCK, note_errors
 from cdp.segments.segment import list_segments
 from cdp.segments.told import TELL, TELL_WHO_SHARES
 from cdp.values import CustomerId
@@ -41,13 +41,14 @@ async def settle_now(
     if at is None:
         return False
     segments = await list_segments(connection)
-    steps = steps_of(known(segments), workspace, of_touched_now=False)
+    steps = steps_of(known(sound(segments)), workspace, of_touched_now=False)
     told = await _told(driver, customers, asks_consent=steps.asks_consent)
     ids = func.unnest(literal([one[0] for one in told], ARRAY(BigInteger)))
     await rescore(connection, workspace, as_of, select(ids))
     if told:
         given = (list(each) for each in zip(*told, strict=True))
-        await steps.follow(driver, as_of, at, **dict(zip(TOLD, given, strict=True)))
+        found = await steps.follow(driver, as_of, at, **dict(zip(TOLD, given, strict=True)))
+        await note_errors(connection, found.errors)
     return True
 
 

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 import strawberry
-from sqlalchemy import Select, literal_column, select
+from sqlalchemy import ColumnElement, Select, literal_column, select
 
 from cdp.business.campaigns import ATTRIBUTION_DAYS, MAX_CAMPAIGNS, campaigns_query
 from cdp.business.feedback import FEEDBACK_WINDOW_DAYS, csat_query, nps_query
@@ -14,11 +14,13 @@ from cdp.business.purchases import (
     CHURN_WINDOW_DAYS,
     churn_query,
     distribution_query,
+    forecast_gap_at,
     historic_value,
-    predicted_value,
+    predicted_query,
     purchases_query,
 )
 from cdp.business.subscriptions import subscriptions_query
+from cdp.tables import ForecastGap
 from schema.edges import (
     Arguments,
     Branch,
@@ -138,8 +140,15 @@ def _historic(moment: Moment) -> Select[Any]:
     return distribution_query(historic_value(moment).subquery())
 
 
-def _predicted(moment: Moment) -> Select[Any]:
-    return distribution_query(predicted_value(moment).subquery())
+def _predicted(business: Row) -> Branch:
+    found = predicted_query(moment_in(business.scene)).offset(literal_column("0")).subquery()
+    row = Row(found, "money_distribution", business.scene)
+    told = select().select_from(found).where(found.c.reason.is_(None))
+    return Branch("MoneyDistribution", row, told)
+
+
+def _predicted_reason(business: Row) -> ColumnElement[ForecastGap]:
+    return forecast_gap_at(moment_in(business.scene))
 
 
 @strawberry.type(description="How customer lifetime value is spread among customers.")
@@ -150,10 +159,16 @@ class BusinessCltv:
         _group("MoneyDistribution", "money_distribution", _historic),
         f"Net spend of each customer with a qualifying order up to `asOf`, {_MONEY}.",
     )
-    predicted: MoneyDistribution = planned(
-        _group("MoneyDistribution", "money_distribution", _predicted),
-        "What the model expects of each scored customer over its horizon, as `Cltv.predicted`. Only"
-        " the latest scoring is kept: nobody before it, or where the model has no answer.",
+    predicted: MoneyDistribution | None = planned(
+        One(_predicted, GROUP_PRICE),
+        "What the model in force expects of each scored customer over its horizon, as"
+        " `Cltv.predicted` is now: of all of them, or null where `predictedReason` says why. Former"
+        " models' forecasts are not kept: null at any moment before the one in force.",
+    )
+    predicted_reason: ForecastGap | None = planned(
+        Leaf(_predicted_reason),
+        "Why `predicted` is null; null where it is not. NOT_SCORED: the model in force is younger"
+        " than `asOf`, or there is none. The others: it had too little to go by.",
     )
 
 

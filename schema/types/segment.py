@@ -184,7 +184,9 @@ class Segment(Node):
         "evaluated_at", "When everybody was looked at last; null before the first time."
     )
     error: str | None = column(
-        "error", "Why it cannot be evaluated any more; null while it can. Its members stay."
+        "error",
+        "Why it cannot be evaluated any more; null while it can. Its members stay; another filter"
+        " has it tried again.",
     )
     member_count: int = planned(
         Leaf(_member_count, COUNT_PRICE),

@@ -179,6 +179,14 @@ def test_segments_that_are_broken_or_behind_are_named(database_url: str) -> None
     _, worst, checks = examine(database_url)
     assert (worst, checks["segments"]["state"]) == ("warning", "warning")
     assert "3,60" in checks["segments"]["finding"]
+    execute(
+        database_url,
+        "DELETE FROM touched_customer",
+        "UPDATE segment SET due_at = now() - interval '1 hour' WHERE slug = 'lost'",
+    )
+    _, worst, checks = examine(database_url)
+    assert (worst, checks["segments"]["state"]) == ("warning", "warning")
+    assert checks["segments"]["finding"] == "Due for more than 5 minutes: 1, as lost."
     execute(database_url, "UPDATE segment SET error = 'There is no trait.' WHERE slug = 'lost'")
     _, worst, checks = examine(database_url)
     assert (worst, checks["segments"]["state"]) == ("problem", "problem")

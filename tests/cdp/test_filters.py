@@ -81,6 +81,7 @@ async def three_people(connection: AsyncConnection) -> None:
         (None, "Ann Bob Cid"),
         ({}, "Ann Bob Cid"),
         ({"country": {"eq": "DE"}}, "Ann"),
+        ({"country": {"eq": " gb"}}, "Bob"),
         ({"country": {"ne": "DE"}}, "Bob Cid"),
         ({"country": {"in": ["DE", "GB"]}}, "Ann Bob"),
         ({"country": {"in": []}}, ""),
@@ -112,6 +113,8 @@ async def three_people(connection: AsyncConnection) -> None:
         ({"lifecycle": {"stage": {"eq": "PROSPECT"}}}, "Cid"),
         ({"lifecycle": {"stage": {"notIn": ["PROSPECT"]}}}, "Ann Bob"),
         ({"createdAt": {"withinLast": "P2W"}}, "Ann"),
+        ({"createdAt": {"withinLast": "P200Y"}}, "Ann Bob Cid"),
+        ({"birthDate": {"olderThan": "P200Y"}}, ""),
         ({"or": [{"country": {"eq": "DE"}}, {"country": {"isNull": True}}]}, "Ann Cid"),
         ({"or": []}, ""),
         ({"and": []}, "Ann Bob Cid"),
@@ -182,6 +185,9 @@ async def test_a_condition_holds_for(
         {"purchases": {"lastOrderAt": {"withinLast": "P"}}},
         {"purchases": {"lastOrderAt": {"withinLast": "PT"}}},
         {"purchases": {"lastOrderAt": {"withinLast": "P99999999Y"}}},
+        {"purchases": {"lastOrderAt": {"olderThan": "P201Y"}}},
+        {"birthDate": {"olderThan": "P7000Y"}},
+        {"orders": {"some": {"placedAt": {"withinLast": "P100000M"}}}},
         {"birthDate": {"eq": "2026-02-30"}},
         {"lifecycle": {"stage": {"eq": "SLEEPY"}}},
         {"or": {"country": {"eq": "DE"}}},
@@ -264,6 +270,11 @@ async def buyers(connection: AsyncConnection) -> None:
         ({"orders": {"every": {"channel": {"eq": "web"}}}}, "Bob Cid"),
         ({"orders": {"every": {"placedAt": {"withinLast": "P30D"}}}}, "Bob Cid"),
         ({"orders": {"some": {"status": {"eq": "completed"}}}}, "Ann Bob"),
+        ({"orders": {"some": {"status": {"eq": "COMPLETED"}}}}, "Ann Bob"),
+        ({"orders": {"some": {"status": {"in": ["Paid", "Partially Refunded"]}}}}, "Ann"),
+        ({"orders": {"some": {"status": {"eq": "processing"}}}}, "Ann"),
+        ({"orders": {"some": {"status": {"eq": "of no kind"}}}}, ""),
+        ({"orders": {"every": {"currency": {"eq": "eur"}}}}, "Ann Bob Cid"),
         ({"orders": {"some": {"not": {"channel": {"eq": "web"}}}}}, "Ann"),
         (
             {"orders": {"some": {"or": [{"total": {"lt": 1}}, {"channel": {"eq": "web"}}]}}},
@@ -293,9 +304,12 @@ async def test_messages_interactions_and_tickets_can_be_asked_about(
     await a_record(
         connection, tables.interaction, ann, kind="follow", network="x", occurred_at=days_ago(1)
     )
-    await a_record(connection, tables.ticket, ann, status="open", opened_at=days_ago(1))
+    await a_record(connection, tables.ticket, ann, status="On hold", opened_at=days_ago(1))
     for given in (
         {"messages": {"some": {"kind": {"in": ["opened", "clicked"]}}}},
+        {"messages": {"some": {"kind": {"eq": "OPENED"}}}},
+        {"tickets": {"some": {"status": {"eq": "On hold"}}}},
+        {"tickets": {"some": {"status": {"in": ["ON HOLD", "closed"]}}}},
         {"interactions": {"count": {"eq": 1}, "some": {"network": {"eq": "x"}}}},
         {"tickets": {"some": {"resolvedAt": {"isNull": True}}}},
     ):
@@ -381,6 +395,58 @@ async def test_orders_are_asked_by_their_lines(connection: AsyncConnection) -> N
     assert await ask({"count": {"where": {"not": sku}, "in": [1]}}) == {"Bob"}
 
 
+async def test_money_of_orders_compares_in_the_workspaces_currency(
+    connection: AsyncConnection,
+) -> None:
+    """At the rate of the order's day; of an order without a rate nothing is known."""
+    for name, currency, total in (("Ann", "EUR", 150), ("Bob", "JPY", 20_000), ("Cid", "SEK", 999)):
+        customer_id = await a_customer(connection, first_name=name)
+        order: dict[str, Any] = {
+            "key": name,
+            "currency": currency,
+            "total": total,
+            "placed_at": days_ago(3),
+        }
+        await an_order(connection, customer_id, **order)
+        line: dict[str, Any] = {"order_key": name, "line": "1", "unit_price": total, "quantity": 1}
+        await a_record(connection, tables.order_line, None, **line)
+    for days, rate in ((3, "0.006"), (2, "60")):
+        on = days_ago(days).date()
+        told: dict[str, Any] = {"on": on, "currency": "JPY", "base": "EUR", "rate": Decimal(rate)}
+        await a_record(connection, tables.exchange_rate, None, **told)
+
+    async def ask(order: object) -> set[str | None]:
+        return await found(connection, {"orders": {"some": order}})
+
+    assert await ask({"total": {"gt": 140}}) == {"Ann"}
+    assert await ask({"total": {"between": ["120.00", 130]}}) == {"Bob"}
+    assert await ask({"total": {"isNull": True}}) == {"Cid"}
+    assert await ask({"lines": {"some": {"unitPrice": {"lte": 120}}}}) == {"Bob"}
+    assert await found(connection, {"orders": {"none": {"total": {"lt": 10_000}}}}) == {"Cid"}
+
+
+async def test_orders_can_be_asked_whether_they_qualify(connection: AsyncConnection) -> None:
+    """By the rule of the facts: not void, and something is left of it."""
+    orders: list[tuple[str, dict[str, Any], list[dict[str, Any]]]] = [
+        ("Ann", {}, [{"amount": 4}, {"amount": 6, "refunded_at": days_ago(-1)}]),
+        ("Bob", {}, [{"amount": 4}, {"amount": 6}]),
+        ("Cid", {"status": "cancelled"}, []),
+        ("Dee", {"status": "refunded"}, []),
+        ("Eve", {"status": "refunded"}, [{"amount": 1}]),
+    ]
+    for name, order, refunds in orders:
+        await an_order(connection, await a_customer(connection, first_name=name), key=name, **order)
+        for refund in refunds:
+            given = {"currency": "EUR", "refunded_at": days_ago(0), "order_key": name, **refund}
+            await a_record(connection, tables.refund, None, **given)
+    yes, no = ({"isQualifying": {"eq": answer}} for answer in (True, False))
+    assert await found(connection, {"orders": {"some": yes}}) == {"Ann", "Eve"}
+    assert await found(connection, {"orders": {"some": no}}) == {"Bob", "Cid", "Dee"}
+    scope = present(NOW, WORKSPACE)
+    read = read_filter({"orders": {"some": yes}}, scope, workspace=WORKSPACE, may_see_personal=True)
+    assert read.clock == Clock()  # when a refund counts, the facts change, and tell of it
+
+
 async def test_a_condition_tells_what_it_asks_of_the_clock() -> None:
     scope = present(NOW, WORKSPACE)
 
@@ -444,6 +510,7 @@ def _samples() -> Mapping[str, object]:
         "MONEY": 1.5,
         "DATE": "2026-01-31",
         "INSTANT": "2026-01-31T12:00:00+02:00",
+        "BOOLEAN": True,
     }
 
 

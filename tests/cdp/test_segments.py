@@ -17,8 +17,9 @@ from cdp.segments.definition import delete_segment, slug_of, update_segment
 from cdp.segments.lists import ById, ByIdentifier, Named, add_members, remove_members
 from cdp.segments.overlap import overlap
 from cdp.segments.preview import preview
-from cdp.segments.refresh import refresh_segments, refresh_step, take_turn
+from cdp.segments.refresh import mark_due, refresh_segments, refresh_step, take_turn
 from cdp.segments.segment import definition_of, get_segment, list_segments
+from cdp.segments.settle import settle_now
 from cdp.segments.why import why
 from cdp.stewardship import Author, merge_customers, split_customer
 from cdp.values import CustomerId, ProfileId
@@ -450,6 +451,41 @@ async def test_segments_of_one_level_are_looked_at_by_one_statement(
     assert sum("INSERT INTO segment_change" in one for one in sent) == 2
 
 
+LONG_LIST = {"country": {"in": ["x"] * 249 + ["DE"]}}
+LONG_EXPRESSION = {"rfm": {"group": {"ne": "PROSPECT"}}}
+
+
+@pytest.mark.parametrize(
+    ("segments", "asked"),
+    [
+        pytest.param(2, [LONG_LIST] * 75, id="lists"),
+        pytest.param(
+            4,
+            [LONG_EXPRESSION] * 99 + [{"country": {"eq": "DE"}}],
+            id="expressions",
+            marks=pytest.mark.prove,
+        ),
+    ],
+)
+async def test_segments_that_are_too_long_together_are_still_looked_at(
+    stage: Stage, segments: int, asked: list[object]
+) -> None:
+    ids = await three_shoppers(stage)
+    async with stage.transaction() as connection:
+        for number in range(segments):
+            await a_segment(connection, f"Germans {number}", {"and": asked})
+    await refreshed(stage)
+    async with stage.transaction() as connection:
+        found = await members(connection)
+        assert found == {f"germans-{number}": {ids["ann"]} for number in range(segments)}
+        await take(connection, "customers", [{"id": "bo", "country": "DE"}])
+    await refreshed(stage)
+    async with stage.transaction() as connection:
+        both = {ids["ann"], ids["bo"]}
+        assert set(map(frozenset, (await members(connection)).values())) == {frozenset(both)}
+        assert all(one.error is None for one in await list_segments(connection))
+
+
 async def test_refresh_that_dies_leaves_everything_to_the_next(database: Database) -> None:
     ids = await three_shoppers(database)
     async with database.transaction() as connection:
@@ -597,6 +633,72 @@ async def test_segment_that_cannot_be_read_any_more_says_so_and_keeps_its_member
         assert broken.error is not None
         assert "'gone'" in broken.error
         assert len((await members(connection))["buyers"]) == 2
+
+
+RECENT = {"rfm": {"recencyDays": {"lte": 30}}}
+
+
+async def three_shoppers_and_two_segments(place: Database | Stage) -> dict[str, int]:
+    """One of whom bought lately, for whom it can be made to fail, and one of Germans."""
+    ids = await three_shoppers(place)
+    async with place.transaction() as connection:
+        await a_segment(connection, "Germans", {"country": {"eq": "DE"}})
+        await a_segment(connection, "Recent", RECENT)
+    return ids
+
+
+async def order_at_the_end_of_time(place: Database | Stage, customer_id: int) -> None:
+    """PostgreSQL subtracts no infinite date: whoever asks how long ago that was fails."""
+    async with place.transaction() as connection:
+        await connection.execute(
+            tables.customer.update()
+            .where(tables.customer.c.id == customer_id)
+            .values(last_order_on=func.date("infinity"))
+        )
+
+
+async def test_segment_that_fails_alone_fails_no_other(stage: Stage) -> None:
+    ids = await three_shoppers_and_two_segments(stage)
+    await order_at_the_end_of_time(stage, ids["bo"])
+    await refreshed(stage)
+    async with stage.transaction() as connection:
+        assert await members(connection) == {"germans": {ids["ann"]}, "recent": set()}
+        failed = await get_segment(connection, "recent")
+        assert failed.error is not None
+        assert "22008" in failed.error
+        assert failed.due_at is None
+        assert (await get_segment(connection, "germans")).error is None
+
+
+async def test_segment_that_fails_for_whom_ingest_touched_fails_no_other(stage: Stage) -> None:
+    ids = await three_shoppers_and_two_segments(stage)
+    await refreshed(stage)
+    async with stage.transaction() as connection:
+        await take(connection, "customers", [{"id": "bo", "country": "DE"}])
+    await order_at_the_end_of_time(stage, ids["bo"])
+    await refreshed(stage)
+    async with stage.transaction() as connection:
+        both = {ids["ann"], ids["bo"]}
+        assert await members(connection) == {"germans": both, "recent": {ids["ann"]}}
+        assert (await get_segment(connection, "recent")).error is not None
+        # The facts are folded anew with the order: nobody is at the end of time any more.
+        await take(connection, "orders", [an_order("o9", "bo", 1)])
+        await mark_due(connection, "refresh")
+    await refreshed(stage)
+    async with stage.transaction() as connection:
+        assert (await members(connection))["recent"] == both
+        assert (await get_segment(connection, "recent")).error is None
+
+
+async def test_segment_that_fails_stops_no_transaction_that_settles_at_once(stage: Stage) -> None:
+    ids = await three_shoppers_and_two_segments(stage)
+    await refreshed(stage)
+    await order_at_the_end_of_time(stage, ids["bo"])
+    async with stage.transaction() as connection:
+        await connection.execute(tables.customer.update().values(country="DE"))
+        assert await settle_now(connection, [CustomerId(ids["bo"])], WORKSPACE, NOW)
+        assert (await members(connection))["germans"] == {ids["ann"], ids["bo"]}
+        assert (await get_segment(connection, "recent")).error is not None
 
 
 # Lists ----------------------------------------------------------------------------------------

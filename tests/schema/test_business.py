@@ -1,9 +1,12 @@
 """Figures of the whole business in the graph: who reads them, as of when, in one statement."""
 
+from datetime import datetime
 from typing import Any
 
 import pytest
 
+from cdp.cli.score import read_moment
+from tests.cdp.ingesting import WORKSPACE
 from tests.schema.business import days_ago
 from tests.schema.client import Graph
 
@@ -74,12 +77,24 @@ async def test_retention_is_asked_twice_in_one_operation(graph: Graph) -> None:
     assert [one["size"] for one in found["b"]["cohorts"]] == [2]
 
 
+@pytest.mark.parametrize("of", ["business", "retention(period: MONTH)"])
+async def test_day_alone_is_looked_back_from_at_its_end_as_on_the_command_line(
+    graph: Graph, of: str
+) -> None:
+    query = "query ($asOf: DateTime) { OF { asOf } }".replace("OF", of)
+    query = query.replace("(period: MONTH)", "(period: MONTH, asOf: $asOf)")
+    query = query.replace("business", "business(asOf: $asOf)")
+    (told,) = (await graph.read(query, asOf="2026-03-01")).values()
+    assert datetime.fromisoformat(told["asOf"]) == read_moment("2026-03-01", WORKSPACE.timezone)
+
+
 BUSINESS = """query ($asOf: DateTime) { business(asOf: $asOf) {
     asOf currency
     purchases { buyers repeatBuyers repeatPurchaseRate orders ordersPerCustomer grossSpend refunded
         netRevenue averageOrderValue unpricedCount }
     retention { windowDays activeBefore retained active retentionRate churnRate }
-    cltv { historic { customers total mean p10 median highest topTenthShare } }
+    cltv { historic { customers total mean p10 median highest topTenthShare }
+        predicted { customers } predictedReason }
     nps { answers promoters score low high }
     csat { answers rate low high mean }
     loyalty { members participants participationRate pointsIssued redemptionRate breakageRate }
@@ -105,6 +120,10 @@ async def test_business_is_one_statement_over_all_groups(graph: Graph) -> None:
         "unpricedCount": 0,
     }
     assert told["retention"]["active"] == 2
+    assert (told["cltv"]["predicted"], told["cltv"]["predictedReason"]) == (
+        None,
+        "TOO_FEW_CUSTOMERS",
+    )
     assert told["cltv"]["historic"] == {
         "customers": 3,
         "total": "293.19",

@@ -60,7 +60,7 @@ CONTRACT = {
     "BusinessPurchases": "buyers repeatPurchaseRate orders ordersPerCustomer netRevenue"
     " averageOrderValue",
     "BusinessRetention": "retentionRate churnRate",
-    "BusinessCltv": "historic predicted",
+    "BusinessCltv": "historic predicted predictedReason",
     "CampaignEffect": "key messages customers attributedOrders revenue cost roi",
     "CustomerConnection": "edges nodes pageInfo totalCount",
     "Rfm": "recencyDays frequency monetary",

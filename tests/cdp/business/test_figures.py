@@ -133,19 +133,54 @@ async def test_figures_of_orders_are_those_of_a_recomputation_at_any_moment(
                 assert type(told[name]) is type(value), name
 
 
-async def test_predicted_values_are_those_of_the_latest_scoring(
+async def test_predicted_values_are_all_told_or_none_by_the_moment_of_the_model(
     connection: AsyncConnection,
 ) -> None:
+    """Whoever is scored anew since, by the same model, is in the sum of every moment of its."""
+    names = ("customers", "total", "median", "highest", "top_tenth_share", "reason")
+
+    async def told(days: float) -> list[object]:
+        figures = await read_figures(connection, "predicted_value", at(NOW - timedelta(days=days)))
+        return [figures[name] for name in names]
+
+    nothing = [None, None, None, None, None]
+    assert await told(0) == [*nothing, "NOT_SCORED"]
+    await a_model(connection, 1, NOW - timedelta(days=9))
     rows = [
-        {"customer_id": n, "computed_at": NOW - timedelta(days=1), "predicted": value}
+        {"customer_id": n, "computed_at": NOW - timedelta(days=n), "predicted": value}
         for n, value in enumerate([Decimal("10.5"), Decimal(30), None, Decimal("9.5")])
     ]
     await connection.execute(tables.score.insert(), rows)
-    told = await read_figures(connection, "predicted_value", at(NOW))
-    names = ("customers", "total", "median", "highest", "top_tenth_share")
-    assert [told[name] for name in names] == [3, 50, Decimal("10.5"), 30, 0.6]
-    before = await read_figures(connection, "predicted_value", at(NOW - timedelta(days=2)))
-    assert [before[name] for name in names] == [0, 0, None, None, None]
+    everybody = [3, 50, Decimal("10.5"), 30, 0.6, None]
+    assert await told(0) == await told(8) == everybody
+    assert await told(10) == [*nothing, "NOT_SCORED"]
+    await a_model(connection, 2, NOW - timedelta(days=5), tables.ForecastGap.TOO_FEW_CUSTOMERS)
+    assert await told(8) == [*nothing, "NOT_SCORED"]
+    assert await told(0) == [*nothing, "TOO_FEW_CUSTOMERS"]
+
+
+async def a_model(
+    connection: AsyncConnection,
+    version: int,
+    moment: datetime,
+    gap: tables.ForecastGap | None = None,
+) -> None:
+    """A model that is in force from the moment; `gap`: it has no forecast."""
+    await connection.execute(
+        tables.score_model.insert().values(
+            version=version,
+            computed_at=moment,
+            as_of=moment,
+            horizon_days=365,
+            discount_rate=0,
+            margin=1,
+            currency="EUR",
+            shortfalls=[],
+            plans={},
+        )
+    )
+    await connection.execute(tables.score_basis.delete())
+    await connection.execute(tables.score_basis.insert().values(id=1, version=version, gap=gap))
 
 
 # Small cases ----------------------------------------------------------------------------------
