@@ -29,7 +29,9 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import aggregate_order_by
 
+from cdp.arrivals import tells_delivery
 from cdp.order_days import day_in, exchange_rate_on
+from cdp.records import FEEDBACK_SCALES
 from cdp.tables import (
     ACTIVITY_COLUMNS,
     feedback,
@@ -62,9 +64,6 @@ MONTHS_PER: Final = {
     "month": Decimal(1),
     "year": Decimal(1) / 12,
 }
-CSAT_SCALE: Final = 5
-CES_SCALE: Final = 7
-RATING_SCALE: Final = 5
 SECONDS_PER_HOUR: Final = 3_600
 
 
@@ -161,8 +160,9 @@ def _next(moment: ColumnElement[Any], as_of: Clock) -> ColumnElement[Any]:
 def _messages(whom: _Whom, _: Workspace, as_of: Clock) -> Select[Any]:
     """Events by message, messages by source: a source that tells no delivery is taken at its word.
 
-    There, a message that did not bounce was delivered; elsewhere one of which delivery, an opening
-    or a click is told. An event without a message's id is a message by itself.
+    A message of which delivery, an opening or a click is told has arrived, whatever else is; from a
+    source that has told no delivery of anybody's, one that did not bounce too. An event without a
+    message's id is a message by itself.
     """
     m = message.c
     is_past = m.occurred_at <= as_of
@@ -191,8 +191,11 @@ def _messages(whom: _Whom, _: Workspace, as_of: Clock) -> Select[Any]:
         select(
             func.count().filter(e.is_known).label("sent"),
             case(
-                (func.bool_or(e.is_delivered), func.count().filter(arrived)),
-                else_=func.count().filter(e.is_known, ~e.is_bounced),
+                (
+                    or_(func.bool_or(e.is_delivered), tells_delivery(e.source_id)),
+                    func.count().filter(arrived),
+                ),
+                else_=func.count().filter(e.is_known, or_(~e.is_bounced, arrived)),
             ).label("delivered"),
             func.count().filter(e.is_opened).label("opened"),
             func.count().filter(e.is_clicked).label("clicked"),
@@ -262,39 +265,61 @@ def _feedback(whom: _Whom, _: Workspace, as_of: Clock) -> Select[Any]:
     f = feedback.c
     is_past = f.given_at <= as_of
 
-    def mean(kind: str, scale: int) -> ColumnElement[Any]:
-        """On a scale up to `scale`, whatever scale the score was given on."""
-        score = f.score * scale / func.coalesce(func.nullif(f.scale, 0), scale)
-        return func.avg(score).filter(is_past, f.kind == kind)
+    def mean(kind: str) -> ColumnElement[Any]:
+        return func.avg(on_own_scale(feedback, kind)).filter(is_past, f.kind == kind)
 
+    answer = on_own_scale(feedback, "nps")
     latest = func.array_agg(
-        aggregate_order_by(f.score, f.given_at.desc(), f.source_id, f.key.desc())
+        aggregate_order_by(answer, f.given_at.desc(), f.source_id, f.key.desc())
     ).filter(is_past, f.kind == "nps")
     values: Facts = {
         "nps": latest[1],
-        "csat": mean("csat", CSAT_SCALE),
-        "ces": mean("ces", CES_SCALE),
+        "csat": mean("csat"),
+        "ces": mean("ces"),
         "review_count": func.count().filter(is_past, f.kind == "review"),
-        "average_rating": mean("review", RATING_SCALE),
+        "average_rating": mean("review"),
         "next_change_at": _next(f.given_at, as_of),
     }
     return _aggregate(whom, feedback, values)
 
 
-def is_running(as_of: Clock) -> ColumnElement[bool]:
-    """Whether a subscription goes on: trialing, active or past due, begun and not ended."""
+def on_own_scale(answers: FromClause, kind: str) -> ColumnElement[Any]:
+    """The score of `feedback` on the scale that its kind has of its own, whatever it was given on.
+
+    The answer to the NPS question is a whole number from 0 to 10, rounded once, here.
+    """
+    a, own = answers.c, FEEDBACK_SCALES[kind]
+    score = a.score * own / func.coalesce(func.nullif(a.scale, 0), own)
+    return func.round(score, type_=Numeric) if kind == "nps" else score
+
+
+def ended_at(over: Sequence[str] = OVER) -> ColumnElement[Any]:
+    """When a subscription ended, or will; null while no end is known.
+
+    One of a status that is `over` and that tells no end ended when it was cancelled, else when it
+    was changed last; at the latest when we learned that it does not go on.
+    """
     s = subscription.c
+    told = func.coalesce(s.ended_at, s.cancelled_at, s.updated_at, s.started_at)
+    return case((s.status.in_(over), func.least(told, s.learned_at)), else_=s.ended_at)
+
+
+def is_running(as_of: Clock) -> ColumnElement[bool]:
+    """Whether a subscription went on then: trialing, active or past due, begun and not ended.
+
+    One that is over by now went on until it ended.
+    """
+    s, end = subscription.c, ended_at()
     return and_(
         s.started_at <= as_of,
-        s.status.in_(RUNNING),
-        or_(s.ended_at.is_(None), s.ended_at > as_of),
+        s.status.in_((*RUNNING, *OVER)),
+        or_(end.is_(None), end > as_of),
     )
 
 
 def has_ended(as_of: Clock) -> ColumnElement[bool]:
-    """Whether a subscription is over: its end has come, or it was ended without telling when."""
-    s = subscription.c
-    return or_(s.ended_at <= as_of, and_(s.ended_at.is_(None), s.status.in_(OVER)))
+    """Whether a subscription was over then."""
+    return func.coalesce(ended_at() <= as_of, literal(value=False))
 
 
 def _subscriptions(whom: _Whom, workspace: Workspace, as_of: Clock) -> Select[Any]:

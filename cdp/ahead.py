@@ -4,10 +4,11 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from cdp.delivery import Deleted, Delivery, Refused
+from cdp.delivery import Deleted, Delivery, Received, Refused
 from cdp.identity.people import Claims, claims_of
 from cdp.records import CustomerRecord, OrderRecord
 from cdp.rows import Row, line_rows, profile_row, row_of
+from cdp.unheard import refuse_unheard
 from cdp.values import SourceId
 from cdp.versions import Version, version_of
 
@@ -28,11 +29,12 @@ class Ahead:
     claims: dict[int, Claims] = field(default_factory=dict)
 
 
-def look_at(deliveries: Iterable[Delivery]) -> Ahead:
-    """The versions alone, which are always needed."""
+def look_at(deliveries: Iterable[Delivery], region: str) -> Ahead:
+    """The versions alone, which are always needed, and what cannot be taken in this region."""
     versions: dict[str, list[Version]] = defaultdict(list)
     refused: list[Refused] = []
-    for delivery in deliveries:
+    for one in deliveries:
+        delivery = refuse_unheard(one, region) if isinstance(one, Received) else one
         if isinstance(delivery, Refused):
             refused.append(delivery)
             continue
@@ -45,7 +47,7 @@ def work_ahead(
     deliveries: Iterable[Delivery], source_id: SourceId, source_name: str, region: str
 ) -> Ahead:
     """All there is to work out, for a page that brings news."""
-    ahead = look_at(deliveries)
+    ahead = look_at(deliveries, region)
     for stream, versions in ahead.versions.items():
         for version in versions:
             record, name = version.record, id(version)

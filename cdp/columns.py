@@ -58,7 +58,7 @@ def _traits(scope: Scope) -> Sequence[CustomerColumn]:
     return [
         CustomerColumn(
             OutputColumn(f"{group.name}_{trait.name}", _plain(trait.type), trait.doc, trait.unit),
-            _converted(trait(scope), trait.type),
+            _converted(trait.shown(scope), trait.type),
         )
         for group in CATALOG
         for trait in group.traits

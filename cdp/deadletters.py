@@ -14,6 +14,7 @@ from cdp.errors import BadInput, NotFound
 from cdp.ingest import apply
 from cdp.sources import get_source
 from cdp.tables import dead_letter, source
+from cdp.unheard import refuse_unheard
 from cdp.values import Json, SourceId
 from cdp.workspace import Workspace, take_turn
 
@@ -131,7 +132,10 @@ async def retry_letters(
     taken: dict[SourceId, list[Received]] = defaultdict(list)
     taken_ids: list[int] = []
     for letter in untaken[:MAX_RETRIED]:
-        deliveries = read(letter)
+        deliveries = [
+            refuse_unheard(each, workspace.region) if isinstance(each, Received) else each
+            for each in read(letter)
+        ]
         received = [each for each in deliveries if isinstance(each, Received)]
         refusal = _refusal(deliveries)
         if refusal is None and received:

@@ -61,6 +61,17 @@ class DatabaseUnavailable(CdpError):
         super().__init__("UNAVAILABLE", message, todo=todo)
 
 
+class SettingsChanged(CdpError):
+    """The workspace's settings are others than the caller read: what it writes would be wrong."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "SETTINGS_CHANGED",
+            "The settings of the workspace changed meanwhile, so nothing of this step was stored.",
+            todo="Run it again: it goes on with the new ones.",
+        )
+
+
 class Fenced(CdpError):
     """Another runner moved the checkpoint on: this one must stop, its page is rolled back."""
 

@@ -94,6 +94,17 @@ async def score_as_of(
     return Scored(version, now, moment, len(rows), cuts, appraisal.report, appraisal.shortfalls)
 
 
+async def put_out_of_force(connection: AsyncConnection) -> None:
+    """Take everybody's scores back: they speak of money in a currency that is no longer ours.
+
+    Every version stays, and none is in force until the next scoring. For the caller who has the
+    turn of money.
+    """
+    await take_turn(connection)  # who scores anew at this moment would write what is taken back
+    await connection.execute(score.delete())
+    await connection.execute(score_basis.delete())
+
+
 async def _keep_forecasts(connection: AsyncConnection, pinned_at: datetime) -> None:
     """A look at a past of which too little is known takes no forecast away."""
     basis = await read_basis(connection)

@@ -27,7 +27,7 @@ from cdp.customers import (
 from cdp.database import by_index
 from cdp.database import driver as driver_of
 from cdp.delivery import Batch, Checkpoint, Refused
-from cdp.errors import Fenced, NotFound
+from cdp.errors import Fenced, NotFound, SettingsChanged
 from cdp.identity.evidence import CONTACT
 from cdp.identity.people import contact_identifiers
 from cdp.identity.rules import read_rules
@@ -84,10 +84,11 @@ async def apply(
 
     `ahead` is what was worked out of the batch's deliveries while the database was busy.
 
-    Raises Fenced where another runner has taken the stream over since the checkpoint's epoch, and
-    NotFound for a source that does not exist.
+    Raises Fenced where another runner has taken the stream over since the checkpoint's epoch,
+    SettingsChanged where `workspace` is not what is in force, and NotFound for a source that does
+    not exist.
     """
-    ahead = ahead or look_at(batch.deliveries)
+    ahead = ahead or look_at(batch.deliveries, workspace.region)
     versions = ahead.versions
     rates = versions.get(ExchangeRateRecord.stream, ())
     await take_turn(connection, alone=any(one.record is not None for one in rates))
@@ -145,12 +146,15 @@ async def _origin(driver: Driver, source_id: SourceId, workspace: Workspace) -> 
     # Writers of one source take turns: an order and its customer cannot miss each other.
     row = await driver.fetchrow(
         "SELECT name, now() AS now, EXISTS (SELECT FROM dead_letter WHERE source_id = $1"
-        " AND key IS NOT NULL AND resolved_at IS NULL) AS has_letters"
+        " AND key IS NOT NULL AND resolved_at IS NULL) AS has_letters,"
+        " (SELECT value::int FROM workspace WHERE key = 'revision') AS revision"
         " FROM source WHERE id = $1 FOR NO KEY UPDATE",
         source_id,
     )
     if row is None:
         raise NotFound(f"There is no source {source_id}.", todo="Add it with cdp source add.")
+    if (row["revision"] or 0) != workspace.revision:
+        raise SettingsChanged
     rules = await read_rules(driver)
     origin = Origin(source_id, row["name"], workspace.region, row["now"], rules)
     return origin, row["has_letters"]
@@ -229,6 +233,8 @@ class _Writer:
         )
         customers = changes.get(CUSTOMERS, Changes())
         people = await write_people(self._driver, self._origin, customers, parties, self._ahead)
+        for kind, count in people.unread.items():
+            self._notes[f"{kind} that cannot be read, or that says nothing is known"] += count
         for stream, one in changes.items():
             if stream != CUSTOMERS:
                 await self._write_stream(stream, one, people)

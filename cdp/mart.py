@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     Column,
     Date,
     DateTime,
@@ -26,11 +27,13 @@ from sqlalchemy import (
     column,
     literal,
     select,
+    true,
 )
 from sqlalchemy import table as sql_table
 from sqlalchemy.types import TypeEngine
 
 from cdp import tables
+from cdp.audiences.assignment import assignments
 from cdp.columns import customer_columns
 from cdp.query import present
 from cdp.workspace import Workspace
@@ -42,6 +45,7 @@ _TYPES: Final[Mapping[type, type[TypeEngine[Any]]]] = {
     str: Text,
     int: BigInteger,
     float: Double,
+    bool: Boolean,
     Decimal: Numeric,
     date: Date,
 }
@@ -82,7 +86,7 @@ class MartTable:
 
 def mart_tables(as_of: datetime, workspace: Workspace) -> Sequence[MartTable]:
     """Every table of the mart, as it is at a moment."""
-    return [_customers(as_of, workspace), _memberships(as_of)]
+    return [_customers(as_of, workspace), _memberships(as_of), _audiences(as_of)]
 
 
 def published(table: MartTable) -> Select[Any]:
@@ -128,6 +132,50 @@ def _memberships(as_of: datetime) -> MartTable:
         "One row per customer and segment that the customer is in.",
         columns,
         ["customer_id", "segment_slug"],
+        query,
+    )
+
+
+def _audiences(as_of: datetime) -> MartTable:
+    audience, customer = tables.audience, tables.customer
+    assigned = assignments(audience.c.id).lateral("assigned")
+    query = (
+        select(
+            assigned.c.customer_id,
+            audience.c.slug.label("audience_slug"),
+            audience.c.channel,
+            audience.c.purpose,
+            assigned.c.is_held_out,
+            assigned.c.assigned_at,
+            literal(as_of, DateTime(timezone=True)).label(_AS_OF.name),
+        )
+        .select_from(audience.join(assigned, true()))
+        .join(customer, customer.c.id == assigned.c.customer_id)
+    )
+    columns = (
+        OutputColumn("customer_id", int, "The customer: `id` of dim_customer."),
+        OutputColumn("audience_slug", str, "The segment written to, by its slug.", is_exact=True),
+        OutputColumn("channel", str, "On which channel.", is_exact=True),
+        OutputColumn("purpose", str, "For which purpose.", is_exact=True),
+        OutputColumn(
+            "is_held_out",
+            bool,
+            "True: of the control group, never written to; false: of those who are.",
+        ),
+        OutputColumn(
+            "assigned_at",
+            datetime,
+            "When the customer was assigned: the first export with them. It holds ever after.",
+        ),
+        _AS_OF,
+    )
+    return MartTable(
+        "bridge_customer_audience",
+        "One row per customer and audience that the customer was ever assigned to. What writing"
+        " brought is the difference between those written to and those held out, both from"
+        " `assigned_at` on.",
+        columns,
+        ["customer_id", "audience_slug", "channel", "purpose"],
         query,
     )
 

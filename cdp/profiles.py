@@ -1,7 +1,7 @@
 """Source profiles: customers' records and contacts, from versions to evidence to stored rows."""
 
 import asyncio
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -18,10 +18,10 @@ from cdp.identity.people import (
     NOBODY,
     Claims,
     claims_of,
-    contact_identifiers,
     first_of,
     identifiers_of,
     no_claims,
+    read_contact,
 )
 from cdp.identity.resolve import Resolution, conclude, gather
 from cdp.identity.rules import Rules
@@ -67,7 +67,8 @@ class People:
     tells no more than that. `customers` are those of the resolved ones now; `alone` those of them
     who are new and have one live profile, which nothing ties to anybody; `moved` are profiles
     stored before that left a customer, `left_customers` whom they left. `moves` counts every change
-    of the map, those of fresh profiles too.
+    of the map, those of fresh profiles too; `unread`, by kind, the identifiers that tie nobody, for
+    they cannot be read or say that nothing is known.
     """
 
     owners: dict[tuple[str, str], ProfileId] = field(default_factory=dict)
@@ -79,6 +80,7 @@ class People:
     left_customers: set[CustomerId] = field(default_factory=set)
     moved: set[ProfileId] = field(default_factory=set)
     moves: int = 0
+    unread: Counter[str] = field(default_factory=Counter)
 
 
 class _Row(msgspec.Struct, frozen=True):
@@ -151,6 +153,7 @@ class _Writer:
             known = self._ahead.claims.get(id(version))
             claims = known or claims_of(record, origin.name, origin.region)
         said = claims.identifiers
+        self._people.unread.update(claims.unread)
         self._evidence[profile_id] = Evidence(
             profile_id,
             (origin.name, CUSTOMERS, version.key),
@@ -184,7 +187,8 @@ class _Writer:
         said: dict[str, list[Identifier]] = {}
         for version in versions:
             if version.record is not None:
-                identifiers = contact_identifiers(version.record, self._origin.region)
+                identifiers, unread = read_contact(version.record, self._origin.region)
+                self._people.unread.update(unread)
                 if identifiers:
                     said.setdefault(contact_key(identifiers[0]), []).extend(identifiers)
         if not said:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from cdp.ahead import look_at
 from cdp.delivery import Batch, Delivery, Refused, receive
 from cdp.errors import BadInput
 from cdp.ingest import Applied, apply
@@ -53,17 +54,19 @@ async def push(
         raise BadInput(f"There is no stream {stream!r}.", todo=todo, path="stream")
     row = await find_source(connection, source) or await add_source(connection, source, PUSHED, {})
     deliveries = [_delivery(stream, index, each) for index, each in enumerate(rows)]
-    applied = await apply(connection, Batch(row.id, deliveries), workspace)
-    refusals = [
-        Refusal(index, one.path, one.reason)
-        for index, one in enumerate(deliveries)
-        if isinstance(one, Refused)
-    ]
+    ahead = look_at(deliveries, workspace.region)
+    applied = await apply(connection, Batch(row.id, deliveries), workspace, ahead)
+    places = {_place(index): index for index in range(len(rows))}
+    refusals = [Refusal(places[one.place], one.path, one.reason) for one in ahead.refused]
     return Pushed(applied, refusals)
 
 
 def _delivery(stream: str, index: int, row: object) -> Delivery:
-    place = f"records[{index}]"
+    place = _place(index)
     if not isinstance(row, Mapping):
         return Refused(stream, None, "It is no object.", "", payload_of(row), place)
     return receive(stream, row, place=place)
+
+
+def _place(index: int) -> str:
+    return f"records[{index}]"

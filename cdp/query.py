@@ -22,7 +22,7 @@ from sqlalchemy.dialects.postgresql import TSQUERY
 from cdp import tables
 from cdp.bearers import identified_by
 from cdp.errors import BadInput, Forbidden
-from cdp.identity.normalise import fold
+from cdp.identity.normalise import MAX_WORD, fold
 from cdp.keyset import Ordering, Page, continue_after, order_by
 from cdp.operands import read_text
 from cdp.statements import given
@@ -36,7 +36,6 @@ WHOLE_KINDS: Final = ("email", "phone", "loyalty_card")
 AS_OF: Final = "as_of"
 MAX_SEARCH: Final = 320  # characters; the longest identifier
 MAX_SEARCH_WORDS: Final = 10  # each is looked up by itself
-MAX_LEXEME: Final = 500  # characters; PostgreSQL refuses words of more than 2,046 bytes
 
 
 def present(as_of: datetime, workspace: Workspace) -> Scope:
@@ -57,6 +56,7 @@ def _present(
         fact=tables.scored_customer,
         as_of=as_of,
         timezone=workspace.timezone,
+        money_digits=workspace.money_digits,
         lookups=lookups,
     )
 
@@ -103,7 +103,7 @@ def _term(word: str) -> str | None:
 
 
 def _prefix(text: str) -> str:
-    escaped = text[:MAX_LEXEME].replace("\\", "\\\\").replace("'", "''")
+    escaped = text[:MAX_WORD].replace("\\", "\\\\").replace("'", "''")
     return f"'{escaped}':*"
 
 

@@ -162,7 +162,10 @@ def _bought_by_all(workspace: Workspace) -> Select[Any]:
 
 
 def _best_pairs() -> Select[Any]:
-    """The rows of `article_pair`: each pair both ways round, the best of each article."""
+    """The rows of `article_pair`: each pair both ways round, the best of each article.
+
+    What is sold no more leads to others, and nothing leads to it.
+    """
     people = select(func.count(_BOUGHT.c.customer_id.distinct())).scalar_subquery()
     sold = (
         select(_BOUGHT.c.code, func.count().label("customers"))
@@ -216,10 +219,20 @@ def _best_pairs() -> Select[Any]:
             w.lift,
             w.score,
         )
-        .where(w.score > 1)
+        .where(w.score > 1, w.other_code.not_in(_withdrawn()))
         .subquery("ranked")
     )
     return select(ranked).where(ranked.c.rank <= MAX_PAIRS)
+
+
+def _withdrawn() -> Select[Any]:
+    """The codes of articles that no source sells any more: each of their records was deleted.
+
+    What has no record is known from lines alone, and may well be sold.
+    """
+    p = product.c
+    code = _code(p.source_id, p.key, p.sku)
+    return select(code).group_by(code).having(func.bool_and(p.deleted_at.is_not(None)))
 
 
 def _articles_of_pairs() -> Select[Any]:

@@ -10,11 +10,11 @@ from msgspec import UNSET, Meta, UnsetType
 
 MAX_KEY = 512  # characters; a PostgreSQL index entry holds at most about 2,700 bytes
 MAX_MONEY = Decimal(10) ** 15  # above any order; keeps sums exact and columns narrow
-MAX_POINTS = 10**15
-MAX_KEY_BYTES = 2500  # of a key made of several, in UTF-8: they share one index entry
+MAX_POINTS = 10**9  # of one entry, as of one act; millions of such fit a number of JSON exactly
+MAX_KEY_BYTES = 2500  # of a key made of several, or of an identifier, in UTF-8: one index entry
 
-CURRENCY_PATTERN = "^[A-Za-z]{3}$"
-COUNTRY_PATTERN = "^[A-Za-z]{2}$"
+CURRENCY_PATTERN = r"^[A-Za-z]{3}\Z"  # a dollar sign would let the end of a line pass
+COUNTRY_PATTERN = r"^[A-Za-z]{2}\Z"
 
 Key: TypeAlias = Annotated[str, Meta(min_length=1, max_length=MAX_KEY)]
 Text: TypeAlias = Annotated[str, Meta(max_length=10_000)]
@@ -251,8 +251,15 @@ class TicketRecord(Keyed, frozen=True, kw_only=True, omit_defaults=True):
     updated_at: Instant | None = None
 
 
+FEEDBACK_SCALES: Mapping[str, int] = {"nps": 10, "csat": 5, "ces": 7, "review": 5}
+"""The highest score of each kind, on the scale that it has of its own."""
+
+
 class FeedbackRecord(Keyed, frozen=True, kw_only=True, omit_defaults=True):
-    """A score that a person gave; `scale` is the highest score possible."""
+    """A score that a person gave; `scale` is the highest score possible.
+
+    Unless told, 10 for nps, 7 for ces and 5 for csat and review.
+    """
 
     stream: ClassVar[str] = "feedback"
 

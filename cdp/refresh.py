@@ -17,7 +17,7 @@ from cdp.loyalty.clock import refresh_points
 from cdp.segments.refresh import Refreshed, refresh_segments
 from cdp.tables import customer, purchase_day
 from cdp.values import CustomerId, ProfileId
-from cdp.workspace import Workspace, take_turn
+from cdp.workspace import Workspace, is_in_force, take_turn
 
 DUE_BATCH: Final = 5_000  # days, or customers, folded in one transaction
 
@@ -32,7 +32,8 @@ async def refresh_due(database: Database, workspace: Workspace) -> int:
     """Fold whatever a moment gone by has changed; returns how many days and customers there were.
 
     An order dated tomorrow counts from tomorrow, a subscription until it ends, points until they
-    expire.
+    expire. Ends early where the settings are not those of `workspace` any more: whoever changed
+    them brings all up to date.
     """
     return await _refresh_days_due(database, workspace) + await _refresh_activity_due(
         database, workspace
@@ -43,6 +44,9 @@ async def _refresh_activity_due(database: Database, workspace: Workspace) -> int
     folded = 0
     while True:
         async with database.transaction() as connection:
+            await take_turn(connection, alone=False)
+            if not await is_in_force(connection, workspace):
+                return folded
             rows = await connection.execute(
                 select(customer.c.id)
                 .where(customer.c.activity_change_at <= func.now())
@@ -63,6 +67,8 @@ async def _refresh_days_due(database: Database, workspace: Workspace) -> int:
     while True:
         async with database.transaction() as connection:
             await take_turn(connection, alone=False)  # others lock everybody, batch by batch
+            if not await is_in_force(connection, workspace):
+                return folded
             rows = await connection.execute(
                 select(purchase_day.c.source_profile_id, purchase_day.c.on)
                 .where(purchase_day.c.next_change_at <= func.now())

@@ -19,7 +19,15 @@ from cdp.identity.linkage.model import Model
 from cdp.identity.linkage.reading import Everybody, read_answers, read_everybody
 from cdp.identity.linkage.vectors import Engine, compare_here
 from cdp.identity.linkage.writing import load_model, store_everything, store_model, store_new
-from cdp.identity.rules import LinkageDocument, read_document, rules_of, write_rules
+from cdp.identity.rules import (
+    Cuts,
+    LinkageDocument,
+    cuts_of,
+    read_document,
+    rules_of,
+    who_set_cuts,
+    write_rules,
+)
 from cdp.stepping import take_steps
 from cdp.values import ProfileId
 from cdp.workspace import Workspace, take_turn
@@ -38,7 +46,9 @@ class Resolved:
 
     `profiles` were there, `compared` of them new or changed; `candidates` pairs were compared, of
     which `joining` are heavy enough to join and `asking` to ask; `joined` and `parted` count the
-    entries of the ledger, `more_customers` how many customers there are more.
+    entries of the ledger, `more_customers` how many customers there are more. `join_weight` and
+    `review_weight` are the cuts in force, after `former`; `calibrated` those made for the data;
+    `held_by` is the person whose cuts are kept instead.
     """
 
     is_full: bool
@@ -50,6 +60,9 @@ class Resolved:
     asking: int
     join_weight: float
     review_weight: float
+    former: Cuts
+    calibrated: Cuts
+    held_by: str | None
     decided: int
     joined: int
     parted: int
@@ -59,12 +72,18 @@ class Resolved:
 
 
 async def resolve_batch(
-    database: Database, workspace: Workspace, *, full: bool, engine: Engine = compare_here
+    database: Database,
+    workspace: Workspace,
+    *,
+    full: bool,
+    calibrate: bool = False,
+    engine: Engine = compare_here,
 ) -> Resolved:
     """Link the profiles that linkage has not compared yet; all of them with `full`.
 
     Trains where there is no model, where there are twice as many profiles as it was trained on, or
-    where somebody new is alike in a way that it has not seen. Raises CdpError UNTRAINED where there
+    where somebody new is alike in a way that it has not seen. Cuts that a person set stay;
+    `calibrate` trains, and makes them for the data again. Raises CdpError UNTRAINED where there
     is too little to learn from, CHANGED where another run has put a model in force meanwhile, and
     whatever the engine raises. What it finds is put in force at once, and the map follows in steps;
     those that a run before has left are taken too.
@@ -75,24 +94,30 @@ async def resolve_batch(
         version, document, model_version = await read_document(driver)
         everybody = await read_everybody(driver, rules_of(version, document, model_version))
         answers = await read_answers(driver)
+        former, held_by = cuts_of(document), await _held_by(driver)
         model = None if model_version is None else await load_model(driver, model_version)
     profiles = everybody.profiles
     if model is None or profiles.num_rows > GROWN * model.frequencies.profiles:
         full = True
+    if calibrate:
+        full, held_by = True, None
     linked_at = time.monotonic()
     linkage = None
     if model is not None and not full:
-        linkage = await _scored(profiles, model, everybody.new, engine)
+        linkage = await _scored(profiles, model, everybody.new, engine, former)
     if linkage is None:
         full = True
-        linkage = await asyncio.to_thread(train, profiles, answers, engine)
+        held = former if held_by else None
+        linkage = await asyncio.to_thread(train, profiles, answers, engine, held)
     link_seconds = time.monotonic() - linked_at
     if full:
-        model_version = await _put_in_force(database, linkage, everybody)
+        model_version = await _put_in_force(database, linkage, everybody, former, held_by)
     else:
         model_version = await _add(database, linkage, everybody, model_version)
     taken = await take_steps(database, workspace)
     found = linkage.model
+    calibrated = Cuts(found.join_weight, found.review_weight)
+    in_force = former if held_by or not full else calibrated
     return Resolved(
         is_full=full,
         model_version=model_version,
@@ -101,8 +126,11 @@ async def resolve_batch(
         candidates=linkage.candidates,
         joining=linkage.joining,
         asking=linkage.asking,
-        join_weight=found.join_weight,
-        review_weight=found.review_weight,
+        join_weight=in_force.join_weight,
+        review_weight=in_force.review_weight,
+        former=former,
+        calibrated=calibrated,
+        held_by=held_by,
         decided=found.calibration.decided,
         joined=taken.joined,
         parted=taken.parted,
@@ -112,22 +140,36 @@ async def resolve_batch(
     )
 
 
+async def _held_by(driver: Driver) -> str | None:
+    """The person who set the cuts that are in force; None where no person did."""
+    actor = await who_set_cuts(driver)
+    return None if actor == ACTOR else actor
+
+
 async def _scored(
-    profiles: pa.Table, model: Model, new: frozenset[int], engine: Engine
+    profiles: pa.Table, model: Model, new: frozenset[int], engine: Engine, held: Cuts
 ) -> Linkage | None:
     """The pairs of who is new; None where the model cannot judge one of them."""
     try:
-        return await asyncio.to_thread(score, profiles, model, new, engine)
+        return await asyncio.to_thread(score, profiles, model, new, engine, held)
     except CdpError as error:
         if error.code != "UNTRAINED":
             raise
         return None
 
 
-async def _put_in_force(database: Database, linkage: Linkage, everybody: Everybody) -> int:
+async def _put_in_force(
+    database: Database,
+    linkage: Linkage,
+    everybody: Everybody,
+    former: Cuts,
+    held_by: str | None,
+) -> int:
     """Put a new model and its cuts in force, everybody due; returns the model's version.
 
-    Writers wait for the last statements alone: before them nothing is locked that they write.
+    `former`: the cuts in force when the run began; `held_by`: the person who set them, if they
+    stay. Raises CdpError CHANGED where they are others by now: pairs were stored by them. Writers
+    wait for the last statements alone: before them nothing is locked that they write.
     """
     async with database.transaction() as connection:
         driver = await driver_of(connection)
@@ -136,9 +178,17 @@ async def _put_in_force(database: Database, linkage: Linkage, everybody: Everybo
         await store_everything(driver, linkage, everybody, version)
         await take_turn(connection, alone=True)
         _, document, _ = await read_document(driver)
-        cuts = LinkageDocument(linkage.model.join_weight, linkage.model.review_weight)
-        document = msgspec.structs.replace(document, linkage=cuts)
-        reason = f"Linkage model {version} with cuts made for these data."
+        if cuts_of(document) != former:
+            raise CdpError(
+                "CHANGED",
+                "The cuts of linkage were changed while this run compared by those before.",
+                todo="Run cdp resolve again.",
+            )
+        reason = f"Linkage model {version} with the cuts that {held_by} set."
+        if held_by is None:
+            cuts = LinkageDocument(linkage.model.join_weight, linkage.model.review_weight)
+            document = msgspec.structs.replace(document, linkage=cuts)
+            reason = f"Linkage model {version} with cuts made for these data."
         await write_rules(driver, document, model_version=version, actor=ACTOR, reason=reason)
         await withdraw_pairs(driver)
         await note_everybody(driver, actor=ACTOR, reason=reason)

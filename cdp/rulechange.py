@@ -27,7 +27,7 @@ from cdp.remap import REMAP_BATCH, Tally, every_profile, moment_of, remap_all
 from cdp.segments.refresh import mark_due
 from cdp.survivorship_rules import Survivorship
 from cdp.values import ProfileId
-from cdp.workspace import Workspace, take_turn
+from cdp.workspace import Workspace, require_in_force, take_turn
 
 TOKEN_LETTERS: Final = 16  # of a digest, in hexadecimal: no two changes are taken for one
 
@@ -90,6 +90,7 @@ async def apply_rules(
     linkage model comes with it; None keeps the one in force.
     """
     await take_turn(connection, alone=True)
+    await require_in_force(connection, workspace)
     driver = await driver_of(connection)
     _, former, former_model = await read_document(driver)
     described = await _described_otherwise(connection, former, document)

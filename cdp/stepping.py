@@ -16,7 +16,7 @@ from cdp.identity.due import note, survey_due, take
 from cdp.identity.ledger import Cause
 from cdp.identity.rules import read_rules
 from cdp.remap import Tally, moment_of, remap_all
-from cdp.workspace import Workspace, take_turn
+from cdp.workspace import Workspace, require_in_force, take_turn
 
 MOST_STEPS: Final = 1_000_000  # five hundred people each: more than there are
 
@@ -57,6 +57,7 @@ async def take_step(database: Database, workspace: Workspace) -> Tally | None:
         return Tally()
     async with database.transaction() as connection:
         await take_turn(connection, alone=False)
+        await require_in_force(connection, workspace)
         driver = await driver_of(connection)
         due = await take(driver)
         if due is None:

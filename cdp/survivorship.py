@@ -31,6 +31,7 @@ from cdp.claims import (
     is_verified,
     order_of,
 )
+from cdp.identity.normalise import MAX_WORD
 from cdp.survivorship_rules import DEFAULT, OTHERS, Rule, Survivorship
 from cdp.tables import source_profile
 
@@ -149,7 +150,7 @@ def _said(profile: FromClause) -> ColumnElement[Any]:
         profile.c.family_key,
         profile.c.email,
         profile.c.phone,
-        func.lower(profile.c.loyalty_card),
+        func.left(func.lower(profile.c.loyalty_card), MAX_WORD),
     )
 
 

@@ -8,12 +8,14 @@ from sqlalchemy import ARRAY, Date, Text, and_, any_, column, exists, func, lite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cdp import outbox
+from cdp.arrivals import begin_to_tell
 from cdp.customers import ProfileDay
 from cdp.order_days import RATE_VALID_DAYS, day_of, order_day
 from cdp.records import ExchangeRateRecord, OrderRecord, split_line_key
 from cdp.tables import (
     PERSON_TABLES,
     STREAM_TABLES,
+    loyalty_programme,
     order_line,
     refund,
     sales_order,
@@ -144,7 +146,10 @@ class Touched:
         return {ProfileId(row[0]) for row in rows}
 
     async def add_dependents(self, stream: str, changes: Changes) -> None:
-        """Orders that a refund, a line, a product or a rate of the batch speaks of."""
+        """Orders that a refund, a line, a product or a rate of the batch speaks of; and the like.
+
+        Of a source that tells of its first delivery: whose messages it has told of before.
+        """
         stored = [old for _, old in (*changes.changed, *changes.deleted)]
         records = [one.record for one in changes.current if one.record is not None]
         match stream:
@@ -173,6 +178,8 @@ class Touched:
                 rates = {_rate_of(one) for one in records if isinstance(one, ExchangeRateRecord)}
                 rates |= {(old.row["on"], old.row["currency"], old.row["base"]) for old in stored}
                 await self._add_rates(rates)
+            case "messages":
+                self.active.update(await begin_to_tell(self._connection, self._source_id, changes))
             case _:
                 pass
 
@@ -195,8 +202,13 @@ class Touched:
             )
 
     async def _add_rates(self, rates: Collection[Rate]) -> None:
-        """Orders that a rate prices: those in its currency, and those with a refund in it."""
-        days = [(on, currency) for on, currency, base in rates if base == self._workspace.currency]
+        """Orders that a rate prices: those in its currency, and those with a refund in it.
+
+        For the workspace, or for a programme that was applied when its currency was another.
+        """
+        programmes = select(loyalty_programme.c.currency).distinct()
+        ours = {self._workspace.currency, *await self._connection.scalars(programmes)}
+        days = [(on, currency) for on, currency, base in rates if base in ours]
         if not days:
             return
         given = (

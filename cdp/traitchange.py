@@ -67,7 +67,7 @@ def _all_of_a_customer(workspace: Workspace) -> tuple[Sequence[str], Statement]:
     columns = {
         **{_path(one): scope.customer.c[one.name] for one in ATTRIBUTES},
         **{
-            f"{group.name}.{camel_case(each.name)}": each(scope)
+            f"{group.name}.{camel_case(each.name)}": each.shown(scope)
             for group in CATALOG
             for each in group.traits
         },

@@ -14,10 +14,15 @@ from cdp.errors import BadInput
 from cdp.invalid import no_moment, why_invalid
 from cdp.payloads import escaped_text, holds
 from cdp.records import (
+    FEEDBACK_SCALES,
     MAX_KEY_BYTES,
     MAX_MONEY,
     STREAMS,
+    CustomerRecord,
     ExchangeRateRecord,
+    FeedbackRecord,
+    InteractionRecord,
+    MessageRecord,
     OrderLine,
     OrderLineRecord,
     OrderRecord,
@@ -173,10 +178,18 @@ def _check(record: Record) -> None:
             raise Unacceptable(f"The year {moment.year} is not one of this age.", name)
     if kind in _RULED:
         _check_rules(record)
+    elif kind in _NAMING:
+        _check_names(record)
 
 
-_RULED: Final = frozenset({OrderRecord, OrderLineRecord, RefundRecord, ExchangeRateRecord})
+_RULED: Final = frozenset(
+    {OrderRecord, OrderLineRecord, RefundRecord, FeedbackRecord, ExchangeRateRecord}
+)
 """Those with rules of their own; the others are spared the question."""
+
+
+_NAMING: Final = frozenset({CustomerRecord, MessageRecord, InteractionRecord})
+"""Those whose identifiers may be of kinds that they name themselves."""
 
 
 def _check_rules(record: Record) -> None:
@@ -191,8 +204,22 @@ def _check_rules(record: Record) -> None:
             raise Unacceptable(f"A refund of {record.amount} is below zero.", "amount")
         case ExchangeRateRecord() if record.rate <= 0:
             raise Unacceptable(f"A rate of {record.rate} is not above zero.", "rate")
+        case FeedbackRecord():
+            _check_score(record)
         case _:
             pass
+
+
+def _check_score(record: FeedbackRecord) -> None:
+    """From 0 to the scale's end; from 1 where the kind's own scale begins there, as stars do."""
+    own = FEEDBACK_SCALES[record.kind]
+    most = own if record.scale is None else record.scale
+    least = 0 if record.kind == "nps" or most != own else 1
+    if most <= 0:
+        raise Unacceptable(f"A scale up to {_short(most)} is none.", "scale")
+    if not least <= record.score <= most:
+        reason = f"A score of {_short(record.score)} is not from {least} to {most}."
+        raise Unacceptable(reason, "score")
 
 
 def _check_lines(order_id: str, lines: Sequence[OrderLine]) -> None:
@@ -239,7 +266,7 @@ def _check_amount(amount: Decimal, path: str) -> None:
         )
 
 
-def _short(amount: Decimal) -> str:
+def _short(amount: Decimal | int) -> str:
     text = str(amount)
     return text if len(text) <= 80 else f"{text[:40]}... ({len(text)} characters)"
 
@@ -248,6 +275,30 @@ def _check_line_key(order_id: str, line: str, path: str) -> None:
     """Two keys, each as long as a key may be, must fit into an index together."""
     if len(escaped_text(line_key(order_id, line)).encode()) > MAX_KEY_BYTES:
         raise Unacceptable(f"The keys of order and line exceed {MAX_KEY_BYTES} bytes.", path)
+
+
+def _check_names(record: Record) -> None:
+    match record:
+        case CustomerRecord():
+            if record.handles:
+                _check_identifiers("handles", record.handles)
+            if record.external_ids:
+                _check_identifiers("external_ids", record.external_ids)
+        case MessageRecord() if record.handle:
+            _check_identifiers("handle", {record.channel: record.handle})
+        case InteractionRecord() if record.handle:
+            _check_identifiers("handle", {record.network or "": record.handle})
+        case _:
+            pass
+
+
+def _check_identifiers(path: str, values: Mapping[str, str]) -> None:
+    """Network and handle, or kind and value: the two share one index entry, in small letters."""
+    for kind, value in values.items():
+        if (len(kind) + len(value)) * MAX_BYTES_OF_ESCAPED <= MAX_KEY_BYTES:
+            continue
+        if len(escaped_text(f"{kind}{value}".lower()).encode()) > MAX_KEY_BYTES:
+            raise Unacceptable(f"Kind and value together exceed {MAX_KEY_BYTES} bytes.", path)
 
 
 @cache

@@ -1,18 +1,18 @@
 """Settings of the whole workspace: currency, region for phone numbers, time zone of its days."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
 import phonenumbers
-from sqlalchemy import delete, select
+from sqlalchemy import Integer, Text, cast, delete, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cdp import tables
-from cdp.errors import BadInput
+from cdp.errors import BadInput, SettingsChanged
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +20,8 @@ class Workspace:
     """The settings in force. A change of `currency` or `timezone` asks for facts folded anew.
 
     A change of `horizon_days`, `discount_rate` (of a year: 0.1) or `margin` (the share of net spend
-    that counts as value) asks for scores made anew.
+    that counts as value) asks for scores made anew. `revision` counts the changes of what is
+    stored: who was told the settings of an older one must not write by them.
     """
 
     currency: str = "EUR"
@@ -29,11 +30,27 @@ class Workspace:
     horizon_days: int = 365
     discount_rate: float = 0.0
     margin: float = 1.0
+    revision: int = field(default=0, compare=False)
+
+    @property
+    def money_digits(self) -> int:
+        """Decimal places of the currency's smallest unit, by ISO 4217."""
+        return _OTHER_DIGITS.get(self.currency, 2)
+
+
+_WHOLE: Final = "BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX VND VUV XAF XOF XPF"
+_THOUSANDTHS: Final = "BHD IQD JOD KWD LYD OMR TND"
+_OTHER_DIGITS: Final[Mapping[str, int]] = {
+    **dict.fromkeys(_WHOLE.split(), 0),
+    **dict.fromkeys(_THOUSANDTHS.split(), 3),
+}
+"""Of the currencies whose smallest unit is not a hundredth."""
 
 
 MONEY_LOCK: Final = 7_365_003  # any number, the same for all who ingest
 
-KEYS: tuple[str, ...] = tuple(asdict(Workspace()))
+REVISION: Final = "revision"
+KEYS: tuple[str, ...] = tuple(name for name in asdict(Workspace()) if name != REVISION)
 
 
 async def read_workspace(
@@ -41,7 +58,7 @@ async def read_workspace(
 ) -> Workspace:
     """What is stored, under what the environment says; raises BadInput for a value out of range."""
     rows = await connection.execute(select(tables.workspace.c.key, tables.workspace.c.value))
-    stored = {key: value for key, value in rows if key in KEYS}
+    stored = {key: value for key, value in rows if key in KEYS or key == REVISION}
     given = {key: check_value(key, value) for key, value in (overrides or {}).items()}
     return _workspace({**stored, **given})
 
@@ -61,19 +78,57 @@ async def take_turn(connection: AsyncConnection, *, alone: bool) -> None:
     await connection.exec_driver_sql(f"SELECT {lock}({MONEY_LOCK})")
 
 
+async def is_in_force(connection: AsyncConnection, workspace: Workspace) -> bool:
+    """Whether these are still the settings; of use to who has its turn, and for as long."""
+    c = tables.workspace.c
+    revision = await connection.scalar(select(c.value).where(c.key == REVISION))
+    return int(revision or 0) == workspace.revision
+
+
+async def require_in_force(connection: AsyncConnection, workspace: Workspace) -> None:
+    """Raise SettingsChanged where the settings are others by now; for who has its turn."""
+    if not await is_in_force(connection, workspace):
+        raise SettingsChanged
+
+
 async def write_setting(connection: AsyncConnection, key: str, value: str | None) -> None:
     """Store one setting; None brings back its default. Raises BadInput.
 
-    Runs under way were told the old settings: they are fenced off, and the next one goes on.
+    Whoever was told the old settings, such as a run under way, must read them anew: what it would
+    write by them is refused with SettingsChanged.
     """
     await take_turn(connection, alone=True)
-    await connection.execute(tables.checkpoint.update().values(epoch=tables.checkpoint.c.epoch + 1))
+    following = cast(cast(tables.workspace.c.value, Integer) + 1, Text)
+    await connection.execute(
+        insert(tables.workspace)
+        .values(key=REVISION, value="1")
+        .on_conflict_do_update(index_elements=["key"], set_={"value": following})
+    )
     if value is None:
         await connection.execute(
             delete(tables.workspace).where(tables.workspace.c.key == _known(key))
         )
         return
     row = {"key": key, "value": check_value(key, value)}
+    await connection.execute(
+        insert(tables.workspace)
+        .values(row)
+        .on_conflict_do_update(index_elements=["key"], set_={"value": row["value"]})
+    )
+
+
+FOLDED_IN: Final = "folded_in"
+"""Beside the settings: the currency and time zone of the days that a change of them has stored."""
+
+
+def folded_in(currency: str, timezone: str) -> str:
+    """How that is written."""
+    return f"{currency} {timezone}"
+
+
+async def note_folding(connection: AsyncConnection, workspace: Workspace) -> None:
+    """Write down what all days are about to be folded in."""
+    row = {"key": FOLDED_IN, "value": folded_in(workspace.currency, workspace.timezone)}
     await connection.execute(
         insert(tables.workspace)
         .values(row)

@@ -204,6 +204,8 @@ class _Parquet:
             convert_options=arrow_csv.ConvertOptions(
                 column_types=self._schema,
                 null_values=[""],
+                true_values=["t"],  # as PostgreSQL writes them
+                false_values=["f"],
                 strings_can_be_null=True,
                 quoted_strings_can_be_null=False,
             ),
@@ -221,6 +223,7 @@ _ARROW_TYPES: Final[Mapping[type, pa.DataType]] = {
     str: pa.string(),
     int: pa.int64(),
     float: pa.float64(),
+    bool: pa.bool_(),
     Decimal: pa.decimal128(DECIMAL_DIGITS, DECIMAL_PLACES),
     date: pa.date32(),
     datetime: pa.timestamp("us", tz="UTC"),

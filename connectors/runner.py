@@ -5,7 +5,7 @@ import logging
 import random
 import time
 from collections import Counter
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import aclosing, suppress
 from dataclasses import asdict, dataclass, field
 from typing import Final
@@ -16,7 +16,7 @@ from sqlalchemy.exc import DBAPIError
 from cdp.ahead import Ahead, look_at, work_ahead
 from cdp.database import Database
 from cdp.delivery import Batch, Checkpoint
-from cdp.errors import CdpError, DatabaseUnavailable, Fenced
+from cdp.errors import CdpError, DatabaseUnavailable, Fenced, SettingsChanged
 from cdp.ingest import Applied, apply
 from cdp.refresh import refresh_due
 from cdp.sources import (
@@ -91,6 +91,7 @@ class _Run:
     on_progress: Callable[[Progress], None]
     backoff_seconds: float
     has_budget: bool
+    read_anew: Callable[[], Awaitable[Workspace]] | None
     brings_news: bool = False
     records: Counter[str] = field(default_factory=Counter)
     counts: Counter[str] = field(default_factory=Counter)
@@ -116,6 +117,7 @@ async def sync(
     has_budget: bool = False,
     on_progress: Callable[[Progress], None] = _unwatched,
     backoff_seconds: float = FIRST_BACKOFF_SECONDS,
+    read_anew: Callable[[], Awaitable[Workspace]] | None = None,
 ) -> RunReport:
     """Read every stream of a source up to now; never raises for what the source or a record does.
 
@@ -123,13 +125,15 @@ async def sync(
     `full` starts each stream from the beginning; `has_budget` stops a run of which too many records
     are refused, as suits a vendor whose records are well formed or not at all. Every page is
     committed with its cursor, so that a run that ends early is taken up where it stopped.
+    `read_anew` reads the settings again where they change meanwhile; None: the run fails then.
     """
     started = time.monotonic()
     async with database.transaction() as connection:
         run_id = await start_run(connection, row.id)
-    run = _Run(database, row, source, workspace, run_id, on_progress, backoff_seconds, has_budget)
+    how = on_progress, backoff_seconds, has_budget, read_anew
+    run = _Run(database, row, source, workspace, run_id, *how)
     error = await _outcome(run, full=full)
-    await refresh_due(database, workspace)
+    await refresh_due(database, run.workspace)
     status: RunStatus = "failed" if error else "partial" if run.counts["refused"] else "ok"
     async with database.transaction() as connection:
         await finish_run(connection, run_id, status, run.counts, error)
@@ -216,6 +220,11 @@ async def _read_stream(run: _Run, stream: str, *, full: bool) -> None:
                     checkpoint = Checkpoint(stream, page.cursor, taken.epoch)
                     await _commit(run, page, checkpoint, ahead)
                     cursor, attempt = page.cursor, 0
+        except SettingsChanged:
+            attempt += 1
+            if run.read_anew is None or attempt >= MAX_ATTEMPTS:
+                raise
+            run.workspace = await run.read_anew()
         except Retry as failure:
             attempt += 1
             seconds = _wait_seconds(failure, attempt, run.backoff_seconds)
@@ -253,7 +262,7 @@ async def _next(run: _Run, pages: AsyncIterator[Page]) -> tuple[Page, Ahead] | N
     if page is None:
         return None
     if not run.brings_news:
-        return page, await asyncio.to_thread(look_at, page.deliveries)
+        return page, await asyncio.to_thread(look_at, page.deliveries, run.workspace.region)
     whose = run.row.id, run.row.name, run.workspace.region
     return page, await asyncio.to_thread(work_ahead, page.deliveries, *whose)
 

@@ -59,7 +59,10 @@ class Row:
     @property
     def scope(self) -> Scope:
         """What a trait reads, for a row of `scored_customer`."""
-        return Scope(self.table, self.table, self.scene.as_of, self.scene.workspace.timezone)
+        workspace = self.scene.workspace
+        return Scope(
+            self.table, self.table, self.scene.as_of, workspace.timezone, workspace.money_digits
+        )
 
 
 def row_of(alias: FromClause, scene: Scene) -> Row:

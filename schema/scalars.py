@@ -12,6 +12,7 @@ DateTime = NewType("DateTime", str)
 Date = NewType("Date", str)
 Decimal = NewType("Decimal", str)
 Json = NewType("Json", object)
+BigInt = NewType("BigInt", int)
 
 MAX_SHOWN: Final = 80  # characters of what was given: enough to find it
 
@@ -54,8 +55,15 @@ SCALARS: Final[Mapping[object, ScalarDefinition]] = {
     Decimal: strawberry.scalar(
         name="Decimal",
         description='An exact decimal number, given as text: `"129.90"`. Do not read money into'
-        " a float. As input also a number.",
+        " a float. Money that was computed in the workspace's currency has the decimal places of"
+        " its smallest unit, rounded half away from zero; filters and orders go by what was"
+        " computed. As input also a number.",
         parse_value=_decimal,
+    ),
+    BigInt: strawberry.scalar(
+        name="BigInt",
+        description="A whole number that may be beyond the 32 bits of Int, as a JSON number: points"
+        " and their sums. Exact in JavaScript up to 2^53.",
     ),
     Json: strawberry.scalar(name="JSON", description="Any JSON value, as it is."),
 }

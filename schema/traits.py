@@ -24,11 +24,11 @@ from cdp.keyset import SORT_FIELDS
 from cdp.keyset import Direction as SortDirection
 from cdp.operators import OPERATORS, FieldType, Operand
 from cdp.traits.catalog import CATALOG
-from cdp.traits.trait import Group, Trait
+from cdp.traits.trait import POINTS, Group, Trait
 from schema.declare import Declared, Member, declare, enumeration
 from schema.edges import Embedded, Leaf, planned
 from schema.ids import exact
-from schema.scalars import Date, DateTime, Decimal
+from schema.scalars import BigInt, Date, DateTime, Decimal
 
 _OUTPUT: Final[Mapping[type, Any]] = {
     str: str,
@@ -94,8 +94,10 @@ def _trait_doc(trait: Trait) -> str:
 
 def _trait_field(trait: Trait) -> Member:
     output = enum(trait.type) if issubclass(trait.type, Enum) else _OUTPUT[trait.type]
+    if trait.unit == POINTS:
+        output = BigInt
     is_exact = trait.type is PythonDecimal
-    edge = Leaf(lambda row: exact(trait(row.scope)) if is_exact else trait(row.scope))
+    edge = Leaf(lambda row: exact(trait.shown(row.scope)) if is_exact else trait(row.scope))
     return output | None, planned(edge, _trait_doc(trait))
 
 

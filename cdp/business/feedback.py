@@ -5,7 +5,7 @@ from typing import Any, Final
 from sqlalchemy import Float, FromClause, Integer, Select, Text, case, cast, func, literal, select
 from sqlalchemy.dialects.postgresql import distinct_on
 
-from cdp.activity import CSAT_SCALE
+from cdp.activity import on_own_scale
 from cdp.business.moment import Moment
 from cdp.business.shares import net_promoters, share, wilson
 from cdp.tables import feedback, source_profile
@@ -24,7 +24,7 @@ def nps_query(moment: Moment) -> Select[Any]:
     answer = _answers("nps", moment).subquery("answer")
     a = answer.c
     latest = (
-        select(a.score)
+        select(on_own_scale(answer, "nps").label("score"))
         .ext(distinct_on(a.customer_id, a.anonymous))
         .order_by(a.customer_id, a.anonymous, a.given_at.desc(), a.source_id, a.key.desc())
         .subquery("latest")
@@ -49,8 +49,7 @@ def nps_query(moment: Moment) -> Select[Any]:
 
 def csat_query(moment: Moment) -> Select[Any]:
     """One row: the share of answers in the window that are 4 or 5 of 5; null without any."""
-    a = _answers("csat", moment).subquery("answer").c
-    on_five = a.score * CSAT_SCALE / func.coalesce(func.nullif(a.scale, 0), CSAT_SCALE)
+    on_five = on_own_scale(_answers("csat", moment).subquery("answer"), "csat")
     counted = select(
         func.count().label("answers"),
         func.count().filter(on_five >= SATISFIED_FROM).label("satisfied"),

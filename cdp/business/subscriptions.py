@@ -3,15 +3,16 @@
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Numeric, Select, and_, case, func, or_, select
+from sqlalchemy import ColumnElement, Numeric, Select, and_, func, or_, select
 
-from cdp.activity import MONTH_DAYS, RUNNING, a_month_of
+from cdp.activity import MONTH_DAYS, OVER, a_month_of, ended_at
 from cdp.business.moment import Moment
 from cdp.business.shares import share
 from cdp.tables import source_profile, subscription
 
 MONTHS_PER_YEAR: Final = 12
 TRIAL: Final = "trialing"  # is not paid for
+UNPAID: Final = (*OVER, "paused")  # brings nothing any more, from its end or its pause on
 
 
 def subscriptions_query(moment: Moment) -> Select[Any]:
@@ -60,10 +61,10 @@ def _money(amount: ColumnElement[Any], which: ColumnElement[bool]) -> ColumnElem
 
 def _running(moment: Moment) -> Select[Any]:
     """One row per subscription: whose it is, what it brings a month, if it ran `then` and `now`."""
-    s = subscription.c
+    s, end = subscription.c, ended_at(UNPAID)
 
     def runs(at: ColumnElement[datetime]) -> ColumnElement[bool]:
-        return and_(s.started_at <= at, or_(_ended_at().is_(None), _ended_at() > at))
+        return and_(s.started_at <= at, or_(end.is_(None), end > at))
 
     return (
         select(
@@ -75,14 +76,3 @@ def _running(moment: Moment) -> Select[Any]:
         .join(source_profile, source_profile.c.id == s.source_profile_id)
         .where(s.deleted_at.is_(None), s.started_at <= moment.at, s.status != TRIAL)
     )
-
-
-def _ended_at() -> ColumnElement[Any]:
-    """When it ended; null while it goes on.
-
-    One that does not go on and tells no end ended when it was cancelled, else when it was changed
-    last; at the latest when we learned that it does not go on.
-    """
-    s = subscription.c
-    told = func.coalesce(s.ended_at, s.cancelled_at, s.updated_at, s.started_at)
-    return case((s.status.in_(RUNNING), s.ended_at), else_=func.least(told, s.learned_at))

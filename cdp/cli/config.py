@@ -1,19 +1,34 @@
 """`cdp config`: read and set the workspace."""
 
 from dataclasses import asdict
+from typing import Final
 
 import click
 
 from cdp.cli.session import Session, runs
 from cdp.database import Database
 from cdp.errors import BadInput
+from cdp.forecasting import put_out_of_force
 from cdp.rebuild import rebuild
 from cdp.refresh import follow
 from cdp.segments.refresh import mark_due
-from cdp.workspace import KEYS, Workspace, check_value, read_workspace, write_setting
+from cdp.workspace import (
+    KEYS,
+    Workspace,
+    check_value,
+    note_folding,
+    read_workspace,
+    write_setting,
+)
 
 FOLDED_BY = ("currency", "timezone")  # money and days are stored in these
 SCORED_BY = ("horizon_days", "discount_rate", "margin")  # and forecasts are made for these
+
+
+_TO_SCORE: Final = {
+    "currency": "Forecasts and RFM scores were of the former one and are null: run cdp score.",
+    "timezone": "Run cdp score for forecasts and RFM scores that go with them.",
+}
 
 
 @click.command("config")
@@ -31,7 +46,8 @@ async def config(session: Session, key: str | None, value: str | None) -> None:
         if key is not None and value is not None:
             await _set(session, database, key, value)
             return
-        settings = asdict(await session.workspace(database))
+        workspace = await session.workspace(database)
+        settings = {name: getattr(workspace, name) for name in KEYS}
     shown = settings if key is None else {key: settings[key]}
     text = "\n".join(f"{name} = {value}" for name, value in shown.items())
     session.show(shown, text if key is None else str(settings[key]))
@@ -46,7 +62,10 @@ async def _set(session: Session, database: Database, key: str, value: str) -> No
         after = await read_workspace(connection, overrides)
         folded = None
         if any(getattr(before, name) != getattr(after, name) for name in FOLDED_BY):
+            await note_folding(connection, after)
             folded = await rebuild(connection, after)
+        if before.currency != after.currency:
+            await put_out_of_force(connection)
         await mark_due(connection, "settings changed")
     await follow(database, after)
     session.show(
@@ -64,8 +83,7 @@ def _told(key: str, value: str, after: Workspace, folded: int | None) -> str:
         )
     if folded is not None:
         return (
-            f"{key} = {value}. The facts of {folded:,} customers were folded anew."
-            " Run cdp score for forecasts and RFM scores that go with them."
+            f"{key} = {value}. The facts of {folded:,} customers were folded anew. {_TO_SCORE[key]}"
         )
     if key in SCORED_BY:
         return f"{key} = {value}. Run cdp score: stored forecasts are still for the former value."

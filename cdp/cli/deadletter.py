@@ -117,8 +117,8 @@ async def retry_command(
     elsewhere = Counter[str]()
     refused: dict[int, Refusal] = {}
     async with session.database() as database:
-        workspace = await session.workspace(database)
         while not is_last:
+            workspace = await session.workspace(database)  # may change from part to part
             async with database.transaction() as connection:
                 letters = await (
                     get_letters(connection, ids)

@@ -29,6 +29,7 @@ from cdp.tables import (
     metadata,
     purchase_day,
     resolution_due,
+    score_basis,
     score_model,
     source,
     touched_customer,
@@ -114,9 +115,10 @@ async def _content(connection: AsyncConnection, session: Session) -> AsyncIterat
     async for check in _sources(connection):
         yield check
     for count in (
-        _dead_letters, _waiting, _identity, _unpriced, _due, _scores, _segments, _keys,
+        _dead_letters, _waiting, _identity, _unpriced, _due, _segments, _keys,
     ):  # fmt: skip
         yield await count(connection)
+    yield await _scores(connection, session)
 
 
 async def _database(connection: AsyncConnection, session: Session, url: str) -> Check:
@@ -326,8 +328,8 @@ async def _due(connection: AsyncConnection) -> Check:
     return Check("facts", "warning", finding, "The next cdp sync or cdp import folds them anew.")
 
 
-async def _scores(connection: AsyncConnection) -> Check:
-    """Forecasts, cut points and ranks are those of the last scoring."""
+async def _scores(connection: AsyncConnection, session: Session) -> Check:
+    """Forecasts, cut points and ranks are those of the last scoring, in the currency of then."""
     model = score_model.c
     age: timedelta | None = await connection.scalar(
         select(cast(func.now() - func.max(model.computed_at), Interval))
@@ -338,6 +340,11 @@ async def _scores(connection: AsyncConnection) -> Check:
             return Check("scores", "ok", "Nobody has ordered, so there is nothing to forecast.")
         finding = "Nothing was ever scored: cltv, churn and the scores of rfm are null."
         return Check("scores", "warning", finding, "Run cdp score, and let a timer run it weekly.")
+    currency = await connection.scalar(select(model.currency).join_from(score_model, score_basis))
+    ours = await read_workspace(connection, session.settings.workspace)
+    if currency != ours.currency:
+        finding = f"None is in {ours.currency}: the workspace has changed its currency since."
+        return Check("scores", "warning", finding, "Run cdp score.")
     finding = f"Computed {age.days:,} days ago."
     is_old = age > SCORES_LAST
     return Check(

@@ -142,7 +142,7 @@ def _plain(value: Value) -> Value:
 def _explained(customer: Node) -> Iterator[str]:
     yield f"Customer {customer['id']}{_named(customer)}"
     yield from _part("Source profiles", map(_profile, customer["sourceProfiles"]))
-    yield from _part("Joined by", _evidence(customer["mergeHistory"]))
+    yield from _part("Joined by", _evidence(customer))
     yield from _part("Decisions", map(_decision, customer["decisions"]))
     yield from _part("Open questions", map(_question, customer["matchReviews"]))
     yield from _part("History", map(_event, customer["mergeHistory"]))
@@ -164,18 +164,23 @@ def _profile(profile: Node) -> str:
     return f"{profile['id']}  {profile['source']} {profile['stream']} {profile['key']}{about}{gone}"
 
 
-def _evidence(history: Sequence[Node]) -> Iterator[str]:
-    """What the entries rest on that are not undone, each piece once."""
+def _evidence(customer: Node) -> Iterator[str]:
+    """What the entries rest on that are not undone, each piece once.
+
+    Only what ties source profiles that are the customer's now: another entry may have parted them.
+    """
+    own = {profile["id"] for profile in customer["sourceProfiles"]}
     seen: set[tuple[str, str]] = set()
-    for event in history:
+    for event in customer["mergeHistory"]:
         if event["kind"] != "MERGED" or event["isUndone"]:
             continue
         for piece in event["evidence"]:
             name = (piece["kind"], piece["value"])
-            if name not in seen:
+            tied = [profile for profile in piece["sourceProfiles"] if profile["id"] in own]
+            if name not in seen and len(tied) > 1:
                 seen.add(name)
                 weight = "" if piece["weight"] is None else f", weight {piece['weight']:.1f}"
-                yield f"{piece['kind']} {piece['value']}{weight}: {_ids(piece['sourceProfiles'])}"
+                yield f"{piece['kind']} {piece['value']}{weight}: {_ids(tied)}"
 
 
 def _decision(decision: Node) -> str:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -72,15 +73,17 @@ async def import_file(
     options = _Options(path, source, stream, map_path)
     files = await _open(options)
     async with session.database() as database:
-        workspace = await session.workspace(database)
         row = await _source_row(database, options)
         async with database.transaction() as connection:
             started_at: datetime = (
                 await connection.execute(select(func.clock_timestamp()))
             ).scalar_one()
         with _progress(session, files) as watch:
-            report = await sync(database, row, files, workspace, on_progress=watch)
-        await follow(database, workspace)
+            read = partial(session.workspace, database)
+            report = await sync(
+                database, row, files, await read(), on_progress=watch, read_anew=read
+            )
+        await follow(database, await session.workspace(database))
         async with database.read_only() as connection:
             refusals = await list_letters(
                 connection, source_name=source, since=started_at, limit=SHOWN_REFUSALS

@@ -11,7 +11,7 @@ from cdp.refresh import follow
 @click.command("publish")
 @runs
 async def publish_command(session: Session) -> None:
-    """Build the BI mart: mart.dim_customer and mart.bridge_customer_segment.
+    """Build the BI mart: mart.dim_customer and its bridges to segments and audiences.
 
     Every column is commented. Grant the role cdp_bi to whoever may read it: it reads the mart and
     nothing else. The mart holds no personal data. May be run again at any time.

@@ -2,8 +2,9 @@
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Callable, Iterator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
 from contextlib import aclosing, contextmanager
+from functools import partial
 from typing import Final
 
 import click
@@ -65,19 +66,19 @@ async def rounds(
     Sources stay open from round to round; one of which nothing could be read rests for some.
     """
     rests_until: dict[str, float] = {}
+    read = partial(session.workspace, database)
     async with aclosing(OpenSources()) as sources:
         while True:
-            workspace = await session.workspace(database)
             now = time.monotonic()
             rows = [
                 row for row in await _rows(database, names) if rests_until.get(row.name, now) <= now
             ]
             with _progress(session.console) as on_progress:
                 reports = [
-                    await _read(database, sources, row, workspace, on_progress, full=full)
+                    await _read(database, sources, row, read, on_progress, full=full)
                     for row in rows
                 ]
-            await follow(database, workspace)
+            await follow(database, await read())
             unread = [
                 report.source
                 for report in reports
@@ -99,7 +100,7 @@ async def _read(
     database: Database,
     sources: OpenSources,
     row: SourceRow,
-    workspace: Workspace,
+    read: Callable[[], Awaitable[Workspace]],
     on_progress: Watch,
     *,
     full: bool,
@@ -115,10 +116,11 @@ async def _read(
         database,
         row,
         source,
-        workspace,
+        await read(),
         full=full,
         has_budget=row.connector != "file",  # a file's bad rows never hold up the others
         on_progress=on_progress,
+        read_anew=read,
     )
 
 

@@ -3,22 +3,37 @@
 import re
 import unicodedata
 from collections.abc import Callable
+from email.utils import parseaddr
 from functools import cache, lru_cache
 from typing import Final
+from urllib.parse import unquote
 
 import phonenumbers
 from phonenumbers import NumberParseException, PhoneNumberFormat, ValidationResult
 
 MAX_IDENTIFIER: Final = 320  # characters; the longest possible email address
+MAX_WORD: Final = 500  # characters, kept of a word: PostgreSQL finds by words of up to 2,046 bytes
 PHONE_CACHE_ENTRIES: Final = 65_536
 NAME_CACHE_ENTRIES: Final = 16_384  # the same names come again and again; some megabytes
 
-_EMAIL = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s.]+")
+_EMAIL = re.compile(r"[^@\s<>]+@[^@\s<>]+\.[^@\s.<>]+")
+_BARE_EMAIL = re.compile(r"[a-z0-9_+.-]+@[a-z0-9.-]+\.[a-z0-9-]+")
+"""The form that nearly all have, so that the others alone are taken apart."""
+_DISPLAYED_EMAIL = re.compile(r"[^<>]*<([^<>]+)>[^<>@]*")
+_MAIL_LINK: Final = "mailto:"
 _E164 = re.compile(r"\+[1-9][0-9]{7,14}")
 _SPACED_PHONE = re.compile(r"\+[0-9][0-9 ().-]{5,40}[0-9]")
 _PHONE_MARKS: Final = str.maketrans("", "", " ().-")
 """What people write between the digits of a number."""
 _NOT_WORD = re.compile(r"[\W_]+")
+_LETTER_CLASSES: Final = frozenset({0, 8, 9, 84, 91, 103, 107, 118, 122, 129, 130, 132})
+"""Combining classes (Unicode 16, UnicodeData.txt) of marks that are letters of their scripts.
+
+Classes 10 to 36 are the points of Hebrew, Arabic and Syriac, those from 200 on accents of any
+letter, 7 is the nukta, which many leave out.
+"""
+_SELECTORS = re.compile("[\u034f\u180b-\u180f\ufe00-\ufe0f\U000e0100-\U000e01ef]")
+"""Choose among the shapes of the letter before them: they are no letters."""
 _CARD_NOISE = re.compile(r"[\s\-.]+")
 
 _PLACEHOLDER_WORDS: Final = frozenset(
@@ -29,9 +44,13 @@ _PLACEHOLDER_WORDS: Final = frozenset(
 """Values that many systems write where they know nothing."""
 
 _PLACEHOLDER_EMAIL = re.compile(
-    r"(no[._-]?(e?mail|reply|name|address|one)|do[._-]?not[._-]?reply|none|null|na|nil|unknown"
-    r"|anonymous|guest|test|dummy|fake|invalid|placeholder|undefined|x{2,}|a{2,}|0+|walk-?in)\d*@.+"
+    r"(no[._-]?(e?mail|reply|name|address|one)|do[._-]?not[._-]?reply|none|null|unknown"
+    r"|anonymous|guest|test|dummy|fake|invalid|placeholder|undefined|x{3,}|a{3,}|0+|walk-?in)\d*@.+"
 )
+"""Not `nil`, `na` or `aa`, nor letters of which there are two: people are called so."""
+_OTHER_CODES: Final = {"UK": "GB", "EL": "GR"}
+"""Codes that people write for a country, and that ISO 3166 reserves without giving them."""
+
 _ONE_DIGIT_REPEATED = re.compile(r"(\d)\1{5,}")
 _TITLES: Final = frozenset("mr mrs ms miss dr prof sir madam herr frau mme mlle sr sra".split())
 
@@ -50,9 +69,44 @@ def normalise(kind: str, value: str, region: str) -> str | None:
 
 
 def normalise_email(text: str) -> str | None:
-    """Lower case, without spaces around; None for what is not an address."""
-    normal = unicodedata.normalize("NFKC", text).strip().lower()
+    """The bare address in lower case; None for what is not one address.
+
+    `Mia <mia@example.com>`, `mailto:mia@example.com` and `mia@example.com.` are one address: a
+    refusal of one form must reach whoever is known by another.
+    """
+    normal = text if text.isascii() else _visible(unicodedata.normalize("NFKC", text))
+    normal = normal.strip().lower()
+    if _BARE_EMAIL.fullmatch(normal):
+        return normal
+    normal = _bared(normal)
     return normal if _EMAIL.fullmatch(normal) else None
+
+
+def _visible(text: str) -> str:
+    """Without what nobody sees: byte order marks, joiners, spaces of no width."""
+    return "".join(c for c in text if unicodedata.category(c) != "Cf")
+
+
+def _bared(text: str) -> str:
+    """What is left of an address without link, display name, comment, quotes and final dots."""
+    if text.startswith(_MAIL_LINK):
+        text = unquote(text.removeprefix(_MAIL_LINK).partition("?")[0])
+    displayed = _DISPLAYED_EMAIL.fullmatch(text)
+    if displayed:
+        text = displayed[1]
+    elif "(" in text and text.count("@") == 1:
+        text = parseaddr(text)[1] or text
+    text = text.strip(" ,;")
+    if text[:1] in ("'", '"') and text.endswith(text[0]):
+        text = text[1:-1]
+    return text.rstrip(".")
+
+
+def phone_region_of(country: str, region: str) -> str:
+    """Where a number of a record is dialled: in its country if there are numbers, else `region`."""
+    code = country.upper()
+    code = _OTHER_CODES.get(code, code)
+    return code if code in phonenumbers.SUPPORTED_REGIONS else region
 
 
 @lru_cache(maxsize=PHONE_CACHE_ENTRIES)
@@ -115,11 +169,52 @@ def is_placeholder(kind: str, normal: str) -> bool:
 
 
 def fold(text: str) -> str:
-    """The words of a name or a search: lower case, no accents or punctuation, one space between."""
-    if not text.isascii():
-        decomposed = unicodedata.normalize("NFKD", text)
-        text = "".join(c for c in decomposed if not unicodedata.combining(c))
-    return _NOT_WORD.sub(" ", text.casefold()).strip()
+    """The words of a name or a search: lower case, no accents or punctuation, one space between.
+
+    Of a word that is longer than any name the first MAX_WORD characters are kept.
+    """
+    if text.isascii():
+        folded = _NOT_WORD.sub(" ", text.casefold()).strip()
+    else:
+        folded = " ".join(_letters(text).split())
+    if len(folded) <= MAX_WORD:
+        return folded
+    return " ".join(word[:MAX_WORD] for word in folded.split())
+
+
+def _letters(text: str) -> str:
+    """In lower case, without accents, and with spaces for what is no part of a word.
+
+    The marks of many scripts are letters: without its vowel signs a name of India is another one.
+    """
+    kept: list[str] = []
+    for character in unicodedata.normalize("NFKD", text):
+        if character.isalnum():
+            kept.append(character)
+        elif _is_letter_mark(character):
+            if kept and kept[-1] != " ":
+                kept.append(character)
+        elif not _is_accent(character):
+            kept.append(" ")
+    return unicodedata.normalize("NFKD", "".join(kept).casefold())
+
+
+def _is_letter_mark(character: str) -> bool:
+    """A mark that its script does not do without: vowel and voice signs, viramas, tone marks."""
+    return (
+        unicodedata.combining(character) in _LETTER_CLASSES
+        and unicodedata.category(character) in ("Mn", "Mc")
+        and _SELECTORS.fullmatch(character) is None
+    )
+
+
+def _is_accent(character: str) -> bool:
+    """What is written or left out at will: accents, points of vowels, what nobody sees."""
+    return (
+        unicodedata.combining(character) != 0
+        or unicodedata.category(character) == "Cf"
+        or _SELECTORS.fullmatch(character) is not None
+    )
 
 
 def name_keys(first: str | None, last: str | None, full: str | None) -> tuple[str, str]:

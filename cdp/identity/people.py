@@ -10,7 +10,7 @@ import msgspec
 
 from cdp.identity.evidence import KIND_PRIORITY, Identifier
 from cdp.identity.names import Person
-from cdp.identity.normalise import name_keys, normalise
+from cdp.identity.normalise import name_keys, normalise, phone_region_of
 from cdp.records import CustomerRecord, Record
 
 NOBODY: Final = Person("", "")
@@ -19,7 +19,8 @@ NOBODY: Final = Person("", "")
 class Claims(msgspec.Struct, frozen=True):
     """What a customer record says of its person.
 
-    `email` and `phone` are the first of their kind; `digest` is that of what linkage compares.
+    `email` and `phone` are the first of their kind; `digest` is that of what linkage compares;
+    `unread` are the kinds of identifiers that cannot be read, or say that nothing is known.
     """
 
     person: Person
@@ -27,13 +28,15 @@ class Claims(msgspec.Struct, frozen=True):
     email: str | None
     phone: str | None
     digest: bytes
+    unread: tuple[str, ...] = ()
 
 
 def claims_of(record: CustomerRecord, source_name: str, region: str) -> Claims:
     """What the record claims: the same whenever it is asked."""
-    person, said = person_of(record), identifiers_of(record, source_name, region)
+    person, (said, unread) = person_of(record), _told(record, source_name, region)
     digest = compared_digest(record, person, said)
-    return Claims(person, said, first_of(said, "email"), first_of(said, "phone"), digest)
+    email, phone = first_of(said, "email"), first_of(said, "phone")
+    return Claims(person, said, email, phone, digest, tuple(unread))
 
 
 def no_claims(key: str, source_name: str) -> Claims:
@@ -47,9 +50,15 @@ def identifiers_of(record: CustomerRecord, source_name: str, region: str) -> lis
 
     The first is the record's own key in its source.
     """
-    own = Identifier(f"external:{source_name}", record.id)
-    phone_region = (record.country or region).upper()
-    return [own, *_normalised(_claims(record), phone_region)]
+    return _told(record, source_name, region)[0]
+
+
+def _told(
+    record: CustomerRecord, source_name: str, region: str
+) -> tuple[list[Identifier], list[str]]:
+    phone_region = region if record.country is None else phone_region_of(record.country, region)
+    said, unread = _normalised(_claims(record), phone_region)
+    return [Identifier(f"external:{source_name}", record.id), *said], unread
 
 
 def compared_digest(
@@ -93,10 +102,19 @@ def contact_identifiers(record: Record, region: str) -> list[Identifier]:
 
     Empty where the record names a customer or carries nothing that points at a person.
     """
+    return read_contact(record, region)[0]
+
+
+def read_contact(record: Record, region: str) -> tuple[list[Identifier], list[str]]:
+    """`contact_identifiers`, and the kinds of those that cannot be read or say nothing."""
     if getattr(record, "customer_id", None) is not None:
-        return []
-    found = set(_normalised(_contact_claims(record), region))
-    return sorted(found, key=lambda one: (KIND_PRIORITY.index(one.kind.partition(":")[0]), one))
+        return [], []
+    found, unread = _normalised(_contact_claims(record), region)
+    return sorted(found, key=_strength), unread
+
+
+def _strength(identifier: Identifier) -> tuple[int, Identifier]:
+    return KIND_PRIORITY.index(identifier.kind.partition(":")[0]), identifier
 
 
 def _claims(record: CustomerRecord) -> Iterator[tuple[str, str]]:
@@ -125,8 +143,16 @@ def _contact_claims(record: Record) -> Iterator[tuple[str, str]]:
         yield f"handle:{network.strip().lower()}", handle
 
 
-def _normalised(claims: Iterable[tuple[str, str]], region: str) -> Iterator[Identifier]:
+def _normalised(
+    claims: Iterable[tuple[str, str]], region: str
+) -> tuple[list[Identifier], list[str]]:
+    """The identifiers, and the families of those that have no normal form."""
+    said: list[Identifier] = []
+    unread: list[str] = []
     for kind, value in claims:
         normal = normalise(kind, value, region)
-        if normal is not None:
-            yield Identifier(kind, normal)
+        if normal is None:
+            unread.append(kind.partition(":")[0])
+        else:
+            said.append(Identifier(kind, normal))
+    return said, unread

@@ -221,10 +221,15 @@ def rules_of(version: int, document: Document, model_version: int | None = None)
         most_holders=document.most_holders,
         most_identifiers=document.most_identifiers,
         fewest_per_customer=min(kind.most_per_customer for kind in document.kinds.values()),
-        cuts=Cuts(document.linkage.join_weight, document.linkage.review_weight),
+        cuts=cuts_of(document),
         model_version=model_version,
         survivorship=document.chosen(),
     )
+
+
+def cuts_of(document: Document) -> Cuts:
+    """The cuts of linkage that a document says."""
+    return Cuts(document.linkage.join_weight, document.linkage.review_weight)
 
 
 def _kind_rule(name: str, kind: KindDocument) -> KindRule:
@@ -278,6 +283,18 @@ async def read_document(driver: Driver) -> tuple[int, Document, int | None]:
     if row is None:
         return DEFAULT_VERSION, DEFAULT_DOCUMENT, None
     return row["version"], _document(row["document"]), row["model_version"]
+
+
+async def who_set_cuts(driver: Driver) -> str | None:
+    """Who changed the cuts of linkage last; None where they are the defaults."""
+    row = await driver.fetchrow(
+        "SELECT actor, document -> 'linkage' = $1::jsonb AS is_default FROM (SELECT *,"
+        " lag(document -> 'linkage', 1, $1::jsonb) OVER (ORDER BY version) AS former"
+        " FROM identity_rules) v WHERE document -> 'linkage' <> former"
+        " ORDER BY version DESC LIMIT 1",
+        msgspec.json.encode(LinkageDocument()).decode(),
+    )
+    return None if row is None or row["is_default"] else row["actor"]
 
 
 async def read_rules(driver: Driver) -> Rules:

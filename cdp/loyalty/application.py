@@ -19,7 +19,7 @@ from cdp.order_days import order_day
 from cdp.tables import customer, sales_order, source_profile
 from cdp.values import CustomerId
 from cdp.versions import Driver
-from cdp.workspace import Workspace, take_turn
+from cdp.workspace import Workspace, require_in_force, take_turn
 
 MAX_TEXT: Final = 100_000  # characters of a programme's file
 
@@ -52,6 +52,7 @@ async def apply_programme(
         raise BadInput(f"A programme has at most {MAX_TEXT:,} characters.")
     parse_programme(text)
     await take_turn(connection, alone=True)
+    await require_in_force(connection, workspace)
     driver = await driver_of(connection)
     at = await driver.fetchval("SELECT now()")
     if starts_at is not None and starts_at > at:

@@ -6,19 +6,25 @@ An award is an act of the platform: once given it stays with its source profile,
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from decimal import Decimal
 from typing import Final
 
 import asyncpg
 
 from cdp.loyalty.accounts import Lot
 from cdp.loyalty.ledger import Journal, issue
+from cdp.loyalty.members import members_of
 from cdp.loyalty.programme import Challenge, Referral
+from cdp.loyalty.spend import best_day_between, bought_between
 from cdp.loyalty.terms import Terms
 from cdp.values import CustomerId, ProfileId
 from cdp.versions import Driver
 
 LATE_DAYS: Final = 30
 """After its day an award is still given for so long: the clock may have stood, a record be late."""
+
+LEAST_SPEND: Final = Decimal("0.01")
+"""Who was brought has bought something, however little the programme asks for."""
 
 AWARD: Final = "award"
 
@@ -50,9 +56,9 @@ async def due_awards(
             for customer_id, on in (await _birthdays(driver, ids, terms, at)).items()
         ]  # fmt: skip
     for challenge in programme.challenge:
-        due += await _met(driver, ids, challenge, terms.day_of(at))
+        due += await _met(driver, ids, challenge, terms, terms.day_of(at))
     if programme.referral is not None:
-        due += await _bought(driver, ids, programme.referral, terms)
+        due += await _bought(driver, ids, programme.referral, terms, at)
     return await _not_given(driver, due)
 
 
@@ -107,69 +113,61 @@ async def _birthdays(
 
 
 async def _met(
-    driver: Driver, ids: Sequence[CustomerId], challenge: Challenge, today: date
+    driver: Driver, ids: Sequence[CustomerId], challenge: Challenge, terms: Terms, today: date
 ) -> list[Award]:
     """Members who have reached a challenge's goal with what stands of their orders."""
     if not challenge.starts_on <= today <= challenge.ends_on + timedelta(days=LATE_DAYS):
         return []
-    rows = await driver.fetch(
-        "SELECT p.customer_id, sum(d.order_count) AS orders, sum(d.qualifying_spend) AS spend,"
-        " coalesce(sum((d.categories->>$4)::numeric), 0) AS category"
-        " FROM source_profile p JOIN purchase_day d ON d.source_profile_id = p.id"
-        ' AND d."on" BETWEEN $2 AND $3 WHERE p.customer_id = ANY($1::bigint[])'
-        " GROUP BY p.customer_id",
-        ids,
-        challenge.starts_on,
-        challenge.ends_on,
-        challenge.category,
-    )
+    first, last = challenge.starts_on, challenge.ends_on
+    rows = await bought_between(driver, ids, terms, first, last, challenge.category)
     name = f"challenge:{challenge.name}"
     return [
-        Award(row[0], ProfileId(row[0]), name, challenge.points, challenge.badge)
-        for row in rows
-        if _is_met(challenge, row)
+        Award(customer_id, ProfileId(customer_id), name, challenge.points, challenge.badge)
+        for customer_id, orders, spend, of_category in rows
+        if _is_met(challenge, orders, spend if challenge.category is None else of_category)
     ]
 
 
-def _is_met(challenge: Challenge, reached: asyncpg.Record) -> bool:
+def _is_met(challenge: Challenge, orders: int, spend: Decimal) -> bool:
     if challenge.orders is not None:
-        return bool(reached["orders"] >= challenge.orders)
-    spent = reached["spend" if challenge.category is None else "category"]
-    return challenge.spend is not None and bool(spent >= challenge.spend)
+        return orders >= challenge.orders
+    return challenge.spend is not None and spend >= challenge.spend
 
 
 async def _bought(
-    driver: Driver, ids: Sequence[CustomerId], referral: Referral, terms: Terms
+    driver: Driver, ids: Sequence[CustomerId], referral: Referral, terms: Terms, at: datetime
 ) -> list[Award]:
-    """For both sides of referrals whose referee, one of the given, has bought enough in time."""
+    """For both sides of referrals whose referee, one of the given, has bought enough in time.
+
+    The referrer's side only where they may be given something too: a suspended one waits until they
+    are taken in again.
+    """
     brought = await driver.fetch(
-        "SELECT r.id, p.customer_id, r.referrer_profile_id, r.referee_profile_id, r.at"
+        "SELECT r.id, p.customer_id, r.referrer_profile_id, r.referee_profile_id, r.at,"
+        " brought_by.customer_id AS referrer_id"
         " FROM unnest($1::bigint[]) AS given(id) JOIN source_profile p ON p.customer_id = given.id"
-        " JOIN loyalty_referral r ON r.referee_profile_id = p.id",
+        " JOIN loyalty_referral r ON r.referee_profile_id = p.id"
+        " JOIN source_profile brought_by ON brought_by.id = r.referrer_profile_id",
         ids,
     )
+    referrers = sorted({row["referrer_id"] for row in brought})
+    rewarded = await members_of(driver, referrers, terms, at) if referrers else set()
     due = []
     for row in brought:
+        if row["customer_id"] == row["referrer_id"]:  # merged since: nobody brings themselves
+            continue
         since = terms.day_of(row["at"])
-        has_bought = await driver.fetchval(
-            "SELECT EXISTS (SELECT FROM source_profile p JOIN purchase_day d"
-            " ON d.source_profile_id = p.id WHERE p.customer_id = $1"
-            ' AND d."on" BETWEEN $2 AND $3 AND d.qualifying_spend >= greatest($4, 0.01))'
-            " AND $1 <> (SELECT customer_id FROM source_profile WHERE id = $5)",
-            row["customer_id"],
-            since,
-            since + timedelta(days=referral.within_days),
-            referral.least_spend,
-            row["referrer_profile_id"],
-        )
-        if has_bought:
-            due += _both_sides(row, referral)
+        until = since + timedelta(days=referral.within_days)
+        spent = await best_day_between(driver, row["customer_id"], terms, since, until)
+        if spent >= max(referral.least_spend, LEAST_SPEND):
+            due += _sides(row, referral, rewards_referrer=row["referrer_id"] in rewarded)
     return due
 
 
-def _both_sides(row: asyncpg.Record, referral: Referral) -> list[Award]:
+def _sides(row: asyncpg.Record, referral: Referral, *, rewards_referrer: bool) -> list[Award]:
+    referrer_points = referral.referrer_points if rewards_referrer else 0
     sides = (
-        ("referrer", row["referrer_profile_id"], referral.referrer_points),
+        ("referrer", row["referrer_profile_id"], referrer_points),
         ("referee", row["referee_profile_id"], referral.referee_points),
     )
     return [

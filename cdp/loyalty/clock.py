@@ -11,9 +11,10 @@ from cdp.database import Database
 from cdp.database import driver as driver_of
 from cdp.loyalty.awards import due_awards, give
 from cdp.loyalty.carried import post_entries
-from cdp.loyalty.fold import members_of, refresh_loyalty
+from cdp.loyalty.fold import refresh_loyalty
 from cdp.loyalty.holds import release_lapsed
 from cdp.loyalty.ledger import CLOCK, Cause, Journal, post, read_lots
+from cdp.loyalty.members import members_of
 from cdp.loyalty.terms import in_force, read_terms
 from cdp.values import CustomerId, ProfileId
 from cdp.versions import Driver

@@ -1,7 +1,7 @@
 """What the ledger and the programme make of a customer: the loyalty columns of the row."""
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
@@ -12,6 +12,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cdp.database import driver as driver_of
 from cdp.loyalty.awards import due_awards, next_award_at
+from cdp.loyalty.members import are_members, is_member, people_of
+from cdp.loyalty.spend import Rows, spend_by_day
 from cdp.loyalty.terms import Terms, in_force, read_terms
 from cdp.loyalty.tiers import NO_TIER, Standing, standing
 from cdp.tables import LOYALTY_COLUMNS, LoyaltyStatus
@@ -90,7 +92,7 @@ class _Found:
     def row(self, customer_id: CustomerId) -> tuple[Row, Standing | None]:
         """The columns of one customer, and where they stand among the tiers."""
         person, sums = self.people.get(customer_id), self.sums.get(customer_id)
-        if person is None or not (_is_member(person, self.terms) or sums is not None):
+        if person is None or not (is_member(person, self.terms) or sums is not None):
             return _NOBODY, None
         tier, where = self._tier(customer_id, person)
         moments: list[datetime | None] = [self.changes.get(customer_id)]
@@ -132,27 +134,9 @@ class _Found:
             "tier_until": until,
             "next_tier": above.name if above else None,
             "points_to_next_tier": (
-                max(above.threshold - where.qualifying, Decimal(0)) if above else None
+                self.terms.missing(above.threshold - where.qualifying) if above else None
             ),
         }, where
-
-
-async def members_of(
-    driver: Driver, ids: Sequence[CustomerId], terms: Terms, at: datetime
-) -> set[CustomerId]:
-    """Those of the given customers who may be given something."""
-    return _members(await _people(driver, ids, terms, at), terms)
-
-
-def _members(people: Iterable[asyncpg.Record], terms: Terms) -> set[CustomerId]:
-    return {
-        one["customer_id"] for one in people if _is_member(one, terms) and not one["is_suspended"]
-    }
-
-
-def _is_member(person: asyncpg.Record, terms: Terms | None) -> bool:
-    has_account, has_card = person["has_account"], person["has_card"]
-    return terms is not None and terms.programme.takes(has_account=has_account, has_card=has_card)
 
 
 def _status(person: asyncpg.Record) -> LoyaltyStatus:
@@ -169,9 +153,9 @@ async def _read(
     changes: dict[CustomerId, datetime] = {}
     for row in await driver.fetch(_MOMENTS, ids, at):
         changes[row["customer_id"]] = row["moment"]
-    people = {row["customer_id"]: row for row in await _people(driver, ids, terms, at)}
+    people = {row["customer_id"]: row for row in await people_of(driver, ids, terms, at)}
     if terms is not None:
-        members = _members(people.values(), terms)
+        members = are_members(people.values(), terms)
         for customer_id, moment in (await next_award_at(driver, members, terms, at)).items():
             changes[customer_id] = min(moment, changes.get(customer_id, moment))
         for award in await due_awards(driver, members, terms, at):
@@ -183,33 +167,6 @@ async def _read(
         sums={row["customer_id"]: row for row in sums},
         amounts=await _amounts(driver, ids, terms),
         changes=changes,
-    )
-
-
-async def _people(
-    driver: Driver, ids: Sequence[CustomerId], terms: Terms | None, at: datetime
-) -> Sequence[asyncpg.Record]:
-    """Of each customer: what makes a member, since when, paid since when, suspended."""
-    paid = terms.programme.paid.plans if terms and terms.programme.paid else []
-    return await driver.fetch(
-        "SELECT p.customer_id, bool_or(p.stream = 'customers') AS has_account,"
-        " bool_or(carries.card) AS has_card,"
-        " min(coalesce(p.created_at, p.first_stored_at)) AS member_since,"
-        " bool_or(coalesce(standing.is_suspended, false)) AS is_suspended,"
-        " min(paid.started_at) AS paid_since"
-        " FROM source_profile p"
-        " LEFT JOIN LATERAL (SELECT EXISTS (SELECT FROM identifier i"
-        " WHERE i.source_profile_id = p.id AND i.kind = 'loyalty_card') AS card) carries ON true"
-        " LEFT JOIN LATERAL (SELECT s.is_suspended FROM loyalty_standing s"
-        " WHERE s.source_profile_id = p.id ORDER BY s.id DESC LIMIT 1) standing ON true"
-        " LEFT JOIN LATERAL (SELECT min(s.started_at) AS started_at FROM subscription s"
-        " WHERE s.source_profile_id = p.id AND s.plan = ANY($2::text[]) AND s.deleted_at IS NULL"
-        " AND s.status IN ('trialing', 'active', 'past_due') AND s.started_at <= $3"
-        " AND (s.ended_at IS NULL OR s.ended_at > $3)) paid ON true"
-        " WHERE p.customer_id = ANY($1::bigint[]) GROUP BY p.customer_id",
-        ids,
-        list(paid),
-        at,
     )
 
 
@@ -265,28 +222,25 @@ async def _amounts(
     """What counts towards a tier, by customer and day: points when they matured, or spend."""
     if terms is None or terms.programme.tiers is None:
         return {}
-    if terms.programme.tiers.by == "spend":
-        rows = await driver.fetch(
-            'SELECT p.customer_id, d."on" AS day, sum(d.qualifying_spend) AS amount'
-            " FROM source_profile p JOIN purchase_day d ON d.source_profile_id = p.id"
-            " WHERE p.customer_id = ANY($1::bigint[]) AND d.qualifying_spend <> 0"
-            ' GROUP BY p.customer_id, d."on"',
-            ids,
-        )
-    else:
-        rows = await driver.fetch(
-            "SELECT p.customer_id, (l.available_at AT TIME ZONE $2)::date AS day,"
-            " sum(-l.issued) AS amount"
-            " FROM source_profile p JOIN points_lot l ON l.source_profile_id = p.id"
-            " WHERE p.customer_id = ANY($1::bigint[]) AND l.is_qualifying AND l.issued < 0"
-            " GROUP BY 1, 2",
-            ids,
-            terms.timezone,
-        )
+    is_by_spend = terms.programme.tiers.by == "spend"
+    rows = await (spend_by_day if is_by_spend else _matured_by_day)(driver, ids, terms)
     found: dict[CustomerId, dict[date, Decimal]] = defaultdict(dict)
-    for row in rows:
-        found[row["customer_id"]][row["day"]] = Decimal(row["amount"])
+    for customer_id, on, amount in rows:
+        found[customer_id][on] = Decimal(amount)
     return found
+
+
+async def _matured_by_day(driver: Driver, ids: Sequence[CustomerId], terms: Terms) -> Rows:
+    rows = await driver.fetch(
+        "SELECT p.customer_id, (l.available_at AT TIME ZONE $2)::date AS day,"
+        " sum(-l.issued) AS amount"
+        " FROM source_profile p JOIN points_lot l ON l.source_profile_id = p.id"
+        " WHERE p.customer_id = ANY($1::bigint[]) AND l.is_qualifying AND l.issued < 0"
+        " GROUP BY 1, 2",
+        ids,
+        terms.timezone,
+    )
+    return [tuple(row) for row in rows]
 
 
 async def _write(driver: Driver, rows: Mapping[CustomerId, Row]) -> None:

@@ -1,5 +1,7 @@
 """Who may take part and who brought whom: suspensions and referrals, said by people."""
 
+from collections.abc import Collection
+
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cdp import outbox
@@ -9,6 +11,7 @@ from cdp.errors import BadInput, NotFound
 from cdp.loyalty.fold import refresh_loyalty
 from cdp.loyalty.terms import read_terms
 from cdp.values import CustomerId, ProfileId
+from cdp.versions import Driver
 
 
 async def suspend(
@@ -24,8 +27,10 @@ async def suspend(
     Orders go on earning: what records say does not depend on it. What is suspended is spending,
     and what is given by hand or as an award. Raises NotFound.
     """
-    survivor = await _lock(connection, customer_id)
     driver = await driver_of(connection)
+    # Whom they brought may make something due to them, which waits while they are suspended.
+    brought = await _brought_by(driver, customer_id)
+    survivor = await _lock(connection, customer_id, brought)
     # Of a customer any suspended profile is enough: all are taken in again, the earliest suspended.
     await driver.execute(
         "INSERT INTO loyalty_standing (source_profile_id, is_suspended, at, actor, reason)"
@@ -33,8 +38,20 @@ async def suspend(
         " WHERE customer_id = $1 AND (NOT $2 OR id = $1)",
         survivor, is_suspended, actor, reason,
     )  # fmt: skip
-    await refresh_loyalty(connection, [survivor])
+    await refresh_loyalty(connection, [survivor, *brought])
     await outbox.note(connection, [survivor], "loyalty")
+
+
+async def _brought_by(driver: Driver, customer_id: CustomerId) -> list[CustomerId]:
+    rows = await driver.fetch(
+        "SELECT DISTINCT brought.customer_id FROM source_profile named"
+        " JOIN source_profile mine ON mine.customer_id = named.customer_id"
+        " JOIN loyalty_referral r ON r.referrer_profile_id = mine.id"
+        " JOIN source_profile brought ON brought.id = r.referee_profile_id"
+        " WHERE named.id = $1",
+        customer_id,
+    )
+    return [CustomerId(row[0]) for row in rows]
 
 
 async def refer(
@@ -76,8 +93,10 @@ async def refer(
     return number
 
 
-async def _lock(connection: AsyncConnection, customer_id: CustomerId) -> CustomerId:
-    locked = await lock_customers(connection, [ProfileId(customer_id)])
+async def _lock(
+    connection: AsyncConnection, customer_id: CustomerId, also: Collection[CustomerId]
+) -> CustomerId:
+    locked = await lock_customers(connection, [ProfileId(customer_id)], also)
     if not locked:
         raise NotFound(f"There is no customer {customer_id}.", todo="Search for the customer.")
     (survivor,) = locked

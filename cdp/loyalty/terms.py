@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
+from decimal import ROUND_CEILING, Decimal
 from zoneinfo import ZoneInfo
 
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -10,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from cdp.database import driver as driver_of
 from cdp.loyalty.programme import Programme, parse_programme
 from cdp.versions import Driver
+from cdp.workspace import FOLDED_IN, Workspace, folded_in
 
 LAST_DAY_FITS_ALL = 28
 """Of every month; a later one is cut to the month's last."""
@@ -20,6 +22,8 @@ class Terms:
     """One version of the programme, with the currency and the time zone that it counts in.
 
     `starts_at`: it governs orders placed from then on, until a later version does.
+    `is_in_stored_days`: the stored days are in that currency and time zone too, for the workspace
+    has not changed them since it was applied.
     """
 
     version: int
@@ -28,10 +32,19 @@ class Terms:
     currency: str
     timezone: str
     starts_at: datetime
+    is_in_stored_days: bool = True
 
     def day_of(self, moment: datetime) -> date:
         """The programme's day of a moment."""
         return moment.astimezone(ZoneInfo(self.timezone)).date()
+
+    def missing(self, amount: Decimal) -> Decimal:
+        """What is missing for a tier, nothing below zero: money up to the smallest unit."""
+        tiers = self.programme.tiers
+        if tiers is None or tiers.by != "spend":
+            return max(amount, Decimal(0))
+        unit = Decimal(1).scaleb(-Workspace(currency=self.currency).money_digits)
+        return max(amount, Decimal(0)).quantize(unit, ROUND_CEILING)
 
     def midnight(self, on: date) -> datetime:
         """When a day of the programme begins."""
@@ -74,8 +87,9 @@ async def has_programme(connection: AsyncConnection) -> bool:
 async def read_terms(driver: Driver) -> Sequence[Terms]:
     """Every version, oldest first; none where there is no programme."""
     rows = await driver.fetch(
-        "SELECT version, text, currency, timezone, starts_at FROM loyalty_programme"
-        " ORDER BY version"
+        "SELECT p.version, p.text, p.currency, p.timezone, p.starts_at, w.value AS folded_in"
+        " FROM loyalty_programme p LEFT JOIN workspace w ON w.key = $1 ORDER BY p.version",
+        FOLDED_IN,
     )
     return [
         Terms(
@@ -85,6 +99,7 @@ async def read_terms(driver: Driver) -> Sequence[Terms]:
             row["currency"],
             row["timezone"],
             row["starts_at"],
+            row["folded_in"] in (None, folded_in(row["currency"], row["timezone"])),
         )
         for row in rows
     ]

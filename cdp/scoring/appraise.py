@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import date
 
 from cdp.scoring.backtest import Backtest, Trial, backtest
+from cdp.scoring.copying import total_in_cents
 from cdp.scoring.forecast import Terms
 from cdp.scoring.gate import Shortfall, shortfalls
 from cdp.scoring.histories import Histories, OrderDays, summarise
@@ -135,7 +136,7 @@ def score_and_judge(learned: Learned) -> Appraisal:
         spend=fits[1],
         correlation=fitted.spend.correlation,
         total_orders=total_orders(fitted, histories, forecast, terms),
-        total_spend=float(told.predicted.sum()),
+        total_spend=total_in_cents(told.predicted),
         trials=tuple(tried.trials),
         calibration=calibration(tried, name) if tried.pasts else None,
         bounds=measured,

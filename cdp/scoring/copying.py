@@ -90,10 +90,19 @@ def money(values: Floats | Integers) -> Column:
     return Column(values, _numerics)
 
 
+def total_in_cents(values: Floats | Integers) -> float:
+    """The sum of them as they are stored: each to two decimals first."""
+    return float(_cents(values).sum(dtype=np.float64)) / CENTS
+
+
+def _cents(values: Floats | Integers) -> Integers:
+    known = np.where(np.isfinite(values), values, 0.0)
+    cents: Integers = np.rint(np.clip(known, -MOST_MONEY, MOST_MONEY) * CENTS).astype(np.int64)
+    return cents
+
+
 def _numerics(values: Floats) -> Cells:
-    is_known = np.isfinite(values)
-    clipped = np.clip(np.where(is_known, values, 0.0), -MOST_MONEY, MOST_MONEY)
-    rest = np.rint(clipped * CENTS).astype(np.int64)
+    is_known, rest = np.isfinite(values), _cents(values)
     cells = np.zeros(len(values), _NUMERIC)
     cells["count"], cells["weight"] = _WHOLE_DIGITS + 1, _WHOLE_DIGITS - 1
     cells["sign"] = np.where(rest < 0, _NEGATIVE, 0)

@@ -153,19 +153,6 @@ class Means:
         self.values[:, rows] = increments @ tails
 
 
-class Quantiles:
-    """The least count that is at least as likely as each level."""
-
-    def __init__(self, row_count: int, *levels: float) -> None:
-        self._levels = levels
-        self.values = np.empty((len(levels), row_count))
-
-    def take(self, rows: Integers, tails: Floats) -> None:
-        """See `Visitor`: as many as there are tails above one less the level."""
-        for place, level in enumerate(self._levels):
-            self.values[place, rows] = (tails > 1.0 - level).sum(axis=0)
-
-
 def number(counts: Floats) -> Floats:
     """The weight whose mean is the mean count."""
     return counts

@@ -5,7 +5,7 @@ from typing import Final
 
 import numpy as np
 
-from cdp.scoring.counts import Means, Quantiles, at_all, number, visit
+from cdp.scoring.counts import Means, at_all, number, visit
 from cdp.scoring.gamma_gamma import GammaGamma
 from cdp.scoring.histories import Floats, Histories, Patterns
 from cdp.scoring.model import Future
@@ -34,9 +34,9 @@ class Terms:
 class OrderForecast:
     """Order days within the horizon, one element per pattern.
 
-    `worth` is the mean with each order day discounted to now; `none` the probability of not one;
-    `low` and `high` bound the central 80 % (whole numbers: they cover more). `median_wait` are days
-    until an order is as likely as not, not a number where none within the horizon is more likely.
+    `worth` is the mean with each order day discounted to now; `none` the probability of not one.
+    `median_wait` are days until an order is as likely as not, not a number where none within the
+    horizon is more likely.
     """
 
     alive: Floats
@@ -44,8 +44,6 @@ class OrderForecast:
     variance: Floats
     worth: Floats
     none: Floats
-    low: Floats
-    high: Floats
     median_wait: Floats
 
 
@@ -60,8 +58,7 @@ class SpendForecast:
 def forecast_orders(future: Future, sums: Sums, patterns: Patterns, terms: Terms) -> OrderForecast:
     """What is to come of each pattern; fills the quantiles of its sums too."""
     means = Means(len(patterns), number, np.square, at_all)
-    bounds = Quantiles(len(patterns), LOWER, UPPER)
-    visit(future, [means, bounds, sums], sums.kinds)
+    visit(future, [means, sums], sums.kinds)
     expected, squared, some = means.values
     return OrderForecast(
         alive=future.alive,
@@ -69,8 +66,6 @@ def forecast_orders(future: Future, sums: Sums, patterns: Patterns, terms: Terms
         variance=squared - expected**2,
         worth=_worth(future, expected, terms),
         none=1.0 - some,
-        low=bounds.values[0],
-        high=bounds.values[1],
         median_wait=future.median_wait(),
     )
 

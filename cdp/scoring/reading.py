@@ -25,7 +25,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import asyncpg
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from cdp.activity import has_ended, is_running
+from cdp.activity import ended_at, has_ended, is_running
 from cdp.database import driver as driver_of
 from cdp.facts import customer_facts
 from cdp.order_days import day_of
@@ -204,9 +204,8 @@ async def read_subscriptions(
 ) -> Subscriptions:
     """Those of everybody, or of some customers."""
     s, moment = subscription.c, literal(as_of, DateTime(timezone=True))
-    end: ColumnElement[Any] = func.coalesce(s.ended_at, s.cancelled_at, s.updated_at, moment)
-    ended = func.coalesce(has_ended(moment), literal(value=False))
-    until = case((ended, func.least(end, moment)), else_=moment)
+    ended = has_ended(moment)
+    until = case((ended, ended_at()), else_=moment)
     seconds = func.extract("epoch", func.greatest(until, s.started_at) - s.started_at)
     query = (
         select(

@@ -59,8 +59,7 @@ class Scores:
     """What is stored of each customer, one element each.
 
     `predicted`, `low` and `high` are the value of the horizon's net spend under the terms, the
-    bounds at the given levels; `orders_low` and `orders_high` bound the order days at 80 %.
-    `no_order` is the probability of no order in the horizon.
+    bounds at the given levels. `no_order` is the probability of no order in the horizon.
     `next_order_days` are days until an order is as likely as not, not a number where none within
     the horizon is more likely. `rank` is 1 for the highest predicted; equal ones share a rank.
     """
@@ -68,8 +67,6 @@ class Scores:
     customer: Integers
     alive: Floats
     expected_orders: Floats
-    orders_low: Floats
-    orders_high: Floats
     no_order: Floats
     predicted: Floats
     low: Floats
@@ -119,8 +116,6 @@ def scores(forecast: Forecast, histories: Histories, terms: Terms, levels: Level
         customer=histories.customer,
         alive=orders.alive[of],
         expected_orders=orders.expected[of],
-        orders_low=orders.low[of],
-        orders_high=orders.high[of],
         no_order=orders.none[of],
         predicted=predicted,
         low=spend.quantiles[levels.lower] * share,

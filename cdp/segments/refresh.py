@@ -27,7 +27,7 @@ from cdp.segments.evaluation import (
 )
 from cdp.segments.segment import Defined, Segment, list_segments
 from cdp.segments.told import TAKE, TAKE_WHO_SHARES
-from cdp.workspace import Workspace
+from cdp.workspace import Workspace, is_in_force
 
 REFRESH_LOCK: Final = 7_365_004  # any number, the same for all who refresh
 TAKEN_ROWS: Final = 200  # of the outbox in one transaction; each has at most thousands of ids
@@ -73,7 +73,7 @@ async def refresh_segments(database: Database, workspace: Workspace) -> Refreshe
     total = Refreshed()
     for _ in range(MAX_STEPS):
         async with database.transaction() as connection:
-            if not await _is_due(connection):
+            if not await _is_due(connection) or not await is_in_force(connection, workspace):
                 break
             step = await refresh_step(connection, workspace, await take_turn(connection))
         if step is None:

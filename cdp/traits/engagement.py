@@ -13,6 +13,7 @@ OPEN_POINTS: Final = 25
 CLICK_POINTS: Final = 20
 SOCIAL_POINTS: Final = 15
 HALF_LIFE_DAYS: Final = 60.0  # after two months of silence half of the recency points are left
+MOST_HALVINGS: Final = 100.0  # nothing is left long before; from 1,075 on PostgreSQL underflows
 FULL_CLICK_RATE: Final = 0.2  # one message in five: hardly anybody clicks more
 FULL_SOCIAL: Final = 10  # interactions
 MEDIUM_FROM: Final = 34
@@ -32,7 +33,10 @@ def messages_sent(s: Scope) -> ColumnElement[int]:
 
 @trait(unit="count")
 def messages_delivered(s: Scope) -> ColumnElement[int]:
-    """Of them, those that arrived; where a source tells no delivery, those that did not bounce."""
+    """Of them, those that arrived: delivered, opened or clicked.
+
+    From a source that never tells of a delivery, for anybody, also those that did not bounce.
+    """
     return s.fact.c.messages_delivered
 
 
@@ -60,7 +64,7 @@ def social_interactions(s: Scope) -> ColumnElement[int]:
     return s.fact.c.social_interactions
 
 
-@trait(unit="points")
+@trait(unit="score")
 def recency_points(s: Scope) -> ColumnElement[int]:
     """The score's part for recency: 40 on the day of the last sign of life, half of it 60 days on.
 
@@ -68,16 +72,18 @@ def recency_points(s: Scope) -> ColumnElement[int]:
     """
     seconds = func.extract("epoch", s.as_of - s.fact.c.last_engaged_at)
     halvings = cast(seconds, Float) / (SECONDS_PER_DAY * HALF_LIFE_DAYS)
-    return _points(func.power(literal(0.5, Float), halvings), RECENCY_POINTS)
+    counted = func.least(halvings, MOST_HALVINGS)
+    share = case((s.fact.c.last_engaged_at.is_not(None), func.power(literal(0.5, Float), counted)))
+    return _points(share, RECENCY_POINTS)
 
 
-@trait(unit="points")
+@trait(unit="score")
 def open_points(s: Scope) -> ColumnElement[int]:
     """The score's part for opening: 25 times the open rate; 0 before the first message."""
     return _points(open_rate(s), OPEN_POINTS)
 
 
-@trait(unit="points")
+@trait(unit="score")
 def click_points(s: Scope) -> ColumnElement[int]:
     """The score's part for clicking: 20 from a click rate of one in five on, else its share.
 
@@ -87,7 +93,7 @@ def click_points(s: Scope) -> ColumnElement[int]:
     return _points(func.least(rate / FULL_CLICK_RATE, 1), CLICK_POINTS)
 
 
-@trait(unit="points")
+@trait(unit="score")
 def social_points(s: Scope) -> ColumnElement[int]:
     """The score's part for social networks: 15 from ten interactions on, else their share."""
     share = func.least(cast(s.fact.c.social_interactions, Float) / FULL_SOCIAL, 1)
@@ -98,7 +104,7 @@ def _points(share: ColumnElement[Any], most: int) -> ColumnElement[int]:
     return cast(func.round(cast(func.coalesce(share, 0), Numeric) * most), Integer)
 
 
-@trait(unit="points")
+@trait(unit="score")
 def score(s: Scope) -> ColumnElement[int]:
     """0 to 100: the sum of the points for recency, opening, clicking and social networks."""
     return recency_points(s) + open_points(s) + click_points(s) + social_points(s)

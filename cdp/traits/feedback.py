@@ -19,7 +19,10 @@ def _mean(value: ColumnElement[Any]) -> ColumnElement[Any]:
 
 @trait()
 def nps(s: Scope) -> ColumnElement[int]:
-    """The latest answer to how likely a recommendation is, 0 to 10; null without an answer."""
+    """The latest answer to how likely a recommendation is; null without an answer.
+
+    A whole number from 0 to 10, whatever scale it was given on.
+    """
     return cast(s.fact.c.nps, Integer)
 
 

@@ -25,7 +25,7 @@ def tier(s: Scope) -> ColumnElement[str]:
     return s.fact.c.loyalty_tier
 
 
-@trait(unit="count")
+@trait(unit="points")
 def points(s: Scope) -> ColumnElement[int]:
     """Points that can be spent; null for who is no member.
 
@@ -35,13 +35,13 @@ def points(s: Scope) -> ColumnElement[int]:
     return s.fact.c.loyalty_points
 
 
-@trait(unit="count")
+@trait(unit="points")
 def pending_points(s: Scope) -> ColumnElement[int]:
     """Points of orders within their return window, not to be spent yet; null for no member."""
     return s.fact.c.loyalty_pending_points
 
 
-@trait(unit="count")
+@trait(unit="points")
 def lifetime_points(s: Scope) -> ColumnElement[int]:
     """Points ever earned, less what refunds took back; null for who is no member.
 
@@ -50,7 +50,7 @@ def lifetime_points(s: Scope) -> ColumnElement[int]:
     return s.fact.c.loyalty_lifetime_points
 
 
-@trait(unit="count")
+@trait(unit="points")
 def points_expiring(s: Scope) -> ColumnElement[int]:
     """Of the points that can be spent, those that expire first. Null where none will."""
     return s.fact.c.loyalty_points_expiring

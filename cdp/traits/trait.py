@@ -4,11 +4,14 @@ import typing
 from collections.abc import Callable
 from dataclasses import KW_ONLY, dataclass
 from datetime import datetime
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
-from sqlalchemy import ColumnElement, FromClause, func, types
+from sqlalchemy import ColumnElement, FromClause, cast, func, types
 
 from cdp.traits.lookups import LookUps
+
+POINTS: Final = "points"
+"""The unit of points of the loyalty programme, whose sums may be beyond 32 bits."""
 
 TraitFunction: TypeAlias = "Callable[[Scope], ColumnElement[Any]]"
 
@@ -20,12 +23,14 @@ class Scope:
     `customer` and `fact` are the same row for the present (of `scored_customer`); for a past moment
     `fact` is folded anew. `as_of` is that moment, with time zone. `lookups`: what belongs to a
     customer elsewhere is looked up for each of some, there; None: it is gathered for everybody.
+    `money_digits`: decimal places of the workspace's currency.
     """
 
     customer: FromClause
     fact: FromClause
     as_of: ColumnElement[datetime]
     timezone: str = "UTC"
+    money_digits: int = 2
     lookups: LookUps | None = None
 
     @property
@@ -62,6 +67,14 @@ class Trait:
         """The expression over the rows of the scope."""
         return self.function(scope)
 
+    def shown(self, scope: Scope) -> ColumnElement[Any]:
+        """What every reader is told; filters and orders go by the value itself.
+
+        They differ for money alone, which is computed and stored as exactly as it comes.
+        """
+        value = self(scope)
+        return to_smallest_unit(value, scope.money_digits) if self.unit == "currency" else value
+
     def order(self, scope: Scope) -> ColumnElement[Any]:
         """What sorts like the trait, ascending; served by an index where the trait declares one."""
         if self.order_column is None:
@@ -73,6 +86,11 @@ class Trait:
     def is_order_reversed(self) -> bool:
         """True where the stored column falls as the trait rises."""
         return self.order_column is not None and self.order_column.startswith("-")
+
+
+def to_smallest_unit(amount: ColumnElement[Any], digits: int) -> ColumnElement[Any]:
+    """An amount of money as it is told: to so many decimal places, half away from zero."""
+    return func.round(cast(amount, types.Numeric), digits, type_=types.Numeric)
 
 
 def trait(

@@ -106,7 +106,8 @@ def reason(s: Scope) -> ColumnElement[ForecastGap]:
     """Why there is no forecast; null where there is one.
 
     NO_ORDER: nothing to forecast from. NOT_SCORED: `cdp score` has not run, or not since the first
-    order. The others: the workspace has seen too little for any forecast.
+    order, or not since the workspace changed its currency. The others: the workspace has seen too
+    little for any forecast.
     """
     no_order, not_scored = (
         literal(gap, forecast_gap) for gap in (ForecastGap.NO_ORDER, ForecastGap.NOT_SCORED)

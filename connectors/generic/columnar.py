@@ -1,7 +1,8 @@
 """Parquet as plain Python rows, batch by batch, with the types that canonical columns expect."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
@@ -11,10 +12,20 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from cdp.errors import BadInput
+from cdp.payloads import payload_of
 from connectors.generic.targets import Target, targets_of
 
 BATCH_ROWS: Final = 5_000  # keeps memory flat; more does not read faster
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+MICROSECONDS: Final = {"s": 1_000_000, "ms": 1_000, "us": 1}
+
+
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """A row with a value that cannot be read, and what of the row can be."""
+
+    reason: str
+    values: Mapping[str, object]
 
 
 def _is_text(kind: pa.DataType) -> bool:
@@ -58,11 +69,11 @@ def require_types(path: Path, name: str, stream: str) -> None:
 
 def batches(
     path: Path, name: str, stream: str | None
-) -> Iterator[tuple[Iterator[dict[str, object]], float]]:
+) -> Iterator[tuple[Iterator[dict[str, object] | Unreadable], float]]:
     """Rows of each batch, and the share of the file that has been read with it.
 
     A NaN is null. A whole number is text, and a moment at midnight a date, where the stream's
-    column is so. A moment without a zone is UTC.
+    column is so. A moment without a zone is UTC; what is finer than a microsecond is cut off.
     """
     targets = targets_of(stream) if stream else {}
     file = _opened(path, name)
@@ -71,12 +82,17 @@ def batches(
         read = 0
         for batch in file.iter_batches(batch_size=BATCH_ROWS):
             read += batch.num_rows
+            faults: dict[int, str] = {}
             columns = [
-                _values(column, targets.get(column_name))
+                _values(column, targets.get(column_name), faults)
                 for column_name, column in zip(names, batch.columns, strict=True)
             ]
             rows = (dict(zip(names, cells, strict=True)) for cells in zip(*columns, strict=True))
-            yield rows, read / max(file.metadata.num_rows, 1)
+            told = (
+                Unreadable(faults[number], row) if number in faults else row
+                for number, row in enumerate(rows)
+            )
+            yield told if faults else rows, read / max(file.metadata.num_rows, 1)
 
 
 def _opened(path: Path, name: str) -> pq.ParquetFile:
@@ -86,17 +102,63 @@ def _opened(path: Path, name: str) -> pq.ParquetFile:
         raise BadInput(f"{name} cannot be read as Parquet: {error}.") from None
 
 
-def _values(column: "pa.Array[Any]", target: Target | None) -> list[object]:
+def _values(column: "pa.Array[Any]", target: Target | None, faults: dict[int, str]) -> list[object]:
+    """The values in their order; of one that cannot be read null, and its fault by its place."""
     kind = column.type
     if pa.types.is_dictionary(kind):
-        return _values(column.cast(kind.value_type), target)
+        return _values(column.cast(kind.value_type), target, faults)
     if pa.types.is_timestamp(kind):
         return _moments(column, target)
+    if pa.types.is_date(kind):
+        return _dates(column)
     if pa.types.is_floating(kind):
         return _numbers(column, target)
     if target is Target.TEXT and pa.types.is_integer(kind):
         return list(column.cast(pa.string()).to_pylist())
-    return column.to_pylist(maps_as_pydicts="lossy")
+    return _plain(column, faults)
+
+
+def _plain(column: "pa.Array[Any]", faults: dict[int, str]) -> list[object]:
+    """As Python has them; one by one where that fails for all together."""
+    try:
+        column = column.cast(_coarse(column.type), safe=False)
+        return list(column.to_pylist(maps_as_pydicts="lossy"))
+    except (ValueError, OverflowError, pa.ArrowException):
+        return [_alone(value, number, faults) for number, value in enumerate(column)]
+
+
+def _alone(value: "pa.Scalar[Any]", number: int, faults: dict[int, str]) -> object:
+    try:
+        plain: object = value.as_py(maps_as_pydicts="lossy")
+        payload_of(plain)
+    except (ValueError, OverflowError, TypeError, pa.ArrowException) as error:
+        faults[number] = f"A value of the type {value.type} cannot be read: {error}."
+        return None
+    return plain
+
+
+def _coarse(kind: pa.DataType) -> pa.DataType:
+    """The type with times that Python has, and texts as keys of objects, however deep."""
+    if pa.types.is_timestamp(kind):
+        return pa.timestamp("us", kind.tz) if kind.unit == "ns" else kind
+    if pa.types.is_time64(kind):
+        return pa.time64("us")
+    if pa.types.is_duration(kind):
+        return pa.duration("us") if kind.unit == "ns" else kind
+    if pa.types.is_struct(kind):
+        return pa.struct(
+            [kind.field(n).with_type(_coarse(kind.field(n).type)) for n in range(kind.num_fields)]
+        )
+    if pa.types.is_map(kind):
+        return pa.map_(pa.string(), _coarse(kind.item_type))
+    if pa.types.is_large_list(kind):
+        return pa.large_list(_coarse(kind.value_type))
+    if pa.types.is_list(kind):
+        return pa.list_(_coarse(kind.value_type))
+    found: pa.DataType = kind
+    if pa.types.is_fixed_size_list(kind):
+        found = pa.list_(_coarse(kind.value_type), kind.list_size)
+    return found
 
 
 def _numbers(column: "pa.Array[Any]", target: Target | None) -> list[object]:
@@ -114,12 +176,29 @@ def _numbers(column: "pa.Array[Any]", target: Target | None) -> list[object]:
 
 
 def _moments(column: "pa.Array[Any]", target: Target | None) -> list[object]:
-    micros = pc.cast(column, pa.timestamp("us", column.type.tz), safe=False).cast(pa.int64())
-    moments = [None if value is None else _moment(value) for value in micros.to_pylist()]
+    unit = column.type.unit
+    if unit == "ns":
+        column, unit = pc.cast(column, pa.timestamp("us", column.type.tz), safe=False), "us"
+    each = MICROSECONDS[unit]
+    counts = column.cast(pa.int64()).to_pylist()
+    moments = [None if value is None else _moment(value * each) for value in counts]
     if target is not Target.DATE:
         return moments
     # Dates that a data frame wrote are moments at midnight.
     return [value.date() if isinstance(value, datetime) else value for value in moments]
+
+
+def _dates(column: "pa.Array[Any]") -> list[object]:
+    """The days; where no calendar has one, the bare number, for validation to refuse."""
+    days = column.cast(pa.date32(), safe=False).cast(pa.int32()).to_pylist()
+    return [None if value is None else _date(value) for value in days]
+
+
+def _date(days: int) -> object:
+    try:
+        return EPOCH.date() + timedelta(days=days)
+    except OverflowError:
+        return f"{days} days since 1970"
 
 
 def _moment(micros: int) -> object:

@@ -199,7 +199,9 @@ class _TextLines:
     """The lines of a file as text; `number` is how many were given.
 
     `row` holds the lines of the row that is being read: more than one where a quoted cell goes on,
-    or where its quote was never closed; then all but the first can be given once more.
+    or where its quote was never closed; then all but the first can be given once more. Of the
+    header every byte must be UTF-8 (`is_header`); of a later line a byte that is not is given
+    escaped, and noted (`is_damaged`).
     """
 
     def __init__(
@@ -212,6 +214,8 @@ class _TextLines:
         self.name = name
         self.row: list[str] = []
         self.number = 0
+        self.is_header = True
+        self.is_damaged = False
         self._again: deque[str] = deque()
         self._content = content
         self._raw = raw
@@ -241,11 +245,14 @@ class _TextLines:
         try:
             self.row.append(line.decode())
         except UnicodeDecodeError as error:
-            raise BadInput(
-                f"{self.name}, line {self.number}: byte 0x{line[error.start]:02X} at offset"
-                f" {self._offset + error.start} is not UTF-8.",
-                todo=f"Convert the file, for instance: iconv -f {_encoding(line)} -t UTF-8.",
-            ) from None
+            if self.is_header:
+                raise BadInput(
+                    f"{self.name}, line {self.number}: byte 0x{line[error.start]:02X} at offset"
+                    f" {self._offset + error.start} is not UTF-8.",
+                    todo=f"Convert the file, for instance: iconv -f {_encoding(line)} -t UTF-8.",
+                ) from None
+            self.is_damaged = True
+            self.row.append(line.decode(errors=_ESCAPE))
         self._offset += len(line)
         if self._meter and self._raw and self.number % METER_EVERY_LINES == 0:
             self._meter.bytes_read = self._raw.tell()
@@ -261,7 +268,7 @@ def _csv_rows(name: str, lines: _TextLines) -> Iterator[Item]:
     delimiter, header = _csv_header(name, lines)
     if header is None:
         return
-    width = len(header)
+    width, lines.is_header = len(header), False
     csv.field_size_limit(MAX_PAYLOAD_BYTES)  # of this process; the default of 128 KiB is too low
     reader = csv.reader(lines, delimiter=delimiter, strict=True)
     while True:
@@ -274,6 +281,9 @@ def _csv_rows(name: str, lines: _TextLines) -> Iterator[Item]:
             return
         except csv.Error as error:
             reason = f"The line is not CSV: {error}."
+        if lines.is_damaged and not reason and (damage := _damage(lines.row)):
+            yield Broken(number, damage, _shown(_raw("".join(lines.row).rstrip("\r\n"))))
+            continue
         if not reason and len(cells) == width:
             yield Row(number, dict(zip(header, cells, strict=True)))
             continue
@@ -281,9 +291,29 @@ def _csv_rows(name: str, lines: _TextLines) -> Iterator[Item]:
             reason = f"The line has {len(cells)} cells, the header has {width}."
         if reason:
             # A quote that is never closed swallows the lines after it: they are read once more.
-            yield Broken(number, reason, _shown(lines.row[0].rstrip("\r\n")))
+            yield Broken(number, reason, _shown(_raw(lines.row[0].rstrip("\r\n"))))
             lines.give_again()
             reader = csv.reader(lines, delimiter=delimiter, strict=True)
+
+
+_ESCAPE: Final = "surrogateescape"
+"""How bytes that are not UTF-8 travel in text, to be told and shown."""
+
+
+def _raw(text: str) -> bytes:
+    return text.encode(errors=_ESCAPE)
+
+
+def _damage(row: Sequence[str]) -> str:
+    """Which byte of a row is not UTF-8, and what to do; empty where all are."""
+    try:
+        _raw("".join(row)).decode()
+    except UnicodeDecodeError as error:
+        return (
+            f"The line is not UTF-8: byte 0x{error.object[error.start]:02X}."
+            " Convert the file, for instance: iconv -f WINDOWS-1252 -t UTF-8."
+        )
+    return ""
 
 
 def _csv_header(name: str, lines: _TextLines) -> tuple[str, list[str] | None]:
@@ -310,7 +340,7 @@ def _csv_header(name: str, lines: _TextLines) -> tuple[str, list[str] | None]:
 # Parquet --------------------------------------------------------------------------------------
 
 
-def _parquet_rows(path: Path, meter: Meter, stream: str | None) -> Iterator[Row]:
+def _parquet_rows(path: Path, meter: Meter, stream: str | None) -> Iterator[Item]:
     from connectors.generic import columnar  # half a second to load: only where needed
 
     size = path.stat().st_size
@@ -319,5 +349,8 @@ def _parquet_rows(path: Path, meter: Meter, stream: str | None) -> Iterator[Row]
         for rows, share in columnar.batches(plain, path.name, stream):
             for values in rows:
                 number += 1
-                yield Row(number, values)
+                if isinstance(values, columnar.Unreadable):
+                    yield Broken(number, values.reason, payload_of(values.values))
+                else:
+                    yield Row(number, values)
             meter.bytes_read = int(size * share)

@@ -15,6 +15,7 @@ from schema.deeds import Caller, Deed, Outcome, deed
 from schema.edges import Arguments, Branch, Many, One, Row, Value, column, planned, row_of
 from schema.ids import row_id
 from schema.mutations.decision import Columns, customer_of
+from schema.scalars import BigInt
 from schema.types.customer import Customer
 from schema.types.loyalty import LoyaltyEntry
 from schema.types.payload import USER_ERRORS, UserError
@@ -94,8 +95,8 @@ class PointsPayload:
     customer: Customer | None = planned(
         One(customer_of), "The customer after it; null where nothing was done."
     )
-    points: int | None = column("points", "What came to what can be spent; below 0: what went.")
-    balance: int | None = column("balance", "What can be spent now.")
+    points: BigInt | None = column("points", "What came to what can be spent; below 0: what went.")
+    balance: BigInt | None = column("balance", "What can be spent now.")
     is_repeat: bool | None = column(
         "is_repeat", "Whether it had been done before under this key, and nothing was moved now."
     )

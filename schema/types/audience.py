@@ -10,7 +10,6 @@ from cdp.audiences.effect import GROUPS, HELD, MAX_DAYS, WRITTEN, effect_of
 from schema.edges import (
     Arguments,
     Branch,
-    Leaf,
     One,
     OneBy,
     Roots,
@@ -21,8 +20,8 @@ from schema.edges import (
     planned,
     row_of,
 )
-from schema.ids import exact
 from schema.scalars import DateTime, Decimal
+from schema.types.records import amount
 from schema.types.segment import permitted
 
 EFFECT_PRICE: Final = 50  # orders of a whole audience are read
@@ -64,12 +63,12 @@ class AudienceGroup:
         "rate", "Conversions per customer, between 0 and 1; null for an empty group."
     )
     revenue: Decimal = planned(
-        Leaf(lambda row: exact(row["revenue"])),
+        amount("revenue"),
         "What is left of those orders after refunds, in the workspace's currency. An order without"
         " a rate of exchange has none.",
     )
     revenue_per_customer: Decimal | None = planned(
-        Leaf(lambda row: exact(row["revenue_per_customer"])),
+        amount("revenue_per_customer"),
         "Revenue per customer of the group, buyers or not; null for an empty group.",
     )
 

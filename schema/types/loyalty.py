@@ -20,7 +20,7 @@ from schema.edges import (
     row_of,
 )
 from schema.ids import Instant, Whole, cursor, global_id
-from schema.scalars import Date, DateTime
+from schema.scalars import BigInt, Date, DateTime
 from schema.types.connection import connection
 from schema.types.order import Order
 from schema.types.records import beyond, is_alive, profiles_of, upper
@@ -94,8 +94,8 @@ class LoyaltyEntry:
         "Unique among entries; good as a key of a list.",
     )
     kind: LoyaltyEntryKind = planned(upper("kind"), "Why points moved.")
-    points: int = planned(_sum("available", "owed"), "What it added to what can be spent.")
-    pending_points: int = column("pending", "What it added to the pending points.")
+    points: BigInt = planned(_sum("available", "owed"), "What it added to what can be spent.")
+    pending_points: BigInt = column("pending", "What it added to the pending points.")
     occurred_at: DateTime = column("occurred_at", "When it happened.")
     recorded_at: DateTime = planned(
         _of_parent(tables.points_transaction, "transaction_id", "recorded_at"),

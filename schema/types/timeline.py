@@ -25,7 +25,7 @@ from schema.edges import (
 )
 from schema.ids import Instant, Whole, cursor, global_id
 from schema.objects import constant
-from schema.scalars import DateTime, Decimal, Json
+from schema.scalars import BigInt, DateTime, Decimal, Json
 from schema.types.connection import FORWARD, connection
 from schema.types.node import is_type_of, type_of
 from schema.types.order import Order
@@ -187,7 +187,7 @@ class LoyaltyMovement(TimelineEntry):
     """A row of loyalty_entry."""
 
     movement: str | None = column("kind", "earn, redeem, adjust or expire.")
-    points: int | None = column("points", "How many; negative where they went.")
+    points: BigInt | None = column("points", "How many; negative where they went.")
     expires_at: DateTime | None = column("expires_at", "When they lapse; null: never.")
     reason: str | None = column("reason", "As the source tells it. Personal: may be masked.")
 

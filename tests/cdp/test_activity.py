@@ -65,6 +65,33 @@ async def test_where_a_source_tells_no_delivery_what_did_not_bounce_was_delivere
     assert found["last_engaged_at"] == datetime.fromisoformat(LATER)
 
 
+async def test_a_message_that_was_opened_has_arrived_whatever_else_is_told_of_it(
+    connection: AsyncConnection,
+) -> None:
+    opened = _events(("1", "bounced"), ("1", "opened"), ("2", "opened"))
+    await take(connection, "messages", opened)
+    found = await _traits(connection, "engagement")
+    assert (found["messages_delivered"], found["open_rate"], found["open_points"]) == (2, 1, 25)
+
+
+async def test_whether_a_source_tells_of_deliveries_is_asked_of_the_source_not_of_the_customer(
+    connection: AsyncConnection,
+) -> None:
+    silent, told = _events(("1", "sent"), ("2", "sent")), _events(("3", "delivered"))
+    await take(connection, "messages", silent)
+    elsewhere = _events(("4", "sent"))
+    await take(connection, "messages", elsewhere, source="post")
+    assert {row["messages_delivered"] for row in await customers(connection)} == {2 + 1}
+    other = [{**row, "email": "b@example.com"} for row in told]
+    await take(connection, "messages", other)
+    counts = [row["messages_delivered"] for row in await customers(connection)]
+    assert counts == [1, 1]
+    await rebuild(connection, WORKSPACE)
+    assert [row["messages_delivered"] for row in await customers(connection)] == counts
+    await drop(connection, Deleted("messages", "3-delivered", datetime.fromisoformat(LATER)))
+    assert [row["messages_delivered"] for row in await customers(connection)] == [1, 0]
+
+
 async def test_the_score_is_the_sum_of_its_parts_and_decays_with_silence(
     connection: AsyncConnection,
 ) -> None:
@@ -75,6 +102,16 @@ async def test_the_score_is_the_sum_of_its_parts_and_decays_with_silence(
     found = await _traits(connection, "engagement")
     assert (found["recency_points"], found["open_points"]) == (20, 25)
     assert (found["score"], getattr(found["level"], "value", None)) == (45, "MEDIUM")
+
+
+async def test_a_sign_of_life_of_centuries_ago_leaves_a_score(connection: AsyncConnection) -> None:
+    await take(
+        connection,
+        "messages",
+        _events(("1", "delivered"), ("1", "opened"), at="1850-01-02T10:00:00Z"),
+    )
+    found = await _traits(connection, "engagement")
+    assert (found["recency_points"], found["open_points"], found["score"]) == (0, 25, 25)
 
 
 async def test_who_was_only_written_to_has_never_engaged(connection: AsyncConnection) -> None:
@@ -135,6 +172,18 @@ async def test_feedback_takes_the_latest_nps_and_means_on_one_scale(
     found = await _traits(connection, "feedback")
     assert getattr(found.pop("nps_category"), "value", None) == "PASSIVE"
     assert found == {"nps": 7, "csat": 4, "ces": 6, "review_count": 1, "average_rating": 4}
+
+
+async def test_an_answer_on_a_longer_scale_is_rounded_once_before_it_has_a_category(
+    connection: AsyncConnection,
+) -> None:
+    for number, (score, told) in enumerate({"86": 9, "85": 9, "84": 8, "64": 6}.items()):
+        row = {"id": str(number), "email": "a@example.com", "kind": "nps", "scale": "100"}
+        at = f"2024-03-01T10:00:0{number}Z"
+        await take(connection, "feedback", [{**row, "score": score, "given_at": at}])
+        found = await _traits(connection, "feedback")
+        category = "PROMOTER" if told == 9 else "PASSIVE" if told == 8 else "DETRACTOR"
+        assert (found["nps"], getattr(found["nps_category"], "value", None)) == (told, category)
 
 
 def _plan(number: int, **more: object) -> Row:

@@ -13,7 +13,8 @@ from cdp import tables
 from cdp.consent import Asked, ConsentStatus, consents
 from cdp.consent_writing import Statement, record_consent
 from cdp.contact_points import ContactPoint, read_contact_point
-from cdp.delivery import Deleted
+from cdp.deadletters import DeadLetter, list_letters, retry_letters
+from cdp.delivery import Deleted, Delivery, receive
 from cdp.errors import BadInput, KeyReused, NotFound
 from cdp.sources import add_source, list_sources
 from cdp.stewardship import Author, split_customer
@@ -103,6 +104,68 @@ async def test_channels_and_purposes_are_words_in_any_case_and_apart(
         ("email", "profiling"): "denied",
     }
     assert stands["sms", "marketing"]["point"] == "+447700900001"
+
+
+@pytest.mark.parametrize(
+    "spelling", ["Ann Doe <ann@example.com>", "mailto:ann@example.com", "ann@example.com."]
+)
+async def test_refusal_holds_however_its_address_is_written(
+    connection: AsyncConnection, spelling: str
+) -> None:
+    await take(connection, "customers", [ANN])
+    await take(connection, "consents", [a_consent("a", "granted", 10, customer_id="1")])
+    await take(connection, "consents", [a_consent("b", "denied", 11, email=spelling)], source="pos")
+    assert await statuses(connection) == ["denied"]
+    await take(connection, "consents", [a_consent("c", "granted", 12, customer_id="1")])
+    refused = an_unsubscription("m", 20, email=spelling)
+    await take(connection, "messages", [refused], source="mail")
+    assert await statuses(connection) == ["withdrawn"]
+
+
+async def test_statement_that_would_hold_for_nobody_is_refused_with_what_to_do(
+    connection: AsyncConnection,
+) -> None:
+    said = [
+        a_consent("a", "denied", 10),
+        a_consent("b", "denied", 10, email="ann at example"),
+        a_consent("c", "denied", 10, phone="12", channel="sms"),
+        a_consent("d", "denied", 10, customer_id="9"),
+        a_consent("e", "denied", 10, phone="020 7946 0123", channel="sms"),
+    ]
+    applied = await take(connection, "consents", said)
+    assert (applied.new, applied.refused) == (2, 3)
+    events = [
+        an_unsubscription("f", 20, email="ann at example"),
+        an_unsubscription("g", 20, email="ann at example", kind="opened"),
+        an_unsubscription("h", 20, channel="bluesky", handle="ann.example.com"),
+    ]
+    applied = await take(connection, "messages", events)
+    assert (applied.new, applied.refused) == (2, 1)
+    letters = await list_letters(connection, limit=10)
+    assert [(one.key, one.path) for one in letters] == [
+        ("a", "customer_id"),
+        ("b", "email"),
+        ("c", "phone"),
+        ("f", "email"),
+    ]
+    assert all("Give customer_id, an email" in one.reason for one in letters)
+
+
+async def test_refusal_whose_number_nobody_can_dial_stays_a_dead_letter_when_tried_again(
+    connection: AsyncConnection,
+) -> None:
+    applied = await take(connection, "consents", [a_consent("c", "denied", 10, phone="12")])
+    assert applied.refused == 1
+    letters = await list_letters(connection, limit=10)
+
+    def as_it_is(letter: DeadLetter) -> list[Delivery]:
+        assert isinstance(letter.payload, dict)
+        return [receive(letter.stream, letter.payload)]
+
+    tried = await retry_letters(connection, letters, WORKSPACE, as_it_is)
+    assert (tried.taken, [one.path for one in tried.refused.values()]) == (0, ["phone"])
+    (letter,) = await list_letters(connection, limit=10)
+    assert (letter.key, letter.attempts) == ("c", 2)
 
 
 async def test_refusal_holds_under_every_spelling_of_its_channel(

@@ -1,18 +1,20 @@
 """The edge: what cannot be stored is refused with its reason, and what is meant is understood."""
 
 import json
+import random
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cdp.delivery import Batch, Deleted, Received, Refused, receive
+from cdp.identity.normalise import MAX_WORD
 from cdp.ingest import apply
 from cdp.records import CustomerRecord, OrderRecord, line_key, split_line_key
-from cdp.tables import dead_letter
+from cdp.tables import customer, dead_letter
 from tests.cdp.ingesting import WORKSPACE, a_source, drop
 
 pytestmark = pytest.mark.anyio
@@ -27,6 +29,17 @@ REFUND = {
     "currency": "EUR",
 }  # fmt: skip
 RATE = {"on": "2024-06-01", "currency": "USD", "base": "EUR", "rate": "0.9"}
+
+
+def letters(count: int, *, first: int) -> str:
+    """Letters that no compression makes short: of an index entry PostgreSQL compresses the text."""
+    some = random.Random(count)
+    return "".join(chr(first + some.randrange(5000)) for _ in range(count))
+
+
+CJK, ASTRAL = 0x4E00, 0x20000
+LIKE = {"id": "i", "kind": "like", "occurred_at": "2024-06-01T10:00:00Z"}
+SENT = {"id": "m", "kind": "sent", "occurred_at": "2024-06-01T10:00:00Z"}
 
 POISON: list[tuple[str, Row, str]] = [
     ("customers", {"id": "a\0b"}, "id"),
@@ -45,7 +58,21 @@ POISON: list[tuple[str, Row, str]] = [
     ("orders", {**ORDER, "lines": [{**LINE, "quantity": "1E-99"}]}, "lines[0].quantity"),
     ("order_lines", {**LINE, "order_id": "\U0001f600" * 512, "line": "\U0001f680" * 512}, "line"),
     ("orders", {**ORDER, "id": ":" * 512, "lines": [{**LINE, "line": ":" * 512}]}, "lines[0].line"),
+    ("customers", {"id": "1", "handles": {letters(1500, first=CJK): "ann"}}, "handles"),
+    ("customers", {"id": "1", "external_ids": {letters(1500, first=CJK): "7"}}, "external_ids"),
+    (
+        "interactions",
+        {**LIKE, "network": letters(512, first=ASTRAL), "handle": letters(320, first=ASTRAL)},
+        "handle",
+    ),
+    (
+        "messages",
+        {**SENT, "channel": letters(512, first=ASTRAL), "handle": letters(320, first=ASTRAL)},
+        "handle",
+    ),
     ("refunds", {**REFUND, "amount": "-0.01"}, "amount"),
+    ("orders", {**ORDER, "currency": "EUR\n"}, "currency"),
+    ("customers", {"id": "1", "country": "GB\n"}, "country"),
     ("exchange_rates", {**RATE, "rate": "0"}, "rate"),
     ("exchange_rates", {**RATE, "rate": "-1"}, "rate"),
 ]
@@ -64,6 +91,33 @@ async def test_poison_is_refused_and_its_page_is_stored(connection: AsyncConnect
         select(dead_letter.c.key, dead_letter.c.place).order_by(dead_letter.c.id).limit(2)
     )
     assert letters.all() == [(r"a\x00b", r"a\udcff\x00b"), (r"a\ud800b", r"a\udcff\x00b")]
+
+
+async def test_longest_names_and_keys_are_stored_with_their_page(
+    connection: AsyncConnection,
+) -> None:
+    longest = letters(512, first=ASTRAL)
+    name = "\u3300" * 512  # each letter is five when it is folded
+    person = {"id": longest, "first_name": longest, "last_name": name, "loyalty_card": longest}
+    rows: list[tuple[str, Row]] = [
+        ("customers", person),
+        (
+            "customers",
+            {"id": "1", "handles": {letters(300, first=CJK): letters(320, first=ASTRAL)}},
+        ),
+        ("customers", {"id": "2", "external_ids": {letters(300, first=CJK): longest[:320]}}),
+        ("orders", {**ORDER, "id": longest, "customer_id": longest}),
+        ("order_lines", {**LINE, "order_id": longest, "line": "1", "sku": longest}),
+        ("refunds", {**REFUND, "order_id": longest}),
+        ("loyalty_entries", {**ENTRY, "order_id": longest, "customer_id": longest}),
+        ("messages", {**SENT, "id": longest, "channel": longest, "handle": "a" * 320}),
+        ("interactions", {**LIKE, "network": longest, "anonymous_id": longest}),
+    ]
+    deliveries = [receive(stream, row) for stream, row in rows]
+    applied = await apply(connection, Batch(await a_source(connection), deliveries), WORKSPACE)
+    assert (applied.new, applied.refused) == (len(rows), 0)
+    words = await connection.scalars(select(func.unnest(func.tsvector_to_array(customer.c.search))))
+    assert set(words) >= {longest[:MAX_WORD], ("\u30a2\u30cf\u309a\u30fc\u30c8" * 512)[:MAX_WORD]}
 
 
 def test_a_blank_says_as_little_as_an_empty_text() -> None:
@@ -151,3 +205,28 @@ async def test_a_line_deleted_before_it_was_seen_is_known_by_its_keys(
     key = line_key("gid:a", "gid:7")
     gone = Deleted("order_lines", key, datetime(2024, 7, 1, tzinfo=UTC))
     assert (await drop(connection, gone)).new == 1
+
+
+@pytest.mark.parametrize(
+    ("kind", "score", "scale", "path"),
+    [
+        ("nps", "87", None, "score"),
+        ("nps", "-4", None, "score"),
+        ("nps", "101", "100", "score"),
+        ("csat", "9", None, "score"),
+        ("csat", "0", "5", "score"),
+        ("review", "0", None, "score"),
+        ("ces", "8", None, "score"),
+        ("csat", "1", "0", "scale"),
+    ],
+)
+def test_a_score_off_its_scale_is_refused(
+    kind: str, score: str, scale: str | None, path: str
+) -> None:
+    row = {"id": "1", "kind": kind, "given_at": "2024-03-01T10:00:00Z", "score": score}
+    refused = receive("feedback", {**row, "scale": scale})
+    assert isinstance(refused, Refused)
+    assert refused.path == path
+    assert (score if path == "score" else "0") in refused.reason
+    assert isinstance(receive("feedback", {**row, "score": "3", "scale": "100"}), Received)
+    assert isinstance(receive("feedback", {**row, "score": "0", "scale": "100"}), Received)

@@ -140,6 +140,10 @@ def test_merge_split_and_undo_tell_what_they_did(cdp: Run) -> None:
     parted = said(cdp, "split", "1", gid("SourceProfile", 3), "--reason", "Two.")
     assert parted["customer_ids"] == [1, 3]
     assert profiles_of(cdp, "1") == [1, 2]
+    joined = told(cdp, "explain", "1")
+    assert "decision 1: 1, 2\n" in joined
+    assert "email ann@example.com: 1" not in joined
+    assert "Joined by:" not in told(cdp, "explain", "3")
     text = told(cdp, "undo", str(parted["changes"][0]["event_id"]))
     assert "Customer 3 joins customer 1: source profiles 3." in text
     assert "Take it back: cdp identity undo" in text

@@ -10,9 +10,19 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from cdp import tables
 from cdp.database import Database
 from cdp.delivery import Batch, Checkpoint, Deleted, receive
-from cdp.errors import Fenced
+from cdp.errors import Fenced, SettingsChanged
 from cdp.ingest import apply
-from tests.cdp.ingesting import WORKSPACE, a_source, customers, drop, partition, take, take_mixed
+from cdp.workspace import read_workspace, write_setting
+from tests.cdp.ingesting import (
+    WORKSPACE,
+    Row,
+    a_source,
+    customers,
+    drop,
+    partition,
+    take,
+    take_mixed,
+)
 
 pytestmark = pytest.mark.anyio
 
@@ -226,6 +236,58 @@ async def test_placeholders_join_nobody_and_make_no_contact(connection: AsyncCon
     assert len(await partition(connection)) == 2
 
 
+@pytest.mark.parametrize("word", ["Nil", "Na", "Aa", "Xx2"])
+async def test_people_of_short_names_have_an_address(
+    connection: AsyncConnection, word: str
+) -> None:
+    await take(connection, "customers", [{"id": "1", "email": f"{word}@example.com"}])
+    (row,) = await customers(connection)
+    assert row["email"] == f"{word.lower()}@example.com"
+
+
+@pytest.mark.parametrize(
+    ("country", "number"), [("UK", "+442079460123"), ("XX", "+442079460123"), ("FR", None)]
+)
+async def test_a_country_without_numbers_of_its_own_does_not_drop_the_phone(
+    connection: AsyncConnection, country: str, number: str | None
+) -> None:
+    person = {"id": "1", "phone": "020 7946 0123", "country": country}
+    await take(connection, "customers", [person])
+    (row,) = await customers(connection)
+    assert row["phone"] == number
+
+
+async def test_identifiers_that_tie_nobody_are_counted_and_told(
+    connection: AsyncConnection,
+) -> None:
+    people: list[Row] = [
+        {"id": "1", "email": "noemail@example.com", "phone": "12", "handles": {"bluesky": "@"}},
+        {"id": "2", "email": "bo at example", "emails": ["bo@example.com"]},
+    ]
+    told = await take(connection, "customers", people)
+    rest = "that cannot be read, or that says nothing is known"
+    assert told.notes == {f"email {rest}": 2, f"phone {rest}": 1, f"handle {rest}": 1}
+    guests: list[Row] = [
+        {**ORDER, "customer_id": None, "email": "Bo <bo@example.com>"},
+        {**ORDER, "id": "o2", "customer_id": None, "email": "bo at example"},
+        {**ORDER, "id": "o3", "customer_id": "1", "email": "bo at example"},
+    ]
+    told = await take(connection, "orders", guests)
+    assert told.notes == {f"email {rest}": 1}
+    assert (await take(connection, "orders", guests)).notes == {}
+
+
+async def test_names_that_differ_by_vowel_signs_alone_join_no_two_people(
+    connection: AsyncConnection,
+) -> None:
+    people = [
+        {"id": "1", "first_name": "मीना", "last_name": "कुमारी", "phone": "+91 98765 43210"},
+        {"id": "2", "first_name": "मोहन", "last_name": "कुमार", "phone": "+91 98765 43210"},
+    ]
+    await take(connection, "customers", people)
+    assert len(await partition(connection)) == 2
+
+
 async def test_a_refused_record_lies_in_the_dead_letters_with_its_reason(
     connection: AsyncConnection,
 ) -> None:
@@ -280,3 +342,15 @@ async def test_a_batch_is_stored_whole_or_not_at_all(database: Database) -> None
         assert await partition(connection) == set()
         assert await _count(connection, tables.sales_order) == 0
         assert await customers(connection) == []
+
+
+async def test_batch_of_who_was_told_other_settings_is_refused_whole(
+    connection: AsyncConnection,
+) -> None:
+    told = await read_workspace(connection)
+    await write_setting(connection, "currency", "USD")
+    with pytest.raises(SettingsChanged):
+        await take(connection, "customers", [ANN], workspace=told)
+    assert await customers(connection) == []
+    await take(connection, "customers", [ANN], workspace=await read_workspace(connection))
+    assert len(await customers(connection)) == 1

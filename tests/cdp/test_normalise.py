@@ -22,6 +22,16 @@ from cdp.identity.normalise import (
         ("email", " Ann@Example.COM ", "ann@example.com"),
         ("email", "ann@example", None),
         ("email", "two words@example.com", None),
+        ("email", "Mia <mia@example.com>", "mia@example.com"),
+        ("email", '"Jones, Mia" <Mia@Example.com>', "mia@example.com"),
+        ("email", "mia@example.com <mia@example.com>", "mia@example.com"),
+        ("email", "mia@example.com (Mia)", "mia@example.com"),
+        ("email", "mailto:mia%2Bnews@example.com?subject=Stop", "mia+news@example.com"),
+        ("email", "mia@example.com.", "mia@example.com"),
+        ("email", "'mia@example.com';", "mia@example.com"),
+        ("email", "\u200bmia@example.com\ufeff", "mia@example.com"),
+        ("email", "Mia <mia@example.com>, Bo <bo@example.com>", None),
+        ("email", "shop:mia@example.com", "shop:mia@example.com"),
         ("phone", "020 7946 0123", "+442079460123"),
         ("phone", "+1 (201) 555-0123", "+12015550123"),
         ("phone", "12", None),
@@ -98,6 +108,40 @@ def test_names_are_folded_for_comparison(
     assert name_keys(first, last, full) == keys
 
 
-@given(st.text())
+@pytest.mark.parametrize(
+    ("name", "other"),
+    [
+        ("मीना", "मोहन"),
+        ("कर्म", "करम"),
+        ("ปิติ", "ปีติ"),
+        ("กุล", "กูล"),
+        ("がい", "かい"),
+    ],
+)
+def test_names_that_differ_by_a_letter_that_is_a_mark_stay_apart(name: str, other: str) -> None:
+    assert fold(name) != fold(other)
+    assert " " not in fold(name) + fold(other)
+
+
+@pytest.mark.parametrize(
+    ("name", "other"),
+    [
+        ("مُحَمَّد", "محمد"),
+        ("דָּוִד", "דוד"),
+        ("फ़रहान", "फरहान"),
+        ("क्\u200dष", "क्ष"),
+        ("José\u2764\ufe0f", "jose"),
+        ("辻\U000e0100", "辻"),
+        ("Łukasz-Jan_Žák", "łukasz jan zak"),
+    ],
+)
+def test_names_that_differ_by_what_is_left_out_at_will_are_one(name: str, other: str) -> None:
+    assert fold(name) == fold(other)
+
+
+_MARKED = st.text(st.characters(categories=("Mn", "Mc", "Cf", "Lo", "Zs")) | st.sampled_from("aA-"))
+
+
+@given(st.text() | _MARKED)
 def test_folding_twice_changes_nothing_more(text: str) -> None:
     assert fold(fold(text)) == fold(text)

@@ -17,6 +17,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from cdp import tables
 from cdp.__main__ import main
 from cdp.attributes import ATTRIBUTES
 from cdp.database import Database, open_database
@@ -72,7 +73,9 @@ async def a_shop(database: Database) -> tuple[int, int]:
 async def test_the_mart_has_a_row_per_customer_and_per_membership(database: Database) -> None:
     ann, bob = await a_shop(database)
     done = await publish(database, WORKSPACE)
-    assert done.rows == {"dim_customer": 2, "bridge_customer_segment": 1}
+    assert done.rows == {
+        "dim_customer": 2, "bridge_customer_segment": 1, "bridge_customer_audience": 0,
+    }  # fmt: skip
     first, second = await rows_of(database, "SELECT * FROM mart.dim_customer ORDER BY id")
     assert (first["id"], second["id"]) == (ann, bob)
     assert first["country"] == "GB"
@@ -85,6 +88,36 @@ async def test_the_mart_has_a_row_per_customer_and_per_membership(database: Data
     (membership,) = await rows_of(database, "SELECT * FROM mart.bridge_customer_segment")
     assert (membership["customer_id"], membership["segment_slug"]) == (ann, "buyers")
     assert membership["as_of"] == done.as_of > membership["entered_at"]
+
+
+async def an_audience(database: Database, written_to: int, held_out: int) -> None:
+    """An audience of two, one of them held out."""
+    async with database.transaction() as connection:
+        audience, aim = tables.audience, {"channel": "email", "purpose": "marketing"}
+        made = {"held_out_percent": 50, "created_at": NOW, "exported_at": NOW}
+        audience_id = await connection.scalar(
+            audience.insert().values(slug="buyers", **aim, **made).returning(audience.c.id)
+        )
+        rows = [
+            {"audience_id": audience_id, "source_profile_id": one, "assigned_at": NOW}
+            | {"is_held_out": one == held_out}
+            for one in (written_to, held_out)
+        ]
+        await connection.execute(tables.audience_member.insert(), rows)
+
+
+async def test_the_mart_tells_who_of_an_audience_is_held_out(database: Database) -> None:
+    ann, bob = await a_shop(database)
+    await an_audience(database, ann, bob)
+    await publish(database, WORKSPACE)
+    rows = await rows_of(
+        database, "SELECT * FROM mart.bridge_customer_audience ORDER BY customer_id"
+    )
+    assert [(row["customer_id"], row["is_held_out"]) for row in rows] == [(ann, False), (bob, True)]
+    told = {name: rows[0][name] for name in ("audience_slug", "channel", "purpose", "assigned_at")}
+    assert told == {
+        "audience_slug": "buyers", "channel": "email", "purpose": "marketing", "assigned_at": NOW,
+    }  # fmt: skip
 
 
 async def test_the_mart_has_every_trait_and_no_personal_data(database: Database) -> None:
@@ -127,7 +160,7 @@ async def test_everything_is_commented_with_its_unit(database: Database) -> None
         "SELECT obj_description(oid) AS said FROM pg_class"
         " WHERE relnamespace = 'mart'::regnamespace AND relkind = 'r'",
     )
-    assert len(tables) == 2
+    assert len(tables) == 3
     assert all(row["said"].startswith("One row per ") for row in tables)
 
 
@@ -146,6 +179,8 @@ async def test_publishing_again_makes_it_anew_and_leaves_nothing_else(database: 
         "SELECT relname FROM pg_class WHERE relnamespace = 'mart'::regnamespace ORDER BY 1",
     )
     assert [row["relname"] for row in named] == [
+        "bridge_customer_audience",
+        "bridge_customer_audience_pkey",
         "bridge_customer_segment",
         "bridge_customer_segment_pkey",
         "dim_customer",
@@ -171,7 +206,7 @@ async def test_the_role_reads_the_mart_and_nothing_else(database: Database) -> N
     done = await publish(database, WORKSPACE)
     assert (done.role, done.note) == (ROLE, "")
     async with database.transaction() as connection:
-        for table in ("dim_customer", "bridge_customer_segment"):
+        for table in ("dim_customer", "bridge_customer_segment", "bridge_customer_audience"):
             assert await as_reader(connection, f"TABLE mart.{table}") == ""
             assert await as_reader(connection, f"TRUNCATE mart.{table}") == "42501"
         assert await as_reader(connection, "SELECT * FROM customer") == "42501"
@@ -288,12 +323,13 @@ def test_no_two_columns_of_a_table_have_one_name() -> None:
 
 
 async def test_the_files_of_the_mart_are_its_rows(database: Database, tmp_path: Path) -> None:
-    await a_shop(database)
+    await an_audience(database, *await a_shop(database))
     assert "Run cdp publish" in refusal_of(database, tmp_path / "mart")
     await publish(database, WORKSPACE)
     told = exported(database, tmp_path / "mart")
-    assert told["files"] == {"dim_customer.parquet": 2, "bridge_customer_segment.parquet": 1}
-    for name in ("dim_customer", "bridge_customer_segment"):
+    rows = {"dim_customer": 2, "bridge_customer_segment": 1, "bridge_customer_audience": 2}
+    assert told["files"] == {f"{name}.parquet": count for name, count in rows.items()}
+    for name in rows:
         file = parquet.read_table(tmp_path / "mart" / f"{name}.parquet").to_pylist()
         assert file == await rows_of(database, f"TABLE mart.{name} ORDER BY 1, 2")
     async with database.transaction() as connection:

@@ -14,8 +14,9 @@ from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cdp import recommendations, tables
+from cdp.delivery import Deleted
 from cdp.recommendations import LEAST_CUSTOMERS, MAX_PAIRS, recommended, refresh
-from tests.cdp.ingesting import WORKSPACE, Row, take_mixed
+from tests.cdp.ingesting import WORKSPACE, Row, drop, take_mixed
 
 pytestmark = pytest.mark.anyio
 
@@ -147,6 +148,24 @@ async def test_only_qualifying_orders_count(connection: AsyncConnection) -> None
     )
     assert await shown(connection, "zoe") == [("sku:milk", "sku:tea")]
     assert list(await pairs(connection)) == ["sku:milk", "sku:tea"]
+
+
+async def test_what_is_sold_no_more_is_not_recommended_and_leads_to_what_is(
+    connection: AsyncConnection,
+) -> None:
+    baskets = [an_order(f"o{n}", f"p{n}", ["cup", "tea"]) for n in range(LEAST_CUSTOMERS)]
+    only = [an_order("a", "cups", ["cup"]), an_order("b", "teas", ["tea"])]
+    names = [f"p{n}" for n in range(LEAST_CUSTOMERS)]
+    crowd = [an_order(f"x{n}", f"q{n}", ["jam"]) for n in range(9)]
+    others = people("cups", "teas", *(f"q{n}" for n in range(9)), *names)
+    cup = ("products", {"id": "1", "sku": "cup", "title": "Cup"})
+    await take_mixed(connection, [cup, *others, *baskets, *only, *crowd])
+    await refresh(connection, WORKSPACE)
+    assert await shown(connection, "teas") == [("sku:cup", "sku:tea")]
+    await drop(connection, Deleted("products", "1", START))
+    await refresh(connection, WORKSPACE)
+    assert await shown(connection, "teas") == []
+    assert await shown(connection, "cups") == [("sku:tea", "sku:cup")]
 
 
 async def test_an_article_is_one_in_every_source_by_its_sku(connection: AsyncConnection) -> None:

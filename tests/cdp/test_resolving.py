@@ -6,8 +6,10 @@ from sqlalchemy import select
 
 from benchmarks.shoppers import tell
 from cdp import tables
-from cdp.database import Database
+from cdp.database import Database, driver
+from cdp.identity.rules import Cuts, cuts_of, parse_rules, read_document, who_set_cuts
 from cdp.resolving import resolve_batch
+from cdp.rulechange import apply_rules
 from tests.cdp.ingesting import WORKSPACE, partition, take
 
 pytestmark = pytest.mark.anyio
@@ -38,6 +40,28 @@ async def test_a_double_is_joined_until_it_says_something_else(database: Databas
         await take(connection, "customers", [changed], source="desk")
     async with database.read_only() as connection:
         assert {"desk/customers/x2"} in await partition(connection)
+
+
+async def test_cuts_that_a_person_set_stay_until_they_are_given_up(database: Database) -> None:
+    async with database.transaction() as connection:
+        rows = [msgspec.to_builtins(one.record) for one in tell(SEED, COUNT)]
+        await take(connection, "customers", rows)
+        document = parse_rules("[linkage]\njoin_weight = 20.0\nreview_weight = -1.5")
+        await apply_rules(connection, document, WORKSPACE, actor="cli:ann", reason="Careful.")
+    kept = await resolve_batch(database, WORKSPACE, full=True)
+    assert (kept.join_weight, kept.review_weight, kept.held_by) == (20.0, -1.5, "cli:ann")
+    assert kept.calibrated != Cuts(20.0, -1.5)
+    again = await resolve_batch(database, WORKSPACE, full=False)
+    assert (again.is_full, again.join_weight, again.held_by) == (False, 20.0, "cli:ann")
+
+    given_up = await resolve_batch(database, WORKSPACE, full=False, calibrate=True)
+    assert (given_up.is_full, given_up.former, given_up.held_by) == (True, Cuts(20.0, -1.5), None)
+    async with database.read_only() as connection:
+        _, document, _ = await read_document(await driver(connection))
+        assert await who_set_cuts(await driver(connection)) == "linkage"
+    assert cuts_of(document) == given_up.calibrated
+    assert given_up.joined > 0
+    assert given_up.joining > kept.joining
 
 
 async def _add(database: Database) -> None:

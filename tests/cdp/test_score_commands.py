@@ -12,7 +12,8 @@ from click.testing import CliRunner, Result
 
 from cdp.__main__ import main
 from cdp.database import open_database
-from tests.cdp.scoring.shop import CUSTOMERS, TODAY, a_shop
+from cdp.workspace import Workspace
+from tests.cdp.scoring.shop import CUSTOMERS, NOW, TODAY, a_shop, traits_of
 
 Run: TypeAlias = Callable[..., Result]
 
@@ -66,6 +67,30 @@ def test_a_shop_with_too_little_is_told_what_is_missing(cdp: Run) -> None:
     text = cdp("score").stdout
     assert "No forecast:" in text
     assert "TOO_FEW_CUSTOMERS: There are 0 customers with an order" in text
+
+
+@pytest.mark.usefixtures("shop")
+def test_a_change_of_currency_leaves_no_forecast_of_the_former_one(
+    cdp: Run, database_url: str
+) -> None:
+    assert cdp("score").exit_code == 0
+    assert "are null: run cdp score" in cdp("config", "currency", "USD").stdout
+
+    async def told() -> dict[str, set[object]]:
+        async with open_database(database_url) as database, database.read_only() as connection:
+            found: dict[str, set[object]] = {}
+            for group in ("cltv", "rfm"):
+                for row in (await traits_of(connection, group, NOW, Workspace("USD"))).values():
+                    for name, value in row.items():
+                        found.setdefault(name, set()).add(getattr(value, "value", value))
+            return found
+
+    found = asyncio.run(told())
+    assert all(found[name] == {None} for name in ("predicted", "total", "rank", "monetary_score"))
+    assert found["reason"] <= {"NO_ORDER", "NOT_SCORED"}
+    assert "None is in USD" in cdp("doctor").stdout
+    assert cdp("score").exit_code == 0
+    assert "None is in USD" not in cdp("doctor").stdout
 
 
 def test_settings_of_forecasts_are_checked_and_say_what_to_run(cdp: Run) -> None:

@@ -9,10 +9,11 @@ from sqlalchemy import func, select
 from cdp.database import Database
 from cdp.delivery import Batch, Checkpoint, Delivery, Refused, receive
 from cdp.ingest import apply
+from cdp.rebuild import rebuild
 from cdp.sources import SourceRow, add_source, source_states, start_run, take_checkpoint
-from cdp.tables import dead_letter, source_profile, sync_run
+from cdp.tables import customer, dead_letter, source_profile, sync_run
 from cdp.values import Json
-from cdp.workspace import Workspace
+from cdp.workspace import Workspace, read_workspace, write_setting
 from connectors.base import Abort, Page, Retry, Skip
 from connectors.runner import MAX_ATTEMPTS, Progress, RunReport, sync
 
@@ -171,6 +172,64 @@ async def test_runner_that_was_overtaken_stops_and_rolls_its_page_back(database:
     assert report.status == "failed"
     assert "took over" in (report.error or "")
     assert await stored(database) <= 1
+
+
+class Sold(Script):
+    """Two orders of ten euros, between which the workspace begins to count in dollars."""
+
+    database: Database
+
+    async def pages(self, stream: str, cursor: Json) -> AsyncIterator[Page]:
+        """The second page comes once the currency is another."""
+        async for page in super().pages(stream, cursor):
+            if page.cursor == 2 and self.asked_from == [None]:
+                async with self.database.transaction() as connection:
+                    await write_setting(connection, "currency", "USD")
+            yield page
+
+
+def an_order(number: int) -> Delivery:
+    order = {"id": str(number), "email": "ann@example.com", "currency": "EUR", "total": "10"}
+    return receive("orders", {**order, "placed_at": f"2026-01-0{number}T10:00:00Z"})
+
+
+async def spend(database: Database) -> tuple[int, int]:
+    """Net spend of the one customer, and how many of her orders have no rate."""
+    async with database.read_only() as connection:
+        row = await connection.execute(select(customer.c.net_spend, customer.c.unpriced_count))
+        net, unpriced = row.one()
+    return int(net), unpriced
+
+
+async def test_page_read_under_other_settings_is_read_again_by_those_in_force(
+    database: Database,
+) -> None:
+    row, source = await a_source(database), Sold([[an_order(1)], [an_order(2)]])
+    source.database = database
+
+    async def read() -> Workspace:
+        async with database.read_only() as connection:
+            return await read_workspace(connection)
+
+    report = await sync(database, row, source, await read(), read_anew=read)
+    assert (report.status, report.error, dict(report.records)) == ("ok", None, {"people": 2})
+    assert source.asked_from in ([None, 1], [None, None])
+    net, unpriced = await spend(database)
+    assert (unpriced, net) in [(1, 10), (2, 0)]  # as the first page was stored before, or not
+    async with database.transaction() as connection:
+        await rebuild(connection, await read())
+    assert await spend(database) == (0, 2)
+
+
+async def test_run_that_cannot_read_the_settings_anew_says_what_happened(
+    database: Database,
+) -> None:
+    row, source = await a_source(database), Sold([[an_order(1)], [an_order(2)]])
+    source.database = database
+    report = await run(database, row, source)
+    assert report.status == "failed"
+    assert "The settings of the workspace changed" in (report.error or "")
+    assert "Another run" not in (report.error or "")
 
 
 async def test_fault_of_ours_fails_the_run_and_is_logged(

@@ -85,7 +85,7 @@ class Oracle:
             for group in CATALOG:
                 members: Node = {}
                 for trait in group.traits:
-                    query = select(trait(scope)).where(customer.c.id == row["id"])
+                    query = select(trait.shown(scope)).where(customer.c.id == row["id"])
                     value = await connection.scalar(query)
                     members[camel_case(trait.name)] = _as_json(value, trait.type)
                 groups[camel_case(group.name)] = members

@@ -61,7 +61,7 @@ async def test_retention_knows_nothing_of_what_came_after_its_moment(graph: Grap
 async def test_retention_takes_a_filter_of_customers(graph: Graph) -> None:
     grid = (await graph.read(GRID, filter={"country": {"eq": "DK"}}))["retention"]
     assert [one["size"] for one in grid["cohorts"]] == [1, 0]
-    assert cells(grid["cohorts"][1])[0] == "2026-01-01 0 None 0 .."
+    assert cells(grid["cohorts"][1])[0] == "2026-01-01 0 None 0.00 .."
     everybody = (await graph.read(GRID))["retention"]
     scored = {"rfm": {"group": {"ne": "PROSPECT"}}, "cltv": {"reason": {"eq": "TOO_FEW_CUSTOMERS"}}}
     assert (await graph.read(GRID, filter=scored))["retention"] == everybody
@@ -145,7 +145,7 @@ async def test_business_knows_nothing_of_what_came_after_its_moment(graph: Graph
     told = (await graph.read(BUSINESS, asOf=days_ago(395)))["business"]
     assert told["purchases"]["netRevenue"] == "120.10"
     assert (told["purchases"]["buyers"], told["nps"]["score"]) == (1, None)
-    assert told["subscriptions"]["mrr"] == "0"
+    assert told["subscriptions"]["mrr"] == "0.00"
     now = (await graph.read(BUSINESS))["business"]
     assert (await graph.read(BUSINESS, asOf="2099-01-01T00:00:00Z"))["business"] == now
 

@@ -102,6 +102,15 @@ async def test_what_cannot_be_taken_is_told_and_keeps_nothing_else_out(
     ]
 
 
+async def test_statement_of_consent_that_names_nobody_is_told_by_its_place(graph: Graph) -> None:
+    said = {"channel": "email", "purpose": "marketing", "status": "denied"}
+    denial = {**said, "recorded_at": "2026-01-05T09:00:00Z"}
+    good, lost = {"id": "a", "email": "Ann <ann@example.com>"}, {"id": "b", "email": "ann"}
+    done = await hand_over(graph, "consents", {**denial, **good}, {**denial, **lost})
+    assert (done["new"], done["refused"]) == (1, 1)
+    assert [(one["index"], one["path"]) for one in done["refusals"]] == [(1, "email")]
+
+
 @pytest.mark.parametrize(
     ("given", "path"),
     [({"stream": "nonsense"}, ["input", "stream"]), ({"source": "no name"}, None)],

@@ -1,6 +1,7 @@
 """Points through the graph: each act once, its refusals in the payload, for stewards alone."""
 
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 
 import pytest
 
@@ -116,3 +117,20 @@ async def test_only_those_who_may_decide_move_points(graph: Graph) -> None:
     for role in ("frontend", "analyst"):
         answer = await graph.answer(mutation, role, input=asked)
         assert answer["errors"][0]["extensions"]["code"] == "FORBIDDEN"
+
+
+async def test_points_beyond_32_bits_are_told_whichever_way_they_are_read(graph: Graph) -> None:
+    for number in range(3):
+        given = await act(graph, "earnPoints", points=10**9, key=str(number))
+    assert (given["balance"], given["customer"]["loyalty"]["points"]) == (3 * 10**9, 3 * 10**9)
+    asked = (
+        "{ business { loyalty { pointsIssued %s } }"
+        " customers(first: 1) { nodes { loyalty { points lifetimePoints %s } } } }"
+    )
+    async with serving(graph.database, graph.keys, now=datetime.now(UTC)) as later:
+        compiled = await later.read(asked % ("", ""), "analyst")
+        walked = await later.read(asked % ("__typename", "__typename"), "analyst")
+    for told in (compiled, walked):
+        loyalty = told["customers"]["nodes"][0]["loyalty"]
+        assert told["business"]["loyalty"]["pointsIssued"] == 3 * 10**9
+        assert (loyalty["points"], loyalty["lifetimePoints"]) == (3 * 10**9, 3 * 10**9)

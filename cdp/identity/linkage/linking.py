@@ -21,6 +21,7 @@ from cdp.identity.linkage.model import Model
 from cdp.identity.linkage.prepare import count_names, make_people, prepare
 from cdp.identity.linkage.scores import calibrated, model_of, parts_of, raw_weights
 from cdp.identity.linkage.vectors import Engine, Integers, Vectors, compare_here
+from cdp.identity.rules import Cuts
 
 FEWEST_CANDIDATES: Final = 50
 """Pairs that share a block; with fewer there is nothing to learn from."""
@@ -55,9 +56,14 @@ class Linkage:
 
 
 def train(
-    profiles: pa.Table, answers: Sequence[Answer] = (), engine: Engine = compare_here
+    profiles: pa.Table,
+    answers: Sequence[Answer] = (),
+    engine: Engine = compare_here,
+    held: Cuts | None = None,
 ) -> Linkage:
     """Learn a model from the profiles, without truth, and score their pairs.
+
+    `held`: cuts that hold whatever is learned; None: those made for the data.
 
     Raises CdpError UNTRAINED where there is too little to learn from.
     """
@@ -83,7 +89,8 @@ def train(
                 todo="Import more; until then shared identifiers alone join.",
             )
         learned = model_of(mixture, vectors, frequencies)
-        return _linkage(_calibrated(learned, vectors, answers), vectors, profiles.num_rows)
+        found = _calibrated(learned, vectors, answers)
+        return _linkage(found, vectors, profiles.num_rows, held)
 
 
 def score(
@@ -91,15 +98,18 @@ def score(
     model: Model,
     among: Collection[int] | None = None,
     engine: Engine = compare_here,
+    held: Cuts | None = None,
 ) -> Linkage:
     """Score the pairs of the profiles with a model; `among`: pairs of which one end is new.
+
+    `held`: cuts that hold whatever was learned; None: the model's.
 
     Raises CdpError UNTRAINED where two profiles are alike in a way that training never saw.
     """
     with open_memory() as connection:
         prepare(connection, profiles)
         make_people(connection, model.frequencies)
-        return _linkage(model, engine(connection, among), profiles.num_rows)
+        return _linkage(model, engine(connection, among), profiles.num_rows, held)
 
 
 _STRONG: Final = next(i for i, one in enumerate(COMPARISONS) if one.name == "strong_identifier")
@@ -156,11 +166,12 @@ def _answered(vectors: Vectors, answers: Sequence[Answer]) -> tuple[Integers, Fl
     return places, np.array([same for _, same in found], np.bool_)
 
 
-def _linkage(model: Model, vectors: Vectors, profiles: int) -> Linkage:
+def _linkage(model: Model, vectors: Vectors, profiles: int, held: Cuts | None) -> Linkage:
     """The pairs that matter: who may join or ask, and who hangs together and speaks against it."""
     by_vector = calibrated(model, raw_weights(model, vectors.levels))
     weights = by_vector[vectors.which]
-    joining, telling = weights >= model.join_weight, weights >= model.review_weight
+    by = held or Cuts(model.join_weight, model.review_weight)
+    joining, telling = weights >= by.join_weight, weights >= by.review_weight
     kept = np.flatnonzero(telling | _hanging_together(vectors, joining))
     told, which = np.unique(vectors.which[kept], return_inverse=True)
     parts = parts_of(model, vectors.levels[told])

@@ -1,6 +1,7 @@
 """What time and the programme's own gifts do: expiry, tiers, birthdays, challenges, referrals."""
 
 from datetime import date, timedelta
+from decimal import Decimal
 
 import pytest
 from sqlalchemy import select
@@ -9,9 +10,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from cdp import tables
 from cdp.errors import BadInput
 from cdp.loyalty.application import apply_programme
-from cdp.loyalty.standing import refer
+from cdp.loyalty.clock import bring_up_to_date
+from cdp.loyalty.standing import refer, suspend
+from cdp.rebuild import rebuild
 from cdp.stewardship import Author, merge_customers
 from cdp.values import CustomerId
+from cdp.workspace import Workspace, note_folding
 from tests.cdp.ingesting import WORKSPACE, take, take_mixed
 from tests.cdp.loyalty.club import (
     PROGRAMME,
@@ -180,6 +184,23 @@ async def test_both_sides_of_a_referral_are_given_when_who_was_brought_buys_enou
     assert dict(rows.all()) == {ann: 40, bob: 5}
 
 
+async def test_a_suspended_referrer_waits_for_what_they_are_given_until_they_are_taken_in_again(
+    connection: AsyncConnection,
+) -> None:
+    await open_club(connection, GIFTS)
+    await take_mixed(connection, [ANN, BOB])
+    ann, bob = await _ids(connection)
+    await refer(connection, ann, bob, actor="test")
+    await suspend(connection, ann, is_suspended=True, actor="test", reason="Fraud.")
+    await take(connection, "orders", [an_order("a", "25", customer_id="2")])
+    await run_clock(connection)
+    points = select(tables.customer.c.id, tables.customer.c.loyalty_points)
+    assert dict((await connection.execute(points)).all()) == {ann: 0, bob: 5}
+    await suspend(connection, ann, is_suspended=False, actor="test", reason="It was not.")
+    await run_clock(connection)
+    assert dict((await connection.execute(points)).all()) == {ann: 40, bob: 5}
+
+
 async def test_a_paid_member_has_the_least_tier_of_the_plan_while_it_runs(
     connection: AsyncConnection,
 ) -> None:
@@ -242,3 +263,99 @@ async def test_another_version_governs_orders_from_its_start_and_earlier_ones_ke
         await apply_programme(
             connection, double, WORKSPACE, actor="test", starts_at=START + timedelta(days=1)
         )
+
+
+SPENDERS = """
+name = "Tea Club"
+members = "everyone"
+
+[tiers]
+by = "spend"
+months = 6
+
+[[tiers.levels]]
+name = "Silver"
+threshold = 0
+
+[[tiers.levels]]
+name = "Gold"
+threshold = 1000
+
+[[challenge]]
+name = "thousand"
+starts_on = 2026-01-01
+ends_on = 2026-03-31
+spend = 1000
+points = 15
+
+[[challenge]]
+name = "teas"
+starts_on = 2026-01-01
+ends_on = 2026-03-31
+spend = 1000
+category = "Tea"
+points = 15
+
+[referral]
+referrer_points = 40
+referee_points = 5
+least_spend = 1000
+within_days = 30
+"""
+
+
+async def test_what_is_spent_is_counted_in_the_currency_of_the_programme(
+    connection: AsyncConnection,
+) -> None:
+    await open_club(connection, SPENDERS)
+    rates = [
+        ("exchange_rates", {"on": "2026-01-10", "currency": one, "base": base, "rate": rate})
+        for one, base, rate in (("EUR", "USD", "1.5"), ("USD", "EUR", "0.5"))
+    ]
+    line = {"order_id": "a", "line": "1", "quantity": "1", "unit_price": "800", "category": "Tea"}
+    bought = [("orders", an_order("a", "800")), ("order_lines", line)]
+    await take_mixed(connection, [*rates, BOB, ANN, *bought])
+    ann, bob = await _ids(connection)
+    await refer(connection, bob, ann, actor="test")
+    dollars = Workspace(currency="USD", region="GB", timezone="Asia/Tokyo")
+    await note_folding(connection, dollars)
+    await rebuild(connection, dollars)
+    await bring_up_to_date(connection, [ann])
+    assert await _standing(connection, ann) == ("Silver", Decimal(200), 0)
+    more = an_order("b", "600", currency="USD")  # the very day on which 1,000 are reached
+    await take(connection, "orders", [more], workspace=dollars)
+    await bring_up_to_date(connection, [ann])
+    assert await _standing(connection, ann) == ("Gold", None, 20)
+
+
+async def test_a_rate_into_the_currency_of_the_programme_prices_what_waited_for_it(
+    connection: AsyncConnection,
+) -> None:
+    await open_club(connection, SPENDERS)
+    dollars = Workspace(currency="USD", region="GB", timezone="Europe/Berlin")
+    await note_folding(connection, dollars)
+    bought = an_order("a", "1200", currency="USD")
+    await take_mixed(connection, [ANN, ("orders", bought)], workspace=dollars)
+    [ann] = await _ids(connection)
+    assert (await _standing(connection, ann))[0] == "Silver"
+    rate = {"on": "2026-01-10", "currency": "USD", "base": "EUR", "rate": "0.9"}
+    await take(connection, "exchange_rates", [rate], workspace=dollars)
+    assert (await _standing(connection, ann))[0] == "Gold"
+
+
+async def _ids(connection: AsyncConnection) -> list[CustomerId]:
+    """The customers' ids, by their first names."""
+    customer = tables.customer.c
+    rows = await connection.scalars(select(customer.id).order_by(customer.first_name))
+    return [CustomerId(one) for one in rows]
+
+
+async def _standing(connection: AsyncConnection, customer_id: CustomerId) -> tuple[object, ...]:
+    """Tier, what is missing for the next, and points, of one customer."""
+    customer = tables.customer.c
+    row = await connection.execute(
+        select(
+            customer.loyalty_tier, customer.loyalty_points_to_next_tier, customer.loyalty_points
+        ).where(customer.id == customer_id)
+    )
+    return tuple(row.one())

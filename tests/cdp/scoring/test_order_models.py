@@ -10,8 +10,8 @@ from scipy.integrate import quad
 from scipy.special import betaln, gammaln
 
 from cdp.scoring.beta_geometric import BG_NBD, MBG_NBD, BetaGeometric
-from cdp.scoring.counts import Gammas, Means, Quantiles, at_all, mean_of, number, visit
-from cdp.scoring.histories import Floats, group, summarise
+from cdp.scoring.counts import Gammas, Means, at_all, mean_of, number, visit
+from cdp.scoring.histories import Floats, Integers, group, summarise
 from cdp.scoring.model import OrderModel
 from cdp.scoring.pareto import PARETO_NBD
 from cdp.scoring.value import MODELS
@@ -23,6 +23,19 @@ TYPICAL = {
     "PARETO_NBD": np.array([0.553, 74.0, 0.606, 81.7]),
 }
 HISTORIES = [(0, 0, 0), (0, 0, 40), (1, 3, 700), (2, 213, 272), (30, 300, 330), (200, 950, 1000)]
+
+
+class _Quantiles:
+    """The least count that is at least as likely as each level; a visitor of tails."""
+
+    def __init__(self, row_count: int, *levels: float) -> None:
+        self._levels = levels
+        self.values = np.empty((len(levels), row_count))
+
+    def take(self, rows: Integers, tails: Floats) -> None:
+        """As many as there are tails above one less the level."""
+        for place, level in enumerate(self._levels):
+            self.values[place, rows] = (tails > 1.0 - level).sum(axis=0)
 
 
 @st.composite
@@ -156,7 +169,7 @@ def test_forecast_is_what_made_up_customers_do(first_coins: int, model: BetaGeom
     orders = np.bincount(days.customer[after], minlength=len(ages)).astype(np.float64)
     people = group(known)
     future = model.future(np.array([*world.rates, *world.chances]), people, 180.0)
-    means, quantiles = Means(len(people), number, at_all), Quantiles(len(people), 0.1, 0.9)
+    means, quantiles = Means(len(people), number, at_all), _Quantiles(len(people), 0.1, 0.9)
     visit(future, [means, quantiles], np.zeros(len(people), dtype=np.int64))
     expected, some = means.values[:, people.of_customer]
     low, high = quantiles.values[:, people.of_customer]

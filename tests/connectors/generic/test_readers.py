@@ -2,7 +2,7 @@
 
 import gzip
 from collections.abc import Sequence
-from datetime import UTC, date, datetime, timedelta, timezone
+from datetime import UTC, date, datetime, time, timedelta, timezone
 from decimal import Decimal
 from pathlib import Path
 
@@ -63,9 +63,23 @@ def test_broken_quotes_cost_one_row_and_not_the_file(tmp_path: Path) -> None:
     assert fine.values["id"] == "2"
 
 
-def test_text_that_is_not_utf8_is_refused_with_its_byte(tmp_path: Path) -> None:
-    path = written(tmp_path, "a.csv", b"id,name\n1,Zo" + b"\xeb\n")
-    with pytest.raises(BadInput, match=r"a\.csv, line 2: byte 0xEB at offset 12 is not UTF-8"):
+def test_line_that_is_not_utf8_is_told_with_its_byte_and_costs_no_other(tmp_path: Path) -> None:
+    lines = b'id,name\n1,Ann\n2,Zo\xeb\n3,"Bo\n\xeb"\n4,"open \xff\n5,Zo\xc3\xab\n'
+    ann, zoe, bo, unclosed, last = rows_of(written(tmp_path, "a.csv", lines))
+    assert values_of([ann, last]) == [{"id": "1", "name": "Ann"}, {"id": "5", "name": "Zoë"}]
+    told = [one for one in (zoe, bo, unclosed) if isinstance(one, Broken)]
+    assert [one.number for one in told] == [3, 4, 6]
+    assert told[0].reason.startswith("The line is not UTF-8: byte 0xEB. Convert the file")
+    assert [one.payload for one in told] == [
+        rb'"2,Zo\\xeb"',
+        rb'"3,\"Bo\n\\xeb\""',
+        rb'"4,\"open \\xff"',
+    ]
+
+
+def test_header_that_is_not_utf8_ends_the_file_with_its_byte(tmp_path: Path) -> None:
+    path = written(tmp_path, "a.csv", b"id,pr" + b"\xe9nom\n1,Zo\n")
+    with pytest.raises(BadInput, match=r"a\.csv, line 1: byte 0xE9 at offset 5 is not UTF-8"):
         rows_of(path)
     path = written(tmp_path, "b.csv", "id,name\n1,Zoë\n".encode("utf-16"))
     with pytest.raises(BadInput, match="iconv -f UTF-16 -t UTF-8"):
@@ -152,6 +166,38 @@ def test_parquet_moment_that_no_calendar_has_is_not_a_crash(tmp_path: Path) -> N
     pq.write_table(pa.table({"id": ["1"], "placed_at": far}), tmp_path / "o.parquet")
     (row,) = values_of(rows_of(tmp_path / "o.parquet", "orders"))
     assert row == {"id": "1", "placed_at": f"{2**62} microseconds since 1970"}
+
+
+def test_parquet_day_that_no_calendar_has_is_not_a_crash(tmp_path: Path) -> None:
+    far = pa.array([10**7, 1], pa.int32()).cast(pa.date32())
+    pq.write_table(pa.table({"id": ["1", "2"], "birth_date": far}), tmp_path / "c.parquet")
+    first, second = values_of(rows_of(tmp_path / "c.parquet", "customers"))
+    assert first == {"id": "1", "birth_date": f"{10**7} days since 1970"}
+    assert second == {"id": "2", "birth_date": date(1970, 1, 2)}
+
+
+def test_parquet_times_finer_than_a_microsecond_are_cut_off_however_deep(tmp_path: Path) -> None:
+    fine, clock = pa.timestamp("ns"), pa.time64("ns")
+    inner = pa.struct([("at", fine), ("all", pa.list_(fine)), ("by", pa.map_(pa.int32(), clock))])
+    given = [{"at": 1001, "all": [2002, None], "by": [(7, 3003)]}, None]
+    table = pa.table({"nested": pa.array(given, inner), "time": pa.array([4004, None], clock)})
+    pq.write_table(table, tmp_path / "a.parquet")
+    first, second = values_of(rows_of(tmp_path / "a.parquet"))
+    moments = [datetime(1970, 1, 1, microsecond=n) for n in (1, 2)]  # noqa: DTZ001  # as written
+    nested = {"at": moments[0], "all": [moments[1], None], "by": {"7": time(microsecond=3)}}
+    assert first == {"nested": nested, "time": time(microsecond=4)}
+    assert second == {"nested": None, "time": None}
+
+
+def test_parquet_value_that_cannot_be_read_costs_its_row_alone(tmp_path: Path) -> None:
+    day = pa.struct([("on", pa.date32())])
+    days = pa.array([{"on": 1}, {"on": 10**7}], pa.struct([("on", pa.int32())])).cast(day)
+    pq.write_table(pa.table({"id": ["1", "2"], "nested": days}), tmp_path / "a.parquet")
+    good, bad = rows_of(tmp_path / "a.parquet")
+    assert good == Row(1, {"id": "1", "nested": {"on": date(1970, 1, 2)}})
+    assert isinstance(bad, Broken)
+    assert (bad.number, bad.payload) == (2, b'{"id":"2","nested":null}')
+    assert "struct<on: date32[day]> cannot be read" in bad.reason
 
 
 def test_parquet_inside_gzip_is_read(tmp_path: Path) -> None:
