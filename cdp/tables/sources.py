@@ -2,6 +2,7 @@
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     Column,
     ForeignKey,
     Identity,
@@ -11,6 +12,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    false,
     func,
 )
 from sqlalchemy.dialects.postgresql import JSON, JSONB
@@ -34,6 +36,13 @@ source = Table(
     Column("settings", JSONB, nullable=False, server_default="{}"),
     Column("created_at", Instant, nullable=False, server_default=func.now()),
     Column("removed_at", Instant, comment="Removed from syncs then; its records stay."),
+    Column(
+        "tells_delivery",
+        Boolean,
+        nullable=False,
+        server_default=false(),
+        comment="Whether it has ever told that a message was delivered; never taken back.",
+    ),
     comment="A system outside, and the connector that reads it.",
 )
 

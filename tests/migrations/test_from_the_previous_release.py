@@ -9,6 +9,7 @@ from cdp.database import Database
 from cdp.identity.rules import DEFAULT_DOCUMENT
 from cdp.rulechange import try_rules
 from migrations import upgrade
+from tests.cdp.at_once import rows_of
 from tests.cdp.ingesting import partition, take
 
 pytestmark = pytest.mark.anyio
@@ -73,3 +74,24 @@ async def test_a_database_of_the_first_release_takes_records_as_any_other(
         await take(connection, "customers", again)
         assert len(await partition(connection)) == 1
         assert await _review_sides(connection) == []
+
+
+async def test_a_source_that_told_a_delivery_is_known_and_its_customers_are_counted_again(
+    empty_database: Database,
+) -> None:
+    sent = {"channel": "email", "customer_id": "c", "occurred_at": "2024-01-01T10:00:00Z"}
+    async with empty_database.transaction() as connection:
+        await upgrade(connection)
+        await take(connection, "customers", [{"id": "c"}])
+        await take(connection, "messages", [{**sent, "id": "1", "kind": "delivered"}])
+        await take(connection, "messages", [{**sent, "id": "2", "kind": "sent"}], source="mail")
+        # As the release before left it.
+        await connection.exec_driver_sql("ALTER TABLE source DROP COLUMN tells_delivery")
+        await connection.exec_driver_sql("UPDATE customer SET activity_change_at = NULL")
+        await connection.exec_driver_sql("UPDATE alembic_version SET version_num = '0018'")
+        await upgrade(connection)
+        told = {
+            row["name"]: row["tells_delivery"] for row in await rows_of(connection, tables.source)
+        }
+        assert told == {"shop": True, "mail": False}
+        assert await connection.scalar(select(tables.customer.c.activity_change_at)) is not None
