@@ -179,13 +179,15 @@ def test_nothing_to_import_is_told(name: str, tmp_path: Path, untouched_url: str
     assert name in asked(*command, CDP_DATABASE_URL=untouched_url).sentence
 
 
-def test_file_cut_short_is_told_and_what_was_read_stays(tmp_path: Path, database_url: str) -> None:
+def test_line_that_is_no_text_is_refused_with_its_place_and_the_others_are_stored(
+    tmp_path: Path, database_url: str
+) -> None:
     path = tmp_path / "customers.csv"
     path.write_bytes(CUSTOMERS.encode() + b"3,\xff\xfe@example.com\n")
-    command = ("import", path, "--source", "crm")
-    said = asked(*command, CDP_DATABASE_URL=database_url).sentence
-    assert "customers.csv" in said
-    assert "line 4" in said
+    said = asked("import", path, "--source", "crm", CDP_DATABASE_URL=database_url)
+    assert said.code == 0
+    assert "new 2," in said.err + said.out
+    assert "customers.csv, line 4: The line is not UTF-8" in said.err + said.out
 
 
 # Sources --------------------------------------------------------------------------------------

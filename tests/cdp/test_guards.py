@@ -232,7 +232,7 @@ def _chain(count: int) -> list[Row]:
     order, start = {"currency": "EUR", "total": "1"}, datetime(2024, 1, 1, tzinfo=UTC)
     return [
         {**order, "id": f"o{n}-{end}", "email": f"visitor{n}@example.com",
-         "placed_at": (start + timedelta(hours=n)).isoformat(),
+         "placed_at": (start + timedelta(minutes=n)).isoformat(),
          "phone": _phone(n + end)}
         for n in range(count)
         for end in (0, 1)
