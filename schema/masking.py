@@ -95,7 +95,7 @@ OPEN: Mapping[str, frozenset[str]] = {
     "consent": _OWNED | {"channel", "purpose", "status", "recorded_at"},
     "customer_consent": _CONSENT,
     "consent_statement": _CONSENT,
-    "source": frozenset({"id", "name", "connector", "created_at", "removed_at"}),
+    "source": frozenset({"id", "name", "connector", "created_at", "removed_at", "tells_delivery"}),
     "checkpoint": frozenset({"source_id", "stream", "epoch", "updated_at"}),
     "sync_run": frozenset({"id", "source_id", "started_at", "finished_at", "status", "counts"}),
     "workspace": frozenset(),
