@@ -24,7 +24,6 @@ from cdp.workspace import (
 FOLDED_BY = ("currency", "timezone")  # money and days are stored in these
 SCORED_BY = ("horizon_days", "discount_rate", "margin")  # and forecasts are made for these
 
-
 _TO_SCORE: Final = {
     "currency": "Forecasts and RFM scores were of the former one and are null: run cdp score.",
     "timezone": "Run cdp score for forecasts and RFM scores that go with them.",
