@@ -7,6 +7,7 @@ from typing import Final, TypeAlias
 
 import msgspec
 
+from cdp.lines import read_line
 from cdp.payloads import (
     MAX_PAYLOAD_BYTES,
     MAX_SHOWN_BYTES,
@@ -125,3 +126,17 @@ def receive(
     key = row.get("id")
     kept = raw if len(raw) <= MAX_PAYLOAD_BYTES else shown(raw[:MAX_SHOWN_BYTES])
     return Refused(stream, key if isinstance(key, str) else None, reason, path, kept, place)
+
+
+def receive_line(stream: str, line: bytes, place: str) -> Received | None:
+    """A JSON line as `receive` would take it; None where only `receive` can tell.
+
+    Most lines of a file are read so, in half the time.
+    """
+    try:
+        record = read_line(stream, line)
+        if record is None:
+            return None
+        return Received(record, line, digest(encode(record)), None, place)
+    except Unacceptable:
+        return None

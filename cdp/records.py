@@ -26,7 +26,9 @@ Amount: TypeAlias = Decimal
 Points: TypeAlias = Annotated[int, Meta(ge=-MAX_POINTS, le=MAX_POINTS)]
 
 
-class Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Record(
+    msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True
+):
     """One thing as a source said it, in canonical form. Absent and null mean the same: not said."""
 
     stream: ClassVar[str]

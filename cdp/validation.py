@@ -73,7 +73,7 @@ def read_record(stream: str, row: Mapping[str, object]) -> Record:
         record = msgspec.convert(known, record_type, strict=False)
     except msgspec.ValidationError:
         record = _convert_with_text(known, record_type)
-    _check(record)
+    check(record)
     return record
 
 
@@ -166,10 +166,13 @@ def _is_struct(kind: object) -> TypeGuard[type[msgspec.Struct]]:
     return isinstance(kind, type) and issubclass(kind, msgspec.Struct)
 
 
-def _check(record: Record) -> None:
-    """What types alone cannot say: amounts are bounded, moments of this age, signs and keys fit."""
+def check(record: Record) -> None:
+    """What types alone cannot say: amounts are bounded, moments of this age, signs and keys fit.
+
+    Raises Unacceptable.
+    """
     kind = type(record)
-    columns = _decimal_columns(kind)
+    columns = decimal_columns(kind)
     if not _are_plain((record,), columns):
         _check_amounts(record, columns)
     for name in _dated_columns(kind):
@@ -224,7 +227,7 @@ def _check_score(record: FeedbackRecord) -> None:
 
 def _check_lines(order_id: str, lines: Sequence[OrderLine]) -> None:
     """The lines inside an order: each with amounts, and a name that no other line has."""
-    columns = _decimal_columns(OrderLine)
+    columns = decimal_columns(OrderLine)
     if not _are_plain(lines, columns):
         for number, line in enumerate(lines):
             _check_amounts(line, columns, f"lines[{number}].")
@@ -325,7 +328,8 @@ def _members(annotation: object) -> Sequence[object]:
 
 
 @cache
-def _decimal_columns(struct: type[msgspec.Struct]) -> tuple[str, ...]:
+def decimal_columns(struct: type[msgspec.Struct]) -> tuple[str, ...]:
+    """The columns that hold amounts."""
     return _of_type(struct, Decimal)
 
 

@@ -10,7 +10,7 @@ from typing import Final
 
 import msgspec
 
-from cdp.delivery import Delivery, Refused, receive
+from cdp.delivery import Delivery, Refused, receive, receive_line
 from cdp.errors import BadInput
 from cdp.records import STREAMS
 from cdp.sources import SourceRow
@@ -23,9 +23,12 @@ from connectors.generic.readers import (
     Broken,
     Format,
     Item,
+    Line,
     Meter,
     format_of,
     header_of,
+    opened,
+    read_items,
     read_rows,
 )
 from connectors.generic.targets import required_of, structures_of
@@ -127,12 +130,13 @@ class FileSource:
         """The deliveries of a file after the first `skipped`."""
         path, stream, before = self._files[name], self._streams[name], self.tally.rows
         place = f"{name}, {'row' if format_of(path) == 'parquet' else 'line'} "
-        with closing(read_rows(path, self._meters[name], stream)) as items:
-            if self._file_map is not None:
+        if self._file_map is not None:
+            with closing(read_rows(path, self._meters[name])) as rows:
                 # What was delivered is mapped once more: groups and ids need the rows before.
                 mapper = Mapper(self._file_map, place, self.tally)
-                yield from islice(mapper.deliveries(items), skipped, None)
-            elif stream is not None:
+                yield from islice(mapper.deliveries(rows), skipped, None)
+        elif stream is not None:
+            with closing(read_items(path, self._meters[name], stream)) as items:
                 yield from canonical(islice(items, skipped, None), stream, place, self.tally)
         if self.tally.rows == before and not skipped:
             self._without_rows.add(name)
@@ -180,12 +184,20 @@ class FileSource:
                 )
 
 
-def canonical(items: Iterable[Item], stream: str, place: str, tally: Tally) -> Iterator[Delivery]:
+def canonical(
+    items: Iterable[Item | Line], stream: str, place: str, tally: Tally
+) -> Iterator[Delivery]:
     """One delivery for each row whose columns are already those of a stream."""
     structures = structures_of(stream)
-    for item in items:
+    for found in items:
         tally.rows += 1
-        where = f"{place}{item.number}"
+        where = f"{place}{found.number}"
+        if isinstance(found, Line):
+            received = receive_line(stream, found.payload, where)
+            if received is not None:
+                yield received
+                continue
+        item = opened(found) if isinstance(found, Line) else found
         if isinstance(item, Broken):
             yield Refused(stream, None, item.reason, "", item.payload, where)
             continue

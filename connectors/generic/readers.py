@@ -55,6 +55,13 @@ class Broken:
 Item: TypeAlias = Row | Broken
 
 
+class Line(msgspec.Struct, frozen=True):
+    """Line `number` of a file of JSON lines, not opened yet; `payload` is what stands there."""
+
+    number: int
+    payload: bytes
+
+
 @dataclass(slots=True)
 class Meter:
     """How many bytes of a file have been read, as they lie on the disk."""
@@ -93,7 +100,15 @@ def header_of(path: Path) -> Sequence[str] | None:
 
 
 def read_rows(path: Path, meter: Meter, stream: str | None = None) -> Generator[Item, None, None]:
-    """Every row of a file in its order; memory does not grow with the file.
+    """Every row of a file, as `read_items` tells them, with every line opened."""
+    for item in read_items(path, meter, stream):
+        yield opened(item) if isinstance(item, Line) else item
+
+
+def read_items(
+    path: Path, meter: Meter, stream: str | None = None
+) -> Generator[Item | Line, None, None]:
+    """Every row of a file in its order, those of JSON lines as lines; memory does not grow with it.
 
     `stream` names the canonical stream that the columns are meant for, if they are canonical: it
     decides how a Parquet column of a neighbouring type is read. Raises BadInput where nothing
@@ -104,7 +119,7 @@ def read_rows(path: Path, meter: Meter, stream: str | None = None) -> Generator[
             yield from _parquet_rows(path, meter, stream)
         case "jsonl":
             with _opened(path) as (raw, content):
-                yield from _jsonl_rows(_metered(content, raw, meter))
+                yield from _jsonl_lines(_metered(content, raw, meter))
         case "csv":
             with _opened(path) as (raw, content):
                 yield from _csv_rows(path.name, _TextLines(path.name, content, raw, meter))
@@ -165,8 +180,7 @@ def _skip_line(content: IO[bytes]) -> None:
         pass
 
 
-def _jsonl_rows(lines: Iterator[tuple[int, bytes]]) -> Iterator[Item]:
-    decode = msgspec.json.Decoder().decode
+def _jsonl_lines(lines: Iterator[tuple[int, bytes]]) -> Iterator[Line | Broken]:
     for number, raw_line in lines:
         line = raw_line.removeprefix(BYTE_ORDER_MARK) if number == 1 else raw_line
         line = line.strip()
@@ -174,16 +188,22 @@ def _jsonl_rows(lines: Iterator[tuple[int, bytes]]) -> Iterator[Item]:
             continue
         if len(line) > MAX_PAYLOAD_BYTES:
             yield Broken(number, f"The line is over {MAX_PAYLOAD_BYTES} bytes.", _shown(line))
-            continue
-        try:
-            value = decode(line)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            yield Broken(number, f"The line is not JSON: {error}.", _shown(line))
-            continue
-        if isinstance(value, dict):
-            yield Row(number, value, line)
         else:
-            yield Broken(number, "The line is JSON, but not an object.", _shown(line))
+            yield Line(number, line)
+
+
+def opened(line: Line) -> Item:
+    """The row that a line holds, if it is a JSON object."""
+    try:
+        value = _decode(line.payload)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        return Broken(line.number, f"The line is not JSON: {error}.", _shown(line.payload))
+    if isinstance(value, dict):
+        return Row(line.number, value, line.payload)
+    return Broken(line.number, "The line is JSON, but not an object.", _shown(line.payload))
+
+
+_decode: Final = msgspec.json.Decoder().decode
 
 
 def _shown(line: bytes | str) -> bytes:
