@@ -29,6 +29,9 @@ ADDRESS: Final = ("street", "city", "region", "postal_code", "country")
 
 _PARTS: Final = {"name": NAME, "address": ADDRESS}
 
+COMPOSITES: Final = frozenset(_PARTS)
+"""Subjects of several parts, which are claimed and win together."""
+
 SAID_NAME: Final = "said_name"
 SAID_VALUE: Final = "said_value"
 """Where claims of OTHERS are read: the columns that name the attribute, and hold its JSON."""
@@ -54,6 +57,7 @@ def order_of(
     `claims` has the columns of `source_profile` and what `counted` adds; for OTHERS also SAID_NAME
     and SAID_VALUE.
     """
+    whole = (is_whole(claims, subject).desc(),) if subject in COMPOSITES else ()
     before: tuple[ColumnElement[Any], ...]
     match survivorship.rule_of(subject):
         case Rule.LATEST:
@@ -66,13 +70,24 @@ def order_of(
             before = (_place(claims, survivorship.sources).nulls_last(),)
         case Rule.LONGEST:
             before = (func.char_length(_text(claims, subject)).desc(),)
-    return (*before, *claim_order(claims))
+    return (*whole, *before, *claim_order(claims))
 
 
 def is_claim(profile: FromClause, subject: str) -> ColumnElement[bool]:
     """Whether a live source profile says anything of a subject: empty never wins."""
     says = [profile.c[name].is_not(None) for name in _PARTS.get(subject, (subject,))]
     return and_(profile.c.deleted_at.is_(None), or_(*says))
+
+
+def is_whole(profile: FromClause, subject: str) -> ColumnElement[bool]:
+    """Whether a claim of a composite tells what it is for: a surname, a street. Never null.
+
+    Its parts win together, so that a first name alone, or a country, would empty all the others.
+    """
+    if subject == "address":
+        return profile.c.street.is_not(None)
+    surname = profile.c.last_name.is_not(None)
+    return or_(surname, func.coalesce(profile.c.full_name, "").like("% %"))
 
 
 def full_name(profile: FromClause) -> ColumnElement[Any]:

@@ -46,13 +46,20 @@ async def push(
 ) -> Pushed:
     """Take rows of canonical columns in the caller's transaction; a bad one keeps no other out.
 
-    A source of that name is configured if there is none. Raises BadInput for an unknown stream, or
-    for a name that no source can have, and as `apply` does.
+    A source of that name is configured if there is none. Raises BadInput for an unknown stream, for
+    a name that no source can have or that a connector reads, and as `apply` does.
     """
     if stream not in STREAMS:
         todo = f"Name one of: {', '.join(STREAMS)}."
         raise BadInput(f"There is no stream {stream!r}.", todo=todo, path="stream")
     row = await find_source(connection, source) or await add_source(connection, source, PUSHED, {})
+    if row.connector != PUSHED:
+        raise BadInput(
+            f"The source {row.name} is read by the connector {row.connector}: records that are"
+            " handed over would contradict what it reads.",
+            todo="Hand them over under a source of their own.",
+            path="source",
+        )
     deliveries = [_delivery(stream, index, each) for index, each in enumerate(rows)]
     ahead = look_at(deliveries, workspace.region)
     applied = await apply(connection, Batch(row.id, deliveries), workspace, ahead)

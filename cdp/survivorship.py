@@ -21,6 +21,7 @@ from sqlalchemy.dialects.postgresql import JSONB, TSVECTOR, aggregate_order_by, 
 from cdp.attributes import Attribute
 from cdp.claims import (
     ADDRESS,
+    COMPOSITES,
     SAID_NAME,
     SAID_VALUE,
     SINGLE,
@@ -29,6 +30,7 @@ from cdp.claims import (
     full_name,
     is_claim,
     is_verified,
+    is_whole,
     order_of,
 )
 from cdp.identity.normalise import MAX_WORD
@@ -50,10 +52,15 @@ def _winner(
     claimed, rule = is_claim(profile, subject), survivorship.rule_of(subject)
     as_they_come = func.array_agg(value, type_=ARRAY(value.type))
     latest: ColumnElement[Any] = as_they_come.filter(claimed)[1]
+    first: ColumnElement[bool] | None = None
+    if rule is Rule.LATEST and subject in COMPOSITES:
+        first = is_whole(profile, subject)
+    elif rule is Rule.VERIFIED_FIRST and subject not in COMPOSITES:
+        first = is_verified(profile, subject)
+    if first is not None:
+        return func.coalesce(as_they_come.filter(claimed, first)[1], latest)
     if rule is Rule.LATEST:
         return latest
-    if rule is Rule.VERIFIED_FIRST:
-        return func.coalesce(as_they_come.filter(claimed, is_verified(profile, subject))[1], latest)
     order = order_of(profile, subject, survivorship)
     ordered = func.array_agg(aggregate_order_by(value, *order), type_=ARRAY(value.type))
     return ordered.filter(claimed)[1]

@@ -15,6 +15,9 @@ MAX_SOURCE_NAME: Final = 63  # characters, as of a source's name
 class Rule(Enum):
     """How one of several claims is chosen. Among equals the latest wins; an empty one never does.
 
+    Whatever the rule, a name with a surname goes before one without, and an address with a street
+    before one without: their parts win together, and what is not said would empty what was.
+
     The latest is the claim that its source changed last, then the one that was learned last.
     """
 

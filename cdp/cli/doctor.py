@@ -317,15 +317,21 @@ async def _unpriced(connection: AsyncConnection) -> Check:
 
 
 async def _due(connection: AsyncConnection) -> Check:
-    count = await connection.scalar(
-        select(func.count())
-        .select_from(purchase_day)
-        .where(purchase_day.c.next_change_at <= func.now())
-    )
-    if not count:
+    waiting = {
+        "days of purchases": purchase_day.c.next_change_at,
+        "customers' activity": customer.c.activity_change_at,
+        "customers' points": customer.c.loyalty_next_change_at,
+    }
+    counts = {
+        what: await connection.scalar(select(func.count(moment)).where(moment <= func.now())) or 0
+        for what, moment in waiting.items()
+    }
+    if not any(counts.values()):
         return Check("facts", "ok", "None waits for the clock.")
-    finding = f"Days of purchases that time has changed: {count:,}."
-    return Check("facts", "warning", finding, "The next cdp sync or cdp import folds them anew.")
+    told = "; ".join(f"{what}: {count:,}" for what, count in counts.items() if count)
+    finding = f"Facts that time has changed: {told}."
+    todo = "cdp serve folds them anew as they fall due, and so does the next cdp sync or import."
+    return Check("facts", "warning", finding, todo)
 
 
 async def _scores(connection: AsyncConnection, session: Session) -> Check:

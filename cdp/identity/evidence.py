@@ -13,6 +13,9 @@ SIMILARITY: Final = "similarity"
 DECISION: Final = "decision"
 """How a scored pair and a decision are named where an identifier's kind would stand."""
 
+GIVEN_NAME: Final = "given_name"
+"""The comparison of first names among the parts of a pair's weight."""
+
 PRIOR: Final = "prior"
 RELATIVES: Final = "relatives"
 DECIDED: Final = "decided_pairs"

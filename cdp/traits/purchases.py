@@ -49,7 +49,11 @@ def refunded(s: Scope) -> ColumnElement[Decimal]:
 
 @trait(unit="currency")
 def average_order_value(s: Scope) -> ColumnElement[Decimal]:
-    """Net spend per qualifying order that has a price in the workspace's currency; null before."""
+    """What is left of the qualifying orders after refunds, per order; null before the first.
+
+    Orders without a price in the workspace's currency are left out, and so are refunded ones that
+    do not qualify: it is not `netSpend` by `orderCount` where there are such.
+    """
     return func.round(
         s.fact.c.qualifying_spend / func.nullif(s.fact.c.priced_order_count, 0), 2, type_=Numeric
     )

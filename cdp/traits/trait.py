@@ -1,5 +1,6 @@
 """The mechanism: a trait is a function from a scope to a SQL expression over one customer's row."""
 
+import inspect
 import typing
 from collections.abc import Callable
 from dataclasses import KW_ONLY, dataclass
@@ -107,7 +108,7 @@ def trait(
         return Trait(
             name=function.__name__,
             type=typing.get_args(returned)[0],
-            doc=typing.cast("str", function.__doc__).strip(),
+            doc=inspect.cleandoc(typing.cast("str", function.__doc__)),
             unit=unit,
             order_column=order_column,
             function=function,

@@ -27,7 +27,8 @@ class IngestInput:
     """What `push` takes."""
 
     source: str = strawberry.field(
-        description="Whose records these are. A source of that name is configured if there is none."
+        description="Whose records these are. A source of that name is configured if there is none;"
+        " one that a connector or a file tells of is refused."
     )
     stream: str = strawberry.field(description="The canonical stream, such as `customers`.")
     records: list[Json] = strawberry.field(

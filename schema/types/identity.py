@@ -225,7 +225,11 @@ def _claiming(row: Row) -> Branch:
 class AttributeClaim:
     """A source profile that claims an attribute, or a sibling in the same composite."""
 
-    value: Json | None = column("value", "What is claimed. Null where masked, if it is personal.")
+    value: Json | None = column(
+        "value",
+        "What is claimed. Null where masked, if it is personal, and where the source tells only"
+        " other parts of the name or address.",
+    )
     source: str = planned(Leaf(source_name), "The name of the source that claims it.")
     profile: SourceProfile = planned(One(_claiming), "The person as that source tells it.")
     at: DateTime = planned(
@@ -241,7 +245,8 @@ class AttributeClaim:
     rule: str = column(
         "rule",
         "The rule that chooses: `latest`, `verified_first`, `most_frequent`, `source_priority` or"
-        " `longest`. Between claims that it holds equal the latest wins; an empty one never does.",
+        " `longest`. Between claims that it holds equal the latest wins. Whatever the rule, a name"
+        " with a surname goes before one without, and an address with a street before one without.",
     )
     because: str = column("because", "The rule in words, to be shown to people.")
     is_winner: bool = planned(

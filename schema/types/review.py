@@ -26,7 +26,7 @@ from sqlalchemy.dialects.postgresql import ARRAY, array
 
 from cdp import tables
 from cdp.errors import Forbidden
-from cdp.identity.evidence import RELATIVES, SIMILARITY, Verdict
+from cdp.identity.evidence import GIVEN_NAME, RELATIVES, SIMILARITY, Verdict
 from schema.declare import Declared
 from schema.edges import (
     Arguments,
@@ -169,6 +169,12 @@ def _differ(review: Row, name: str) -> ColumnElement[bool]:
     return and_(exists(told("left")), exists(told("right")), ~both)
 
 
+def _is_short_form(review: Row) -> ColumnElement[bool]:
+    """Whether the comparison of first names speaks for one person, as of Greg and Gregory."""
+    parts = _parts(review)
+    return exists(select(1).where(parts.c.name == GIVEN_NAME, parts.c.weight > 0))
+
+
 def _is_decided(review: Row) -> ColumnElement[bool]:
     """Whether a decision that holds says that the two sides are not one."""
     decision = tables.identity_decision.alias()
@@ -201,7 +207,7 @@ def _against(review: Row) -> ColumnElement[Any]:
     """
     told = {
         "A person decided that they are not the same.": _is_decided(review),
-        "The first names differ.": _differ(review, "given_key"),
+        "The first names differ.": and_(_differ(review, "given_key"), ~_is_short_form(review)),
         "The last names differ.": _differ(review, "family_key"),
         "The birth dates differ.": _differ(review, "birth_date"),
     }

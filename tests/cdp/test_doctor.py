@@ -103,6 +103,16 @@ def test_what_the_records_lack_is_told(database_url: str, tmp_path: Path) -> Non
     assert checks["source shop"]["state"] == "ok"
 
 
+@pytest.mark.parametrize("column", ["activity_change_at", "loyalty_next_change_at"])
+def test_facts_of_customers_that_time_has_changed_are_told(
+    database_url: str, tmp_path: Path, column: str
+) -> None:
+    load(database_url, tmp_path, "orders", an_order(email="ann@example.com"))
+    assert examine(database_url)[2]["facts"]["state"] == "ok"
+    execute(database_url, f"UPDATE customer SET {column} = now() - interval '1 day'")  # noqa: S608  # names are our own
+    assert ": 1." in examine(database_url)[2]["facts"]["finding"]
+
+
 def test_scores_are_judged_by_their_age(database_url: str, tmp_path: Path) -> None:
     load(database_url, tmp_path, "orders", an_order(email="ann@example.com"))
     assert run(database_url, "score").exit_code == 0

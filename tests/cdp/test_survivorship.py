@@ -110,6 +110,36 @@ async def test_most_frequent_counts_sources_before_profiles(connection: AsyncCon
     assert row["birth_date"] == right
 
 
+@pytest.mark.parametrize("rule", [each.value for each in Rule])
+async def test_first_name_and_country_alone_empty_no_surname_and_no_street(
+    connection: AsyncConnection, rule: str
+) -> None:
+    for name in SOURCES:
+        await a_source(connection, name)
+    claims: list[Claim] = [
+        {
+            "source": "shop",
+            "first_name": "Ann",
+            "last_name": "Smith",
+            "street": "1 High Street",
+            "city": "Leeds",
+            "country": "GB",
+            "updated_at": days_ago(100),
+        },
+        {
+            "source": "newsletter",
+            "first_name": "Annabel-Louise-Francesca",
+            "city": "Newcastle upon Tyne",
+            "country": "GB",
+            "email_verified": True,
+            "updated_at": days_ago(1),
+        },
+    ]
+    row = await shown(connection, claims, rules(sources=["newsletter"], name=rule, address=rule))
+    assert (row["name"], row["last_name"]) == ("Ann Smith", "Smith")
+    assert (row["street"], row["city"]) == ("1 High Street", "Leeds")
+
+
 async def test_most_frequent_takes_the_latest_spelling_of_the_name_that_most_say(
     connection: AsyncConnection,
 ) -> None:
@@ -271,6 +301,12 @@ def _same(claim: Claim, subject: str) -> object:
     return _text(claim, subject).lower()
 
 
+def _is_whole(claim: Claim, subject: str) -> bool:
+    if subject == "name":
+        return bool(claim["last_name"]) or " " in (claim["full_name"] or "")
+    return subject != "address" or bool(claim["street"])
+
+
 def best(claims: Sequence[Claim], subject: str, survivorship: Survivorship) -> Claim | None:
     """The winner, by the words of the rule, in plain Python."""
     live = [one for one in claims if one["deleted_at"] is None and _says(one, subject)]
@@ -294,7 +330,12 @@ def best(claims: Sequence[Claim], subject: str, survivorship: Survivorship) -> C
     oldest = START - timedelta(days=1)
     return max(
         live,
-        key=lambda one: (weight(one), one["updated_at"] or oldest, one["learned_at"]),
+        key=lambda one: (
+            _is_whole(one, subject),
+            weight(one),
+            one["updated_at"] or oldest,
+            one["learned_at"],
+        ),
         default=None,
     )
 

@@ -193,7 +193,10 @@ class WhoIsWho:
                 {self.profiles[one][name] for one in side if one in self.profiles} - {None, ""}
                 for side in sides
             )
-            if here and there and not here & there:
+            is_short_form = name == "given_key" and any(
+                part["name"] == "given_name" and part["weight"] > 0 for part in parts
+            )
+            if here and there and not here & there and not is_short_form:
                 told.append(sentence)
         for part in sorted(parts, key=itemgetter("weight")):
             if part["weight"] < 0 and part["name"] == "relatives":

@@ -5,11 +5,12 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from sqlalchemy import select, text
+from sqlalchemy import func, select, text
 
 from cdp import tables
 from cdp.database import Database
 from cdp.keys import Role, create_key
+from cdp.sources import add_source
 from cdp.workspace import take_turn
 from tests.schema.client import Graph, serving
 
@@ -82,6 +83,18 @@ async def until_waiting(database: Database, count: int) -> None:
                 if await connection.scalar(waiting) == count:
                     return
             await asyncio.sleep(POLL_SECONDS)
+
+
+async def test_source_that_a_connector_reads_is_not_written_by_hand(
+    graph: Graph, database: Database
+) -> None:
+    async with database.transaction() as connection:
+        await add_source(connection, "web-shop", "shopify", {})
+    done = await hand_over(graph, "customers", ANN, source="web-shop")
+    assert done["errors"] == [{"code": "BAD_REQUEST", "path": ["input", "source"]}]
+    async with database.read_only() as connection:
+        stored = select(func.count()).select_from(tables.source_profile)
+        assert await connection.scalar(stored) == 0
 
 
 async def test_what_cannot_be_taken_is_told_and_keeps_nothing_else_out(

@@ -8,7 +8,7 @@ import pytest
 from cdp import tables
 from cdp.database import Database
 from cdp.identity.rules import DEFAULT_DOCUMENT, parse_rules, rules_text
-from tests.cdp.builders import NOW, a_customer
+from tests.cdp.builders import NOW, a_customer, a_profile, a_source
 from tests.schema.client import Graph, serving
 from tests.schema.ids import gid
 
@@ -149,6 +149,33 @@ IDENTITY = """query ($id: ID) {
     }
     matchReviews { nodes { kind value reason priority against comparisons { level }
         left { customer { name email } sourceProfiles { name email key record } } } } }"""
+
+
+async def test_short_form_of_a_first_name_speaks_not_against(database: Database) -> None:
+    async with database.transaction() as connection:
+        await a_source(connection)
+        for number, given in enumerate(("greg", "gregory"), 1):
+            names = {"given_key": given, "family_key": "stone", "first_name": given}
+            await a_profile(connection, key=str(number), **names)
+        version = tables.linkage_model.c.version
+        model = tables.linkage_model.insert().values(document={}).returning(version)
+        pair: dict[str, Any] = {
+            "left_id": 1, "right_id": 2, "weight": 4.5, "probability": 0.9, "left_digest": b"",
+            "model_version": await connection.scalar(model), "right_digest": b"",
+        }  # fmt: skip
+        parts = [{"name": "given_name", "level": "short form", "weight": 4.5}]
+        await connection.execute(tables.match_pair.insert().values(**pair, parts=parts))
+        review: dict[str, Any] = {
+            "kind": "similarity", "value": "1:2", "left_id": 1, "right_id": 2, "left_ids": [1],
+            "right_ids": [2], "reason": "They are alike.", "priority": 0.5, "opened_at": NOW,
+        }  # fmt: skip
+        for asked in ({}, {"pair_left_id": 1, "pair_right_id": 2}):
+            await connection.execute(tables.match_review.insert().values(**review, **asked))
+            review["value"] = "2:1"
+    async with serving(database, {}) as graph:
+        read = await graph.read("{ matchReviews { nodes { against } } }")
+    told = sorted(each["against"] for each in read["matchReviews"]["nodes"])
+    assert told == [[], ["The first names differ."]]
 
 
 async def test_analyst_reads_the_queue_without_a_word_about_anybody(graph: Graph) -> None:
