@@ -7,10 +7,11 @@ decided and why. Every function runs in the caller's transaction.
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from typing import Any, Final
 
 import asyncpg
-from sqlalchemy import RowMapping, select
+from sqlalchemy import RowMapping, Select, bindparam, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cdp.database import driver as driver_of
@@ -218,6 +219,18 @@ async def _act(connection: AsyncConnection, author: Author, workspace: Workspace
     return _Act(connection, driver, author, workspace, await moment_of(connection))
 
 
+@cache
+def _entry() -> Select[Any]:
+    """An entry of the ledger, and what became of it; built once, for that takes longer than it."""
+    entry, decision = merge_event, identity_decision
+    holds = decision.c.id.is_not(None) & decision.c.retracted_at.is_(None)
+    return (
+        select(entry, holds.label("decision_holds"), is_undone(entry).label("is_undone"))
+        .select_from(entry.outerjoin(decision, decision.c.id == entry.c.decision_id))
+        .where(entry.c.id == bindparam("event_id"))
+    )
+
+
 _Done = tuple[Remap, int, Sequence[ProfileId]]
 """The new map, the decision, and the source profiles that it speaks of."""
 
@@ -271,19 +284,8 @@ class _Act:
 
     async def event(self, event_id: int) -> RowMapping:
         """An entry of the ledger that has not been undone. Raises NotFound, else AlreadyUndone."""
-        entry, decision = merge_event, identity_decision
-        rows = await self.connection.execute(
-            select(
-                entry,
-                (decision.c.id.is_not(None) & decision.c.retracted_at.is_(None)).label(
-                    "decision_holds"
-                ),
-                is_undone(entry).label("is_undone"),
-            )
-            .select_from(entry.outerjoin(decision, decision.c.id == entry.c.decision_id))
-            .where(entry.c.id == event_id)
-        )
-        event = rows.mappings().one_or_none()
+        rows = await self.connection.execute(_entry(), {"event_id": event_id})
+        event: RowMapping | None = rows.mappings().one_or_none()
         if event is None:
             raise NotFound(
                 f"There is no entry {event_id} in the ledger.",

@@ -155,7 +155,7 @@ async def test_short_form_of_a_first_name_speaks_not_against(database: Database)
     async with database.transaction() as connection:
         await a_source(connection)
         for number, given in enumerate(("greg", "gregory"), 1):
-            names = {"given_key": given, "family_key": "stone", "first_name": given}
+            names: dict[str, Any] = {"given_key": given, "family_key": "stone", "first_name": given}
             await a_profile(connection, key=str(number), **names)
         version = tables.linkage_model.c.version
         model = tables.linkage_model.insert().values(document={}).returning(version)
