@@ -67,10 +67,25 @@ SELECT pg_get_indexdef(indexrelid) FROM pg_index
 WHERE indrelid = 'customer'::regclass AND NOT indisprimary ORDER BY indexrelid
 """
 
+# The latest rate of some days up to one; of one day the one changed last, then the first source's.
+_RATE = """
+CREATE OR REPLACE FUNCTION exchange_rate_on(given text, wanted text, day date, valid_days integer)
+RETURNS numeric LANGUAGE plpgsql STABLE STRICT PARALLEL SAFE AS $$
+BEGIN
+    RETURN (
+        SELECT rate FROM exchange_rate
+        WHERE currency = given AND base = wanted AND deleted_at IS NULL
+            AND "on" <= day AND "on" >= day - valid_days
+        ORDER BY "on" DESC, updated_at DESC NULLS LAST, source_id, key LIMIT 1
+    );
+END $$
+"""
+
 
 def upgrade() -> None:
     """Go up."""
     _put_facts_first()
+    _run(_RATE)
 
 
 def _put_facts_first() -> None:
