@@ -76,7 +76,8 @@ SELECT p.id, p.first_name || ' ' || p.last_name, p.first_name, p.last_name, p.em
     coalesce(m.opened, 0), coalesce(m.clicked, 0), m.engaged_at
 FROM source_profile p LEFT JOIN purchase_day d ON d.source_profile_id = p.id
     LEFT JOIN (
-        SELECT source_profile_id, count(*) AS sent, count(*) FILTER (WHERE kind = 'opened') AS opened,
+        SELECT source_profile_id, count(*) AS sent,
+            count(*) FILTER (WHERE kind = 'opened') AS opened,
             count(*) FILTER (WHERE kind = 'clicked') AS clicked,
             max(occurred_at) FILTER (WHERE kind IN ('opened', 'clicked')) AS engaged_at
         FROM message GROUP BY source_profile_id

@@ -405,7 +405,8 @@ async def test_a_rate_can_be_looked_up_by_processes_side_by_side(
     connection: AsyncConnection,
 ) -> None:
     told = await connection.exec_driver_sql(
-        "SELECT proparallel::text, provolatile::text FROM pg_proc WHERE proname = 'exchange_rate_on'"
+        "SELECT proparallel::text, provolatile::text FROM pg_proc"
+        " WHERE proname = 'exchange_rate_on'"
     )
     assert told.all() == [("s", "s")]
     priced = str(every_priced_order(WORKSPACE, func.now()))
