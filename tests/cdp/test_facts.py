@@ -408,7 +408,7 @@ async def test_a_rate_can_be_looked_up_by_processes_side_by_side(
         "SELECT proparallel::text, provolatile::text FROM pg_proc"
         " WHERE proname = 'exchange_rate_on'"
     )
-    assert told.all() == [("s", "s")]
+    assert tuple(told.one()) == ("s", "s")
     priced = str(every_priced_order(WORKSPACE, func.now()))
     assert "exchange_rate_on(" in priced
     assert "exchange_rate." not in priced
