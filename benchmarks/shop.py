@@ -66,13 +66,23 @@ FROM sales_order WHERE status = 'completed' GROUP BY 1, 2
 _CUSTOMERS: Final = """
 INSERT INTO customer (id, name, first_name, last_name, email, country, attributes, profile_count,
     created_at, updated_at, search, order_count, priced_order_count, order_day_count, gross_spend,
-    qualifying_spend, first_order_at, last_order_at, first_order_on, last_order_on)
+    qualifying_spend, first_order_at, last_order_at, first_order_on, last_order_on, messages_sent,
+    messages_delivered, messages_opened, messages_clicked, last_engaged_at)
 SELECT p.id, p.first_name || ' ' || p.last_name, p.first_name, p.last_name, p.email, p.country,
     '{}', 1, p.created_at, now(), array_to_tsvector(ARRAY[p.given_key, p.family_key, p.email]),
     coalesce(sum(d.order_count), 0), coalesce(sum(d.order_count), 0), count(d."on"),
     coalesce(sum(d.gross_spend), 0), coalesce(sum(d.gross_spend), 0), min(d.first_order_at),
-    max(d.last_order_at), min(d."on"), max(d."on")
-FROM source_profile p LEFT JOIN purchase_day d ON d.source_profile_id = p.id GROUP BY p.id
+    max(d.last_order_at), min(d."on"), max(d."on"), coalesce(m.sent, 0), coalesce(m.sent, 0),
+    coalesce(m.opened, 0), coalesce(m.clicked, 0), m.engaged_at
+FROM source_profile p LEFT JOIN purchase_day d ON d.source_profile_id = p.id
+    LEFT JOIN (
+        SELECT source_profile_id, count(*) AS sent,
+            count(*) FILTER (WHERE kind = 'opened') AS opened,
+            count(*) FILTER (WHERE kind = 'clicked') AS clicked,
+            max(occurred_at) FILTER (WHERE kind IN ('opened', 'clicked')) AS engaged_at
+        FROM message GROUP BY source_profile_id
+    ) m ON m.source_profile_id = p.id
+GROUP BY p.id, m.source_profile_id, m.sent, m.opened, m.clicked, m.engaged_at
 """
 
 _NUMBERS: Final = "SELECT setval(pg_get_serial_sequence('source_profile', 'id'), $1)"

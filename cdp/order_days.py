@@ -26,7 +26,7 @@ from sqlalchemy import (
 )
 
 from cdp.rows import VOID_STATUSES
-from cdp.tables import exchange_rate, refund, sales_order
+from cdp.tables import refund, sales_order
 from cdp.workspace import Workspace
 
 RATE_VALID_DAYS: Final = 7  # a rate of up to seven days before stands in for a missing one
@@ -57,23 +57,10 @@ def exchange_rate_on(
 ) -> ColumnElement[Any]:
     """What one unit of `currency` is worth on a day; null where no rate is known.
 
-    Of several rates the latest day's; of one day the one changed last, then the first source's.
+    Of several rates the latest day's; of one day the one changed last, then the first source's: by
+    a function of the database, because processes side by side do not look into subqueries.
     """
-    rate = exchange_rate.c
-    known = (
-        select(rate.rate)
-        .where(
-            rate.currency == currency,
-            rate.base == workspace.currency,
-            rate.deleted_at.is_(None),
-            rate.on <= on,
-            rate.on >= on - RATE_VALID_DAYS,
-        )
-        .order_by(rate.on.desc(), rate.updated_at.desc().nulls_last(), rate.source_id, rate.key)
-        .limit(1)
-        .correlate_except(exchange_rate)
-        .scalar_subquery()
-    )
+    known = func.exchange_rate_on(currency, workspace.currency, on, RATE_VALID_DAYS, type_=Numeric)
     return case((currency == workspace.currency, literal(1, Numeric)), else_=known)
 
 

@@ -19,6 +19,7 @@ from cdp.errors import DatabaseUnavailable
 from cdp.postgres.account import environment, settle
 from cdp.postgres.binaries import copy_binaries, find_binaries, release
 from cdp.postgres.home import Home, lock, open_private, read_port, reason
+from cdp.postgres.memory import buffer_megabytes
 
 # A fast shutdown writes what shared_buffers hold. One that is asked for in the midst of a recovery
 # may never end (PostgreSQL 15); after a quick one, the next start recovers.
@@ -35,7 +36,6 @@ SETTINGS = """\
 listen_addresses = '127.0.0.1'
 unix_socket_directories = ''
 max_connections = 100
-shared_buffers = 256MB
 work_mem = 32MB
 maintenance_work_mem = 256MB
 min_dynamic_shared_memory = 64MB    # a container's /dev/shm is small
@@ -98,7 +98,8 @@ class Server:
                 todo="Put it back, or set CDP_HOME to a new folder.",
             )
         # Beside the data folder, whose owner could plant links there for root to follow.
-        settings = f"{SETTINGS}wal_compression = {self._compression()}\n"
+        buffers = f"shared_buffers = {buffer_megabytes()}MB\n"
+        settings = f"{SETTINGS}{buffers}wal_compression = {self._compression()}\n"
         for name, text in (("postgresql.conf", settings), ("pg_hba.conf", ACCESS)):
             (self._base / name).write_text(text)
             (self._base / name).chmod(0o644)

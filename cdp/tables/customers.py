@@ -94,33 +94,19 @@ purchase_day = Table(
 )
 
 FACT_COLUMNS: tuple[Column[Any], ...] = (
-    Column(
-        "order_count", Integer, nullable=False, server_default="0", comment="Qualifying orders."
+    *(
+        Column(name, Integer, nullable=False, server_default="0", comment=comment)
+        for name, comment in {
+            "order_count": "Qualifying orders.",
+            "priced_order_count": "Of them, those with a rate.",
+            "order_day_count": "Days with a qualifying order.",
+            "unpriced_count": "Orders and refunds without a rate.",
+        }.items()
     ),
-    Column(
-        "priced_order_count",
-        Integer,
-        nullable=False,
-        server_default="0",
-        comment="Of them, those with a rate.",
-    ),
-    Column(
-        "order_day_count",
-        Integer,
-        nullable=False,
-        server_default="0",
-        comment="Days with a qualifying order.",
-    ),
-    Column(
-        "gross_spend",
-        Numeric,
-        nullable=False,
-        server_default="0",
-        comment="Totals of orders that stand.",
-    ),
-    Column(
-        "refunded", Numeric, nullable=False, server_default="0", comment="Refunds of those orders."
-    ),
+    Column("first_order_on", Date, comment="The day of the first qualifying order."),
+    Column("last_order_on", Date, comment="The day of the last qualifying order."),
+    Column("first_order_at", Instant, comment="Of qualifying orders."),
+    Column("last_order_at", Instant, comment="Of qualifying orders."),
     Column(
         "net_spend",
         Numeric,
@@ -128,28 +114,22 @@ FACT_COLUMNS: tuple[Column[Any], ...] = (
         nullable=False,
         comment="Gross spend less refunds.",
     ),
-    Column(
-        "qualifying_spend",
-        Numeric,
-        nullable=False,
-        server_default="0",
-        comment="Net, of qualifying orders.",
+    *(
+        Column(name, Numeric, nullable=False, server_default="0", comment=comment)
+        for name, comment in {
+            "gross_spend": "Totals of orders that stand.",
+            "refunded": "Refunds of those orders.",
+            "qualifying_spend": "Net, of qualifying orders.",
+        }.items()
     ),
-    Column(
-        "unpriced_count",
-        Integer,
-        nullable=False,
-        server_default="0",
-        comment="Orders and refunds without a rate.",
-    ),
-    Column("first_order_at", Instant, comment="Of qualifying orders."),
-    Column("last_order_at", Instant, comment="Of qualifying orders."),
-    Column("first_order_on", Date, comment="The day of the first qualifying order."),
-    Column("last_order_on", Date, comment="The day of the last qualifying order."),
     Column("favourite_category", Text, comment="With the most spend on its lines."),
     Column("favourite_channel", Text, comment="With the most qualifying orders."),
 )
-"""The facts, one column each; `cdp.facts` says how each is folded."""
+"""The facts, one column each; `cdp.facts` says how each is folded.
+
+PostgreSQL finds a column of a row by walking those before it. So they stand where walking is
+quickest: of fixed width and never null, of fixed width, numerics, texts.
+"""
 
 ACTIVITY_COLUMNS: tuple[Column[Any], ...] = (
     *(
@@ -213,7 +193,14 @@ LOYALTY_COLUMNS: tuple[Column[Any], ...] = (
 customer = Table(
     "customer",
     metadata,
+    # What is compared in everybody's row comes first, what is read of a page of customers last.
     Column("id", BigInteger, primary_key=True, autoincrement=False),
+    Column("profile_count", Integer, nullable=False, comment="Of source profiles."),
+    Column("created_at", Instant, nullable=False, comment="When any source first knew them."),
+    Column("updated_at", Instant, nullable=False, comment="When this row was last folded."),
+    *FACT_COLUMNS,
+    *ACTIVITY_COLUMNS,
+    *LOYALTY_COLUMNS,
     Column("name", Text),
     Column("first_name", Text),
     Column("last_name", Text),
@@ -228,13 +215,7 @@ customer = Table(
     Column("country", Text),
     Column("language", Text),
     Column("attributes", JSONB, nullable=False),
-    Column("profile_count", Integer, nullable=False, comment="Of source profiles."),
-    Column("created_at", Instant, nullable=False, comment="When any source first knew them."),
-    Column("updated_at", Instant, nullable=False, comment="When this row was last folded."),
     Column("search", TSVECTOR, nullable=False),
-    *FACT_COLUMNS,
-    *ACTIVITY_COLUMNS,
-    *LOYALTY_COLUMNS,
     Index(None, "created_at", "id"),
     Index(
         "ix_customer_activity_due",

@@ -12,7 +12,7 @@ from cdp import tables
 from cdp.database import Database, by_index, driver
 from cdp.delivery import Deleted
 from cdp.facts import customer_facts
-from cdp.order_days import day_of, given_back
+from cdp.order_days import day_of, every_priced_order, given_back
 from cdp.purchase_days import purchase_days
 from cdp.rebuild import rebuild
 from cdp.refresh import refresh_due
@@ -399,3 +399,16 @@ async def test_a_day_reads_the_orders_of_its_profile_alone(connection: AsyncConn
         plan = "\n".join(await connection.scalars(text(f"EXPLAIN (COSTS OFF) {sql}")))
     assert "ix_sales_order_source_profile_id_placed_at" in plan
     assert "ix_sales_order_placed_at" not in plan
+
+
+async def test_a_rate_can_be_looked_up_by_processes_side_by_side(
+    connection: AsyncConnection,
+) -> None:
+    told = await connection.exec_driver_sql(
+        "SELECT proparallel::text, provolatile::text FROM pg_proc"
+        " WHERE proname = 'exchange_rate_on'"
+    )
+    assert tuple(told.one()) == ("s", "s")
+    priced = str(every_priced_order(WORKSPACE, func.now()))
+    assert "exchange_rate_on(" in priced
+    assert "exchange_rate." not in priced

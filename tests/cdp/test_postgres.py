@@ -22,6 +22,7 @@ import pytest
 from cdp.errors import DatabaseUnavailable
 from cdp.postgres import embedded, find_binaries
 from cdp.postgres.binaries import release
+from cdp.postgres.memory import LEAST_MEGABYTES, MOST_MEGABYTES, buffer_megabytes
 
 ROOT = Path(__file__).resolve().parents[2]
 PATIENCE_SECONDS = 30
@@ -475,3 +476,17 @@ def insert(url: str, number: int) -> int:
     except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError):
         return 0
     return 1
+
+
+@pytest.mark.parametrize(
+    ("limit", "megabytes"),
+    [("104857600\n", LEAST_MEGABYTES), ("2147483648\n", 512), ("max\n", None)],
+)
+def test_a_container_that_may_have_less_than_the_machine_keeps_fewer_pages(
+    tmp_path: Path, limit: str, megabytes: int | None
+) -> None:
+    (tmp_path / "memory.max").write_text(limit)
+    unlimited = buffer_megabytes([tmp_path / "none"])
+    assert LEAST_MEGABYTES <= unlimited <= MOST_MEGABYTES
+    expected = unlimited if megabytes is None else min(megabytes, unlimited)
+    assert buffer_megabytes([tmp_path / "memory.max"]) == expected

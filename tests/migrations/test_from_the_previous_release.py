@@ -95,3 +95,39 @@ async def test_a_source_that_told_a_delivery_is_known_and_its_customers_are_coun
         }
         assert told == {"shop": True, "mail": False}
         assert await connection.scalar(select(tables.customer.c.activity_change_at)) is not None
+
+
+_A_CUSTOMER = """
+INSERT INTO customer (id, name, country, attributes, profile_count, created_at, updated_at, search,
+                      order_count, gross_spend, refunded, last_order_on, favourite_category,
+                      messages_sent, nps, loyalty_status, loyalty_tier)
+VALUES (1, 'Ann Doe', 'GB', '{"size": "M"}', 2, now(), now(), 'ann', 3, 10.50, 0.5, '2024-02-01',
+        'Tea', 7, 9, 'MEMBER', 'Gold')
+"""
+
+
+async def test_a_customer_keeps_all_that_is_told_when_facts_come_first_in_the_row(
+    empty_database: Database,
+) -> None:
+    async def told(connection: AsyncConnection) -> tuple[object, object, object]:
+        ask = connection.exec_driver_sql
+        row = (await ask("SELECT * FROM customer")).mappings().one()
+        columns = await ask(
+            "SELECT column_name, data_type, column_default, is_nullable, generation_expression"
+            " FROM information_schema.columns WHERE table_name = 'customer' ORDER BY column_name"
+        )
+        indexes = await ask("SELECT indexdef FROM pg_indexes WHERE tablename = 'customer'")
+        return dict(row), columns.all(), set(indexes.scalars())
+
+    async with empty_database.transaction() as connection:
+        await upgrade(connection, "0019")
+        await connection.exec_driver_sql(_A_CUSTOMER)
+        before = await told(connection)
+        await upgrade(connection, "0020")
+        assert await told(connection) == before
+        first = await connection.exec_driver_sql(
+            "SELECT attname FROM pg_attribute WHERE attrelid = 'customer'::regclass"
+            " AND attnum BETWEEN 1 AND 5 ORDER BY attnum"
+        )
+        declared = [column.name for column in tables.customer.c]
+        assert list(first.scalars()) == declared[:5]
