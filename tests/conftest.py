@@ -27,7 +27,8 @@ GARBAGE_THRESHOLD = 500_000  # as in a command: cycles are looked for after so m
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Give the run its folder; workers inherit it."""
+    """Give the run its folder; workers inherit it. What is loaded from now on stays."""
+    gc.set_threshold(GARBAGE_THRESHOLD, 20, 100)
     if not hasattr(config, "workerinput"):
         stack = ExitStack()
         stack.enter_context(files_of_a_run())
@@ -38,7 +39,6 @@ def pytest_collection_finish() -> None:
     """What is loaded by now stays until the end: looking for cycles in it finds none."""
     gc.collect()
     gc.freeze()
-    gc.set_threshold(GARBAGE_THRESHOLD, 20, 100)
 
 
 @pytest.fixture(scope="session")
