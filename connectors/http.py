@@ -4,8 +4,10 @@ import email.utils
 import ipaddress
 import json
 import math
+import ssl
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from functools import cache
 from typing import Final, TypeAlias
 
 import httpx
@@ -46,6 +48,7 @@ class Http:
         self._base = _checked_base(name, base_url)
         self._limiter = limiter or Unlimited()
         self._secrets = [secret for secret in secrets if len(secret) >= MIN_SECRET]
+        trust_env = not _is_loopback(self._base)
         self._client = httpx.AsyncClient(
             headers={
                 "User-Agent": USER_AGENT,
@@ -55,7 +58,8 @@ class Http:
             timeout=httpx.Timeout(TIMEOUT_SECONDS, connect=CONNECT_TIMEOUT_SECONDS),
             # A redirect would carry the key to wherever it points.
             follow_redirects=False,
-            trust_env=not _is_loopback(self._base),
+            trust_env=trust_env,
+            verify=_trusted(trust_env=trust_env),
         )
 
     async def get_json(
@@ -226,6 +230,12 @@ def _checked_headers(name: str, headers: Mapping[str, str] | None) -> dict[str, 
                 todo="Give it as it was issued: letters, digits and signs of ASCII.",
             )
     return dict(headers or {})
+
+
+@cache
+def _trusted(*, trust_env: bool) -> ssl.SSLContext:
+    """Whom all clients of this process believe: reading it takes longer than many a request."""
+    return httpx.create_ssl_context(trust_env=trust_env)
 
 
 def _is_loopback(base_url: str) -> bool:

@@ -4,11 +4,12 @@ import asyncio
 import gc
 import os
 import secrets
+import sys
 from collections.abc import AsyncIterator, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
+from importlib.util import find_spec
 from pathlib import Path
 
-import asyncpg
 import pytest
 from hypothesis import settings
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -16,6 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from cdp.database import Database, open_database
 from cdp.postgres import embedded
 from migrations import upgrade
+from tests.clerk import Clerk
 from tests.memory import files_of_a_run, home_of_the_run
 from tests.server import Server
 
@@ -23,11 +25,16 @@ from tests.server import Server
 settings.register_profile("project", deadline=None)
 settings.load_profile("project")
 
+if find_spec("sniffio") is None:
+    # HTTP clients look for it at every request, in every folder of the path; this tells them.
+    sys.modules["sniffio"] = None  # type: ignore[assignment]
+
 GARBAGE_THRESHOLD = 500_000  # as in a command: cycles are looked for after so many new objects
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Give the run its folder; workers inherit it."""
+    """Give the run its folder; workers inherit it. What is loaded from now on stays."""
+    gc.set_threshold(GARBAGE_THRESHOLD, 20, 100)
     if not hasattr(config, "workerinput"):
         stack = ExitStack()
         stack.enter_context(files_of_a_run())
@@ -38,7 +45,6 @@ def pytest_collection_finish() -> None:
     """What is loaded by now stays until the end: looking for cycles in it finds none."""
     gc.collect()
     gc.freeze()
-    gc.set_threshold(GARBAGE_THRESHOLD, 20, 100)
 
 
 @pytest.fixture(scope="session")
@@ -53,26 +59,27 @@ def server_url() -> Iterator[str]:
         given = os.environ.get("CDP_TEST_DATABASE_URL")
         if given is None:
             given = stack.enter_context(embedded(home_of_the_run()))
-            asyncio.run(_trust_the_machine(given))
+            _trust_the_machine(given)
         yield given
 
 
 TRUSTING = ("fsync", "full_page_writes", "synchronous_commit", "wal_compression", "autovacuum")
+ANYBODY = "host all all 127.0.0.1/32 trust\n"
 
 
-async def _trust_the_machine(server_url: str) -> None:
-    """Wait for no disk, and do nothing for a crash: databases are made and dropped by the hundred.
+def _trust_the_machine(server_url: str) -> None:
+    """Wait for no disk, do nothing for a crash, ask for no password: all is made by the hundred.
 
     Each copy is a checkpoint, after which every page would be logged whole. What a machine that
-    stops would lose is no loss here, and a process that is killed loses none.
+    stops would lose is no loss here, and a process that is killed loses none. A password takes a
+    client thousands of hashes at each connection.
     """
-    connection = await asyncpg.connect(server_url)
-    try:
+    with closing(Clerk(server_url)) as clerk:
         for setting in TRUSTING:
-            await connection.execute(f"ALTER SYSTEM SET {setting} = off")
-        await connection.execute("SELECT pg_reload_conf()")
-    finally:
-        await connection.close()
+            clerk.execute(f"ALTER SYSTEM SET {setting} = off").result()
+        (access,) = clerk.texts("SHOW hba_file")
+        Path(access).write_text(ANYBODY)
+        clerk.execute("SELECT pg_reload_conf()").result()
 
 
 @pytest.fixture(scope="session")
@@ -82,9 +89,11 @@ def server(server_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     run = os.environ.get("PYTEST_XDIST_TESTRUNUID")
     if run is not None:
         folder = folder.parent  # each worker has a folder of its own in it
-    server = Server(server_url, f"test_{(run or secrets.token_hex(6))[:12]}", folder)
-    with server.in_use():
-        yield server
+    name = f"test_{(run or secrets.token_hex(6))[:12]}"
+    with closing(Clerk(server_url)) as clerk:
+        server = Server(clerk, server_url, name, folder)
+        with server.in_use():
+            yield server
 
 
 def _migrate(url: str) -> None:

@@ -8,14 +8,19 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import asyncpg
 from sqlalchemy.engine import make_url
+
+from tests.clerk import Clerk
 
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """What every worker of a run knows of it: its server, its name, and a folder for its locks."""
+    """What every worker of a run knows of it: its server, its name, and a folder for its locks.
 
+    `clerk` is the worker's own.
+    """
+
+    clerk: Clerk
     url: str
     name: str
     folder: Path
@@ -33,7 +38,7 @@ class Server:
         name = f"{self.name}_{what}"
         with (self.folder / f"{name}.lock").open("w") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
-            if not asyncio.run(self._is_there(name)):
+            if not self._found(name):
                 with self.copy(source, keep_as=name) as url:
                     build(url)
         return name
@@ -42,26 +47,25 @@ class Server:
     def copy(self, source: str | None, keep_as: str | None = None) -> Iterator[str]:
         """The URL of a copy, or of an empty database; it goes at the end, or takes a name."""
         name = self.draw()
-        asyncio.run(self.create(name, source))
+        self.clerk.execute(_copying(name, source)).result()
         try:
             yield self.url_of(name)
             if keep_as is not None:
-                asyncio.run(self._execute(f'ALTER DATABASE "{name}" RENAME TO "{keep_as}"'))
+                self.clerk.execute(f'ALTER DATABASE "{name}" RENAME TO "{keep_as}"').result()
         finally:
-            asyncio.run(self.drop(name))
+            self.clerk.execute(_dropping(name)).result()
 
     def draw(self) -> str:
         """A name that no database has."""
         return f"{self.name}_{secrets.token_hex(4)}"
 
     async def create(self, name: str, source: str | None) -> None:
-        """Copy a database, file by file, to which nothing is connected; without one, an empty."""
-        of = f' TEMPLATE "{source}" STRATEGY file_copy' if source else ""
-        await self._execute(f'CREATE DATABASE "{name}"{of}')
+        """Copy a database to which nothing is connected; without one, make an empty."""
+        await asyncio.wrap_future(self.clerk.execute(_copying(name, source)))
 
     async def drop(self, name: str) -> None:
         """Remove a database, if it is there, whoever is connected."""
-        await self._execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
+        await asyncio.wrap_future(self.clerk.execute(_dropping(name)))
 
     @contextmanager
     def in_use(self) -> Iterator[None]:
@@ -73,28 +77,21 @@ class Server:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 return  # others still work
-            asyncio.run(self._drop_all())
+            for name in self._found(f"{self.name}_", is_whole=False):
+                self.clerk.execute(_dropping(name)).result()
 
-    async def _drop_all(self) -> None:
-        connection = await asyncpg.connect(self.url)
-        try:
-            found = "SELECT datname FROM pg_database WHERE starts_with(datname, $1)"
-            for row in await connection.fetch(found, f"{self.name}_"):
-                await connection.execute(f'DROP DATABASE "{row["datname"]}" WITH (FORCE)')
-        finally:
-            await connection.close()
+    def _found(self, name: str, *, is_whole: bool = True) -> list[str]:
+        """The databases of that name, or whose names begin so."""
+        query = "SELECT datname FROM pg_database WHERE starts_with(datname, $1)"
+        names = self.clerk.texts(query, name)
+        return [one for one in names if one == name or not is_whole]
 
-    async def _is_there(self, name: str) -> bool:
-        connection = await asyncpg.connect(self.url)
-        try:
-            found = "SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1)"
-            return bool(await connection.fetchval(found, name))
-        finally:
-            await connection.close()
 
-    async def _execute(self, statement: str) -> None:
-        connection = await asyncpg.connect(self.url)
-        try:
-            await connection.execute(statement)
-        finally:
-            await connection.close()
+def _copying(name: str, source: str | None) -> str:
+    """File by file, which takes half of what it takes by way of the log."""
+    of = f' TEMPLATE "{source}" STRATEGY file_copy' if source else ""
+    return f'CREATE DATABASE "{name}"{of}'
+
+
+def _dropping(name: str) -> str:
+    return f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)'

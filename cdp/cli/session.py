@@ -2,7 +2,6 @@
 
 import errno
 import functools
-import gc
 import getpass
 import os
 import sys
@@ -25,7 +24,6 @@ from migrations import current_revision, newest_revision, require_known, upgrade
 
 Parameters = ParamSpec("Parameters")
 
-GARBAGE_THRESHOLD = 500_000  # objects more than were freed, before cycles are looked for
 SWITCH_SECONDS = 0.001  # before a thread that computes lets another go on
 
 
@@ -102,9 +100,6 @@ def runs(
     def run(*args: Parameters.args, **options: Parameters.kwargs) -> None:
         database_url = options.pop("database_url")
         is_json = bool(options.pop("is_json"))
-        # A batch makes hundreds of thousands of small objects and no cycles: looking for cycles
-        # at the default threshold takes a third of an import's time.
-        gc.set_threshold(GARBAGE_THRESHOLD, 20, 100)
         # While a thread works out the next page, whoever has an answer of the database waits that
         # long to go on, and the database waits for them; by default five times as long.
         sys.setswitchinterval(SWITCH_SECONDS)

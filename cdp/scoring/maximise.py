@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import Final, TypeAlias
 
 import numpy as np
-from scipy.optimize import minimize
 
 from cdp.scoring.histories import Floats
 
@@ -104,6 +103,9 @@ def maximise(problem: Problem, starts: Sequence[Floats]) -> Fit:
     BFGS on log-parameters, which makes them positive and the scale of time harmless, then Newton
     steps with the Hessian that the errors need anyway.
     """
+    # Imported here: loading it takes longer than most fits, and many a shop has too few people.
+    from scipy.optimize import minimize
+
     first = min((np.log(start) for start in starts), key=lambda theta: problem.descent(theta)[0])
     found = minimize(
         problem.descent,

@@ -195,7 +195,7 @@ async def _kill_imports(databases: Databases, people: int, folder: Path, kills: 
 async def test_killed_import_ends_as_an_uninterrupted_one(
     databases: Databases, tmp_path: Path
 ) -> None:
-    await _kill_imports(databases, 2_000, tmp_path / "history", kills=2)
+    await _kill_imports(databases, 1_000, tmp_path / "history", kills=2)
 
 
 @pytest.mark.prove

@@ -14,7 +14,7 @@ import pytest
 from tests.acceptance.running import PATIENCE_SECONDS, ROOT, environment
 
 PACKAGES = ("cdp", "schema", "connectors", "migrations")
-NEEDED = "import asyncpg, cdp.cli.demo, httptools, msgspec, pyarrow, uvicorn"
+NEEDED = "import asyncpg, click, duckdb, httptools, msgspec, numpy, pyarrow, sqlalchemy, uvicorn"
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become a plain user")
 

@@ -4,11 +4,9 @@ import asyncio
 from collections.abc import Collection
 
 import duckdb
-import msgspec
 import pytest
 from sqlalchemy import func, select
 
-from benchmarks.shoppers import tell
 from cdp import tables
 from cdp.database import Database, driver, open_database
 from cdp.errors import CdpError, DatabaseUnavailable
@@ -19,50 +17,48 @@ from cdp.identity.rules import DEFAULT_DOCUMENT
 from cdp.resolving import ACTOR, resolve_batch
 from cdp.rulechange import apply_rules
 from cdp.stepping import take_step
+from tests.cdp.alike import ALIKE, deliver
 from tests.cdp.ingesting import WORKSPACE, take
 from tests.cdp.soundness import require_folded, require_sound
 
 pytestmark = pytest.mark.anyio
 
-SEED, COUNT = 71, 800
 FEW = 40  # of one step, so that there are several
 
 
 async def test_steps_that_a_crash_has_left_are_taken_by_the_next_run(
-    database: Database, monkeypatch: pytest.MonkeyPatch
+    shop: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(due, "STEP", FEW)
-    await _deliver(database, COUNT)
-    await _crash_in_the_second_step(database)
-    left = await _due(database)
+    await _crash_in_the_second_step(shop)
+    left = await _due(shop)
     assert left > 2
-    step = await take_step(database, WORKSPACE)
+    step = await take_step(shop, WORKSPACE)
     assert step is not None
     assert step.joined
-    assert await _due(database) == left - 1
-    async with database.transaction() as connection:  # writers go by the model in force meanwhile
+    assert await _due(shop) == left - 1
+    async with shop.transaction() as connection:  # writers go by the model in force meanwhile
         double = {"id": "x", "first_name": "Ann", "last_name": "Doe", "email": "ann@example.com"}
         await take(connection, "customers", [double, {**double, "id": "y"}])
 
-    resolved = await resolve_batch(database, WORKSPACE, full=False)
+    resolved = await resolve_batch(shop, WORKSPACE, full=False)
     assert (resolved.is_full, resolved.compared) == (False, 2)
-    assert await _due(database) == 0
-    async with database.transaction() as connection:
+    assert await _due(shop) == 0
+    async with shop.transaction() as connection:
         await require_sound(connection)
         await require_folded(connection)
 
 
 async def test_those_who_hang_together_are_resolved_in_one_step(
-    database: Database, monkeypatch: pytest.MonkeyPatch
+    shop: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(due, "STEP", FEW)
-    await _deliver(database, COUNT)
-    resolved = await resolve_batch(database, WORKSPACE, full=True)
+    resolved = await resolve_batch(shop, WORKSPACE, full=True)
     assert resolved.asking
-    async with database.transaction() as connection:
+    async with shop.transaction() as connection:
         # As if nothing had been resolved yet but by ingest.
         await connection.exec_driver_sql("UPDATE source_profile SET customer_id = id")
-    async with database.read_only() as connection:
+    async with shop.read_only() as connection:
         steps = await who_changes(await driver(connection))
         weight, pair = tables.match_pair.c.weight, tables.match_pair.c
         asking = await connection.execute(
@@ -81,7 +77,7 @@ async def test_rules_that_are_applied_leave_no_step_due(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(due, "STEP", FEW)
-    await _deliver(database, COUNT // 2)
+    await deliver(database, ALIKE // 2)
     await _crash_in_the_second_step(database)
     assert await _due(database)
     async with database.transaction() as connection:
@@ -92,7 +88,7 @@ async def test_rules_that_are_applied_leave_no_step_due(
 
 
 async def test_a_run_that_compared_by_a_model_of_the_past_is_refused(database: Database) -> None:
-    await _deliver(database, COUNT // 2)
+    await deliver(database, ALIKE // 2)
     first = await resolve_batch(database, WORKSPACE, full=True)
     async with database.transaction() as connection:
         await take(connection, "customers", [{"id": "x", "first_name": "Ann", "last_name": "Doe"}])
@@ -138,12 +134,6 @@ CREATE TRIGGER failing BEFORE INSERT ON merge_event FOR EACH ROW EXECUTE FUNCTIO
 async def _train_elsewhere(url: str) -> None:
     async with open_database(url) as other:
         await resolve_batch(other, WORKSPACE, full=True)
-
-
-async def _deliver(database: Database, count: int) -> None:
-    async with database.transaction() as connection:
-        rows = [msgspec.to_builtins(one.record) for one in tell(SEED, count)]
-        await take(connection, "customers", rows)
 
 
 async def _due(database: Database) -> int:

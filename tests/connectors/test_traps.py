@@ -25,8 +25,10 @@ from cdp.values import Json
 from connectors.base import Abort, Page, Retry, Source, Values
 from connectors.conformance.bench import FAST, KEY, Sandbox
 from connectors.conformance.cases import CASES
-from connectors.ecommerce.shopify import MAX_LISTED, ShopifySource
+from connectors.ecommerce import shopify
+from connectors.ecommerce.shopify import ShopifySource
 from connectors.registry import CONNECTORS
+from connectors.sandbox import shopify as sandbox_shopify
 from connectors.sandbox.bluesky import BlueskySandbox
 from connectors.sandbox.klaviyo import KlaviyoSandbox
 from connectors.sandbox.server import serving
@@ -162,9 +164,15 @@ async def test_shopify_page_that_is_too_dear_is_halved_until_it_is_not() -> None
         assert len(await read(source, "orders")) == 1
 
 
-async def test_shopify_listing_is_begun_again_before_its_ceiling() -> None:
+async def test_shopify_listing_is_begun_again_before_its_ceiling(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert shopify.MAX_LISTED == sandbox_shopify.MAX_OBJECTS_PER_LISTING == 25_000
+    ceiling = 2_500  # a tenth, so that the shop is soon told
+    monkeypatch.setattr(shopify, "MAX_LISTED", ceiling)
+    monkeypatch.setattr(sandbox_shopify, "MAX_OBJECTS_PER_LISTING", ceiling)
     sandbox = ShopifySandbox(access_token=KEY, faults=FAST)
-    case, people = CASES["shopify"], MAX_LISTED + 150
+    case, people = CASES["shopify"], ceiling + 150
     for number in range(people):
         case.put(sandbox, number, "Ann", AT + timedelta(seconds=number // 40))
     async with reading("shopify", sandbox, SHOPIFY) as source:

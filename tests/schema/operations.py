@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from tests.schema.client import Value
 from tests.schema.ids import gid
-from tests.schema.oracle import SCHEMA
+from tests.schema.oracle import committed_schema
 
 MAX_DEPTH: Final = 5
 IDS: Final = [
@@ -122,7 +122,7 @@ class Builder:
 
     def selection(self, type_name: str, depth: int) -> str:
         """Some fields of a type, here and there within fragments."""
-        type_ = SCHEMA.type_map[type_name]
+        type_ = committed_schema().type_map[type_name]
         assert isinstance(type_, (GraphQLObjectType, GraphQLInterfaceType))
         names = self.draw(
             st.lists(st.sampled_from(sorted(_fields(type_, depth))), min_size=1, max_size=5)
@@ -132,7 +132,7 @@ class Builder:
             for name in names
         ]
         if isinstance(type_, GraphQLInterfaceType) and depth > 0:
-            possible = sorted(each.name for each in SCHEMA.get_possible_types(type_))
+            possible = sorted(each.name for each in committed_schema().get_possible_types(type_))
             some = self.draw(st.lists(st.sampled_from(possible), max_size=3, unique=True))
             parts += [f"... on {name} {{ {self.selection(name, depth - 1)} }}" for name in some]
         return " ".join(self.wrapped(part, type_name) for part in parts)

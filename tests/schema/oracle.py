@@ -8,12 +8,13 @@ import base64
 from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from enum import Enum
+from functools import cache
 from operator import itemgetter
 from pathlib import Path
 from typing import Any, Final
 
 import msgspec
-from graphql import ExecutionResult, build_schema, execute_sync, parse
+from graphql import ExecutionResult, GraphQLSchema, build_schema, execute_sync, parse
 from sqlalchemy import DateTime, RowMapping, Table, literal, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -28,9 +29,13 @@ from tests.schema.ids import gid
 from tests.schema.oracle_identity import WhoIsWho
 from tests.schema.oracle_segments import Segments
 
-SCHEMA: Final = build_schema(
-    (Path(__file__).parents[2] / "schema" / "schema.graphql").read_text(encoding="utf-8")
-)
+
+@cache
+def committed_schema() -> GraphQLSchema:
+    """The committed SDL, read by who asks: every worker imports this file, few ask."""
+    path = Path(__file__).parents[2] / "schema" / "schema.graphql"
+    return build_schema(path.read_text(encoding="utf-8"))
+
 
 Node = dict[str, Any]
 TIMELINE: Final = {
@@ -94,7 +99,9 @@ class Oracle:
 
     def answer(self, query: str, variables: Node) -> Value:
         """What the graph should answer, as JSON."""
-        result = execute_sync(SCHEMA, parse(query), self.root(), variable_values=variables)
+        result = execute_sync(
+            committed_schema(), parse(query), self.root(), variable_values=variables
+        )
         assert isinstance(result, ExecutionResult)
         assert not result.errors, result.errors
         return msgspec.json.decode(msgspec.json.encode(result.data))

@@ -31,6 +31,16 @@ def made_up(
     return replace(days, day=days.day + LAST.toordinal() - int(ages.max()))
 
 
+HORIZON = 300  # not the default, so that it shows where it is not heeded
+
+
+@pytest.fixture(scope="module")
+def usual() -> tuple[OrderDays, Appraisal]:
+    """A shop as the models have it, and what was made of it; the tests that only look share it."""
+    days = made_up(4_000)
+    return days, appraise(days, LAST, Terms(horizon_days=HORIZON))
+
+
 @dataclass(frozen=True, slots=True)
 class HeldOut:
     """A real shop, and what was made of it at its split."""
@@ -98,8 +108,8 @@ def test_a_forecast_that_turns_out_wrong_came_with_a_warning(held_out: HeldOut) 
     }  # fmt: skip
 
 
-def test_a_shop_as_the_models_have_it_is_trusted() -> None:
-    told = appraise(made_up(4_000), LAST, Terms())
+def test_a_shop_as_the_models_have_it_is_trusted(usual: tuple[OrderDays, Appraisal]) -> None:
+    told = usual[1]
     assert told.report is not None
     assert told.report.reasons == ()
     assert told.report.verdict is Verdict.TRUSTED
@@ -107,13 +117,14 @@ def test_a_shop_as_the_models_have_it_is_trusted() -> None:
     assert told.shortfalls == ()
 
 
-def test_report_tells_everything_that_was_tried_and_is_json() -> None:
-    told = appraise(made_up(2_000), LAST, Terms(horizon_days=300))
-    report = told.report
+def test_report_tells_everything_that_was_tried_and_is_json(
+    usual: tuple[OrderDays, Appraisal],
+) -> None:
+    report = usual[1].report
     assert report is not None
     assert {trial.name for trial in report.trials} == {*ModelName, *Naive}
     assert len(report.trials) == 5 * 3
-    assert {trial.horizon_days for trial in report.trials} == {300}
+    assert {trial.horizon_days for trial in report.trials} == {HORIZON}
     assert report.calibration is not None
     assert sum(one.customer_count for one in report.calibration.decile) == sum(
         trial.customer_count for trial in report.trials if trial.name == report.model
@@ -127,9 +138,8 @@ def test_report_tells_everything_that_was_tried_and_is_json() -> None:
     assert back["as_of"] == "2025-06-30"
 
 
-def test_scores_are_sensible_for_every_customer() -> None:
-    days = made_up(1_000)
-    told = appraise(days, LAST, Terms())
+def test_scores_are_sensible_for_every_customer(usual: tuple[OrderDays, Appraisal]) -> None:
+    days, told = usual
     scores, histories = told.scores, summarise(days, LAST.toordinal())
     assert scores is not None
     assert scores.customer.tolist() == histories.customer.tolist()
