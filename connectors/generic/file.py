@@ -1,6 +1,7 @@
 """Files as a source: a file or a folder of them, canonical or read through a map."""
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Generator, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from hashlib import blake2b
@@ -241,6 +242,7 @@ def _found(path: Path) -> dict[str, Path]:
         way = file.relative_to(path)
         is_hidden = any(part.startswith((".", "_")) for part in way.parts)
         if file.is_file() and not is_hidden and file.name.lower().endswith(READ_ENDINGS):
+            _require_utf8(way)
             found[way.as_posix()] = file
         if len(found) > MAX_FILES:
             raise BadInput(f"{path} holds over {MAX_FILES} files.", todo="Import it in parts.")
@@ -250,6 +252,18 @@ def _found(path: Path) -> dict[str, Path]:
             todo=f"Their names end in one of {', '.join(READ_ENDINGS)}.",
         )
     return found
+
+
+def _require_utf8(way: Path) -> None:
+    """Raise BadInput for a name that can neither be stored nor shown."""
+    raw = os.fsencode(way)
+    try:
+        raw.decode()
+    except UnicodeDecodeError:
+        raise BadInput(
+            f"The name {raw.decode(errors='backslashreplace')} is no UTF-8.",
+            todo="Rename the file or folder.",
+        ) from None
 
 
 def _known_stream(stream: str | None, name: str) -> str:

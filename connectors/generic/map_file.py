@@ -234,7 +234,7 @@ def _read_by(spec: Value | Condition) -> list[str]:
 def _zone(zone: str, name: str, path: str) -> ZoneInfo:
     try:
         return ZoneInfo(zone)
-    except (ZoneInfoNotFoundError, ValueError):
+    except (ZoneInfoNotFoundError, ValueError, OSError):
         raise BadInput(f"{name}: {path}: {zone!r} is not a time zone.") from None
 
 

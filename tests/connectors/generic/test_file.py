@@ -1,5 +1,6 @@
 """Files as a source: streams by name, pages with cursors, refusals before anything is read."""
 
+import os
 from pathlib import Path
 
 import pyarrow as pa
@@ -53,6 +54,15 @@ async def test_file_whose_name_tells_no_stream_is_refused(tmp_path: Path) -> Non
     with pytest.raises(BadInput, match=r"name of people\.csv does not tell its stream.*customers"):
         FileSource(path)
     assert FileSource(path, stream="customers").streams == ("people.csv",)
+
+
+async def test_name_in_a_folder_that_is_no_utf8_is_refused(tmp_path: Path) -> None:
+    customers(tmp_path, 1)
+    customers(tmp_path, 1, os.fsdecode(b"customers-\xe9.txt"))  # which is not read
+    assert FileSource(tmp_path).streams == ("customers.csv",)
+    customers(tmp_path, 1, os.fsdecode(b"customers-\xe9.csv"))
+    with pytest.raises(BadInput, match=r"The name customers-\\xe9\.csv is no UTF-8"):
+        FileSource(tmp_path)
 
 
 async def test_unknown_stream_and_missing_file_are_refused(tmp_path: Path) -> None:
