@@ -12,7 +12,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("cdp", "schema", "connectors", "migrations")
 
 ROOMS = (
-    ("errors", "values", "settings", "event_loop", "patience"),
+    ("errors", "values", "settings", "event_loop", "patience", "toml_text"),
     ("records", "invalid", "payloads", "validation", "lines", "delivery", "versions", "rows",
      "tables", "database_url", "database", "postgres", "workspace", "outbox", "statements"),
     ("identity", "ahead", "attributes", "survivorship_rules", "claims", "survivorship",
