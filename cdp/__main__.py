@@ -38,6 +38,19 @@ GARBAGE_THRESHOLD: Final = 500_000  # objects more than were freed, before cycle
 class _Lazy(click.Group):
     """Loads a command when it is run: `cdp --help` needs neither database driver nor graph."""
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Refuse what is no UTF-8: it can neither be stored nor shown."""
+        for argument in args:
+            try:
+                argument.encode()
+            except UnicodeEncodeError:
+                shown = argument.encode(errors="surrogateescape").decode(errors="backslashreplace")
+                raise click.UsageError(
+                    f"The argument '{shown}' is no UTF-8. Write it as UTF-8; a file, rename first.",
+                    ctx,
+                ) from None
+        return super().parse_args(ctx, args)
+
     def list_commands(self, ctx: click.Context) -> list[str]:
         """In the order of use."""
         del ctx

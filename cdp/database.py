@@ -6,13 +6,12 @@ from dataclasses import dataclass
 from typing import Any, Final, cast
 
 import asyncpg
-from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
+from cdp.database_url import read_address
 from cdp.errors import BadInput, DatabaseUnavailable
 
-CONNECT_TIMEOUT_SECONDS: Final = 5
 READ_TIMEOUT_MILLISECONDS: Final = 8_000  # one statement of a reader; a longer one is refused
 WRITER_WORK_MEM: Final = "64MB"  # a batch is sorted and grouped in memory, not on disk
 READ_POOL_SIZE: Final = 16
@@ -73,22 +72,29 @@ async def open_database(
     url: str, *, read_pool_size: int = READ_POOL_SIZE
 ) -> AsyncIterator[Database]:
     """Connect. Raises DatabaseUnavailable where nothing answers, BadInput for a malformed URL."""
-    plain_url = _plain(url)
+    address = read_address(url)
+    timeout = cast("float", address.timeout_seconds)  # the driver takes None for without end
+
+    async def connect() -> "asyncpg.Connection[asyncpg.Record]":
+        """By the driver itself, which reads the parameters of a URL as the pool below does."""
+        return await asyncpg.connect(
+            address.url,
+            timeout=timeout,
+            max_cacheable_statement_size=STATEMENT_CACHE_BYTES,
+            server_settings={"jit": "off", "work_mem": WRITER_WORK_MEM},
+        )
+
     engine = create_async_engine(
-        plain_url.replace("postgresql://", "postgresql+asyncpg://", 1),
+        "postgresql+asyncpg://",
         hide_parameters=True,  # they are people's data, and secrets
-        connect_args={
-            "timeout": CONNECT_TIMEOUT_SECONDS,
-            "max_cacheable_statement_size": STATEMENT_CACHE_BYTES,
-            "server_settings": {"jit": "off", "work_mem": WRITER_WORK_MEM},
-        },
+        async_creator=connect,
     )
     try:
         async with asyncpg.create_pool(
-            plain_url,
+            address.url,
             min_size=0,
             max_size=read_pool_size,
-            timeout=CONNECT_TIMEOUT_SECONDS,
+            timeout=timeout,
             connection_class=ReaderConnection,
             max_cacheable_statement_size=STATEMENT_CACHE_BYTES,
             server_settings={
@@ -99,7 +105,7 @@ async def open_database(
             },
         ) as reader:
             await _greet(reader)
-            yield Database(plain_url, engine, reader)
+            yield Database(address.url, engine, reader)
     finally:
         await engine.dispose()
 
@@ -226,23 +232,6 @@ _AS_A_WHOLE: Final = {"enable_nestloop": "off"}
 _PLANNED_ONCE: Final[Mapping[str, str]] = {"plan_cache_mode": "force_generic_plan"}
 
 
-def _plain(url: str) -> str:
-    """`postgres://` and `postgresql+driver://` are as good as `postgresql://`."""
-    try:
-        parsed = make_url(url)
-    except (ArgumentError, ValueError):
-        raise BadInput(
-            "The database URL cannot be read.",
-            todo="Write it as postgresql://USER:PASSWORD@HOST:PORT/DATABASE.",
-        ) from None
-    if parsed.get_backend_name() not in ("postgresql", "postgres"):
-        raise BadInput(
-            f"{parsed.get_backend_name()} is not PostgreSQL.",
-            todo="Write the database URL as postgresql://USER:PASSWORD@HOST:PORT/DATABASE.",
-        )
-    return parsed.set(drivername="postgresql").render_as_string(hide_password=False)
-
-
 @contextmanager
 def _told() -> Iterator[None]:
     """Tell a failure of the server itself, whatever was asked of it, in one sentence."""
@@ -292,13 +281,23 @@ def _reason(error: BaseException) -> str | None:
     return reason and " ".join(reason.split()).rstrip(".")
 
 
+def _flat(error: Exception) -> str:
+    """The words of an error on one line, without the point that ends them."""
+    return " ".join(str(error).split()).rstrip(".")
+
+
 async def _greet(reader: "asyncpg.Pool[Any]") -> None:
     """Fail at once and in one sentence where nothing answers, or something too old."""
     try:
         version = await reader.fetchval("SELECT current_setting('server_version_num')::int")
+    except (asyncpg.ClientConfigurationError, ValueError, IndexError) as error:
+        # How the driver tells a parameter that it knows and cannot read, such as an empty host.
+        raise BadInput(
+            f"The database URL cannot be used: {_flat(error)}.", todo="Check CDP_DATABASE_URL."
+        ) from error
     except (OSError, asyncpg.PostgresError, asyncpg.InternalClientError) as error:
         raise DatabaseUnavailable(
-            f"The database does not answer: {str(error) or type(error).__name__}.",
+            f"The database does not answer: {_flat(error) or type(error).__name__}.",
             todo="Check CDP_DATABASE_URL and that PostgreSQL runs there.",
         ) from error
     if version < 150000:

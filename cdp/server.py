@@ -17,6 +17,7 @@ from starlette.applications import Starlette
 from cdp.cli.session import Session
 from cdp.database import Database
 from cdp.errors import CdpError, DatabaseUnavailable
+from cdp.patience import PatientProtocol
 from cdp.refresh import follow
 from cdp.settings import Settings, read_settings
 from cdp.workspace import read_workspace
@@ -25,7 +26,7 @@ from schema.app import create_app
 
 DRAIN_SECONDS: Final = 10  # for what is being answered when the server is told to stop
 REFRESH_SECONDS: Final = 5  # how late a segment may be, or a fact that time changes
-MOST_AT_ONCE: Final = 1_000  # connections; beyond it clients are told to come back
+MOST_AT_ONCE: Final = 900  # connections; many systems let a process have 1,024 files open
 
 _LOG: Final = logging.getLogger(__name__)
 
@@ -95,7 +96,7 @@ async def why_not_ready(database: Database) -> str | None:
 def configuration(
     app: Starlette | str, *, host: str, port: int, workers: int = 1
 ) -> uvicorn.Config:
-    """How uvicorn serves: fast loop and parser, nothing believed of what proxies say."""
+    """How uvicorn serves: fast, patient within bounds, nothing believed of what proxies say."""
     return uvicorn.Config(
         app,
         factory=isinstance(app, str),
@@ -103,7 +104,7 @@ def configuration(
         port=port,
         workers=workers,
         loop="uvloop",
-        http="httptools",
+        http=PatientProtocol,
         ws="none",
         proxy_headers=False,
         server_header=False,

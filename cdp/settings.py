@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from cdp.errors import BadInput
+
 
 @dataclass(frozen=True, slots=True)
 class Settings:
@@ -30,7 +32,15 @@ WORKSPACE_VARIABLES = {
 
 
 def read_settings(environ: Mapping[str, str] = os.environ) -> Settings:
-    """Read the environment; nothing else in the project looks at it for these names."""
+    """Read the environment; nothing else in the project looks at it for these names.
+
+    Raises BadInput, which does not show it, for a value that is no UTF-8.
+    """
+    for name in ("CDP_DATABASE_URL", "CDP_HOME", *WORKSPACE_VARIABLES):
+        try:
+            environ.get(name, "").encode()
+        except UnicodeEncodeError:
+            raise BadInput(f"{name} is no UTF-8.", todo="Write it in UTF-8.") from None
     return Settings(
         database_url=environ.get("CDP_DATABASE_URL") or None,
         home=Path(environ.get("CDP_HOME") or ".cdp").absolute(),

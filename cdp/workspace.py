@@ -152,7 +152,7 @@ def check_value(key: str, value: str) -> str:
         case _:
             try:
                 return ZoneInfo(value).key
-            except (ZoneInfoNotFoundError, ValueError):
+            except (ZoneInfoNotFoundError, ValueError, OSError):
                 raise BadInput(
                     f"{value!r} is not a time zone.", todo="Give one such as Europe/Berlin."
                 ) from None

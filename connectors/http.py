@@ -1,10 +1,12 @@
 """The only module that talks to the network: requests out, JSON or an error for the runner back."""
 
+import asyncio
 import email.utils
 import ipaddress
 import json
 import math
 import ssl
+import zlib
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from functools import cache
@@ -19,7 +21,9 @@ from connectors.reading import Item
 
 TIMEOUT_SECONDS: Final = 60.0  # for one read; large pages of large shops take tens of seconds
 CONNECT_TIMEOUT_SECONDS: Final = 10.0
+ANSWER_SECONDS: Final = 300.0  # for a whole answer: the largest one over a line of 2 Mbit/s
 MAX_ANSWER_BYTES: Final = 64 * 1024 * 1024  # a page; a larger one would not fit a small machine
+GZIP_WINDOW: Final = 16 + zlib.MAX_WBITS  # as zlib calls gzip
 MAX_SHOWN: Final = 300  # characters of a vendor's answer in an error
 MAX_DIGITS: Final = 1_000  # of a whole number; Python itself refuses to read ever longer ones
 MIN_SECRET: Final = 4  # a shorter one would blot out ordinary words
@@ -32,7 +36,8 @@ Parameters: TypeAlias = Mapping[str, str | int] | Sequence[tuple[str, str | int]
 class Http:
     """One vendor's server. Answers are JSON objects; whatever else comes back is Retry or Abort.
 
-    `name` is what the vendor is called in errors; `secrets` are blotted out of them.
+    `name` is what the vendor is called in errors; `secrets` are blotted out of them. A whole answer
+    must come within `answer_seconds`: one that drips would hold a run for ever.
     """
 
     def __init__(
@@ -43,8 +48,10 @@ class Http:
         headers: Mapping[str, str] | None = None,
         limiter: Limiter | None = None,
         secrets: Sequence[str] = (),
+        answer_seconds: float = ANSWER_SECONDS,
     ) -> None:
         self._name = name
+        self._answer_seconds = answer_seconds
         self._base = _checked_base(name, base_url)
         self._limiter = limiter or Unlimited()
         self._secrets = [secret for secret in secrets if len(secret) >= MIN_SECRET]
@@ -53,6 +60,7 @@ class Http:
             headers={
                 "User-Agent": USER_AGENT,
                 "Accept": "application/json",
+                "Accept-Encoding": "gzip",
                 **_checked_headers(name, headers),
             },
             timeout=httpx.Timeout(TIMEOUT_SECONDS, connect=CONNECT_TIMEOUT_SECONDS),
@@ -118,19 +126,17 @@ class Http:
         return self._object(content)
 
     async def _sent(self, request: httpx.Request) -> tuple[httpx.Response, bytes]:
-        content = bytearray()
         try:
-            response = await self._client.send(request, stream=True)
-            try:
-                async for chunk in response.aiter_bytes():
-                    content += chunk
-                    if len(content) > MAX_ANSWER_BYTES:
-                        raise Abort(
-                            f"{self._name} answered with more than {MAX_ANSWER_BYTES} bytes.",
-                            todo="Check its url.",
-                        )
-            finally:
-                await response.aclose()
+            async with asyncio.timeout(self._answer_seconds):
+                response = await self._client.send(request, stream=True)
+                try:
+                    content = await self._content(response)
+                finally:
+                    await response.aclose()
+        except TimeoutError:
+            raise Retry(
+                f"{self._name} did not answer whole within {self._answer_seconds:g} seconds."
+            ) from None
         except httpx.UnsupportedProtocol as error:
             raise Abort(f"{self._name} cannot be asked: {error}.", todo="Check its url.") from None
         except httpx.LocalProtocolError:
@@ -139,10 +145,36 @@ class Http:
                 f"{self._name} cannot be asked: the request is malformed.",
                 todo="Check its key and its url.",
             ) from None
-        except (httpx.TransportError, httpx.DecodingError) as error:
+        except (httpx.TransportError, zlib.error) as error:
             reason = self.redacted(str(error)) or type(error).__name__
             raise Retry(f"{self._name} could not be reached: {reason}.") from error
-        return response, bytes(content)
+        return response, content
+
+    async def _content(self, response: httpx.Response) -> bytes:
+        """The answer, unpacked where it is packed; never more is held than may be.
+
+        A few hundred bytes unpack to gigabytes where they are packed twice, so it is done here,
+        piece by piece, and only what was asked for is taken: gzip, once.
+        """
+        coding = response.headers.get("Content-Encoding", "identity").strip().lower()
+        if coding not in ("identity", "gzip"):
+            raise Abort(
+                f"{self._name} answered packed as {self._shown(coding.encode())}, not as gzip.",
+                todo="Check its url.",
+            )
+        unpacking = zlib.decompressobj(GZIP_WINDOW) if coding == "gzip" else None
+        content = bytearray()
+        length = 0  # as it came
+        async for chunk in response.aiter_raw():
+            length += len(chunk)
+            room = MAX_ANSWER_BYTES + 1 - len(content)
+            content += unpacking.decompress(chunk, room) if unpacking else chunk
+            if max(length, len(content)) > MAX_ANSWER_BYTES:
+                raise Abort(
+                    f"{self._name} answered with more than {MAX_ANSWER_BYTES} bytes.",
+                    todo="Check its url.",
+                )
+        return bytes(content)
 
     def _failure(self, response: httpx.Response, content: bytes) -> Exception:
         status, shown = response.status_code, self._shown(content)

@@ -14,6 +14,9 @@ from connectors.reading import Item
 OVERLAP: Final = timedelta(minutes=5)
 """Read again before the watermark: longer than any vendor's index is known to lag."""
 
+EARLIEST: Final = datetime(1971, 1, 1, tzinfo=UTC)
+"""Before it no vendor changed anything; from it on, some days less are a moment still."""
+
 MAX_PAGES: Final = 1_000_000  # of one scan; a vendor whose list never ends is at fault
 MAX_CIRCLE: Final = 10_000  # pages whose cursors are remembered: less than a megabyte
 
@@ -23,7 +26,8 @@ class Scan:
     """One reading of a list: what changed from `start` (None: ever) to `end`, both inclusive.
 
     `page` is the vendor's own cursor, None for the first page. `latest` is the last change seen:
-    it becomes the watermark when the scan is complete, and no clock of ours has a say in it.
+    it becomes the watermark when the scan is complete. Our clock has a say in it only where a
+    change is said to come after the scan: by such a watermark nothing would ever be read again.
     """
 
     start: datetime | None
@@ -34,7 +38,8 @@ class Scan:
     def after(self, step: "Step") -> "Scan":
         """The same scan, one page on."""
         seen = [moment for moment in (self.latest, step.latest) if moment is not None]
-        return replace(self, page=step.next_page, latest=max(seen, default=None))
+        latest = min(max(seen), self.end) if seen else None
+        return replace(self, page=step.next_page, latest=latest)
 
     @property
     def since(self) -> datetime | None:
@@ -71,13 +76,13 @@ def open_scan(cursor: Json, now: datetime) -> Scan:
         return Scan(None, now)
     end = _read(cursor.get("end"))
     if end is None:
-        return Scan(_read(cursor.get("since")), now)
+        return Scan(_read(cursor.get("since"), until=now), now)
     page = cursor.get("page")
     return Scan(
-        _read(cursor.get("start")),
+        _read(cursor.get("start"), until=end),
         end,
         page if isinstance(page, str) else None,
-        _read(cursor.get("latest")),
+        _read(cursor.get("latest"), until=end),
     )
 
 
@@ -135,10 +140,16 @@ class _Recent:
         return page is not None and hash(page) in self._hashes
 
 
-def latest_of(items: Sequence[Item], *path: str) -> datetime | None:
-    """The latest moment at the path among the objects of a page; unreadable ones do not count."""
+def latest_of(items: Sequence[Item], *path: str, until: datetime | None = None) -> datetime | None:
+    """The latest moment at the path among the objects of a page; unreadable ones do not count.
+
+    Neither do those after `until`, the end of a scan, which are no changes that it could have seen.
+    """
     moments = (_read(item.get(*path)) for item in items)
-    return max((moment for moment in moments if moment is not None), default=None)
+    return max(
+        (each for each in moments if each is not None and (until is None or each <= until)),
+        default=None,
+    )
 
 
 def utc_now() -> datetime:
@@ -156,11 +167,17 @@ def _written(moment: datetime | None) -> str | None:
     return None if moment is None else written(moment)
 
 
-def _read(value: object) -> datetime | None:
+def _read(value: object, *, until: datetime | None = None) -> datetime | None:
+    """A moment in UTC, `until` for a later one; None for what is none that a vendor could mean."""
     if not isinstance(value, str):
         return None
     try:
         moment = datetime.fromisoformat(value)
-    except ValueError:
+        if moment.tzinfo is None:
+            return None
+        moment = moment.astimezone(UTC)
+    except (ValueError, OverflowError):
         return None
-    return moment if moment.tzinfo else None
+    if moment < EARLIEST:
+        return None
+    return moment if until is None else min(moment, until)

@@ -21,6 +21,7 @@ from graphql import (
 from cdp.errors import BadInput
 
 MAX_BODY_BYTES: Final = 1_000_000
+BODY_SECONDS: Final = 30.0  # enough for the largest body over a line of 300 kbit/s
 MAX_TOKENS: Final = 2_000
 MAX_COMMENTS: Final = 2_000
 MAX_DEPTH: Final = 12

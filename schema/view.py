@@ -19,7 +19,7 @@ from cdp.survivorship_rules import Survivorship
 from cdp.workspace import Workspace
 from schema.context import new_context
 from schema.errors import STATUS, CostLimit, error_bodies, walk_error_bodies
-from schema.limits import EXECUTION_SECONDS, MAX_BODY_BYTES, require_text
+from schema.limits import BODY_SECONDS, EXECUTION_SECONDS, MAX_BODY_BYTES, require_text
 from schema.metrics import LATENCY, REQUESTS, STATEMENTS
 from schema.operation import Asked, Operation, Operations, Refused
 from schema.perform import Performer, ReadWorkspace
@@ -246,6 +246,15 @@ def _accepted(accept: str) -> str:
 
 
 async def _read_body(receive: Receive) -> bytes:
+    """The body, refused where it does not come in time: nobody has shown a key yet."""
+    try:
+        async with asyncio.timeout(BODY_SECONDS):
+            return await _whole_body(receive)
+    except TimeoutError:
+        raise _Refusal(408, f"The body did not come within {BODY_SECONDS:g} seconds.") from None
+
+
+async def _whole_body(receive: Receive) -> bytes:
     """The body, refused as soon as it is too long, not when it has all come."""
     chunks: list[bytes] = []
     length = 0
@@ -280,6 +289,8 @@ def _read_request(headers: dict[bytes, bytes], body: bytes) -> GraphQLRequest:
 
 
 async def _send(send: Send, status: int, media_type: str, body: bytes) -> None:
+    # What is left of a body that came too slowly is not waited for.
+    closing = [(b"connection", b"close")] if status == 408 else []
     await send(
         {
             "type": "http.response.start",
@@ -288,6 +299,7 @@ async def _send(send: Send, status: int, media_type: str, body: bytes) -> None:
                 (b"content-type", f"{media_type}; charset=utf-8".encode()),
                 (b"content-length", b"%d" % len(body)),
                 (b"cache-control", b"no-store"),
+                *closing,
             ],
         }
     )

@@ -9,11 +9,11 @@ import msgspec
 
 from cdp.cli.session import Session, actor, runs
 from cdp.database import driver
-from cdp.errors import BadInput
 from cdp.identity.resolve import Move
 from cdp.identity.rules import Document, parse_rules, read_document, rules_text
 from cdp.refresh import follow
 from cdp.rulechange import Difference, apply_rules, try_rules
+from cdp.toml_text import toml_in
 from cdp.values import ProfileId
 from cdp.workspace import read_workspace
 
@@ -79,10 +79,7 @@ async def apply_command(
 
 def _read(path: Path) -> Document:
     """The document in a file. Raises BadInput."""
-    try:
-        return parse_rules(path.read_text(encoding="utf-8"))
-    except UnicodeDecodeError:
-        raise BadInput(f"{path} is not text in UTF-8.") from None
+    return parse_rules(toml_in(path))
 
 
 def _described(difference: Difference) -> dict[str, object]:

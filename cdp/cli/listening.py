@@ -16,7 +16,7 @@ def listen(host: str, port: int) -> socket.socket:
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]
         listener = socket.socket(family, kind, protocol)
-    except OSError as error:
+    except (OSError, UnicodeError) as error:
         raise CdpError("BAD_ADDRESS", f"{host} is no address: {error}.") from error
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
@@ -24,6 +24,12 @@ def listen(host: str, port: int) -> socket.socket:
         listener.listen(BACKLOG)
     except OSError as error:
         listener.close()
+        if error.errno == errno.EADDRNOTAVAIL:
+            raise CdpError(
+                "BAD_ADDRESS",
+                f"{host} is no address of this machine.",
+                todo="Give --host one that is; 0.0.0.0 listens on all of them.",
+            ) from error
         reason = {errno.EADDRINUSE: "is in use", errno.EACCES: "may not be listened on"}
         raise CdpError(
             "PORT_IN_USE",

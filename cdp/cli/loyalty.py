@@ -24,6 +24,7 @@ from cdp.loyalty.ledger import lots_of
 from cdp.loyalty.programme import parse_programme, summary
 from cdp.loyalty.standing import refer, suspend
 from cdp.query import present
+from cdp.toml_text import toml_in
 from cdp.traits.loyalty import LOYALTY
 from cdp.values import CustomerId
 from cdp.workspace import Workspace
@@ -296,7 +297,7 @@ async def refer_command(session: Session, referrer: int, referee: int) -> None:
 
 def _read(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8")
+        return toml_in(path).decode()
     except UnicodeDecodeError:
         raise BadInput(f"{path} is no text in UTF-8.") from None
 

@@ -76,5 +76,5 @@ def read_moment(text: str, timezone: str) -> datetime:
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=ZoneInfo(timezone))
     if moment.astimezone(ZoneInfo(timezone)).date() > datetime.now(ZoneInfo(timezone)).date():
-        raise BadInput(f"{text} is yet to come.", todo="Leave --as-of out to score as of now.")
+        raise BadInput(f"{text} is yet to come.", todo="Without --as-of it is as of now.")
     return moment.astimezone(UTC)

@@ -1,7 +1,6 @@
 """The rules of identity: a typed, versioned document; one version gives one partition."""
 
 import re
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
@@ -24,6 +23,7 @@ from cdp.survivorship_rules import (
     parse_survivorship,
     survivorship_document,
 )
+from cdp.toml_text import read_toml
 
 Driver: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
@@ -175,13 +175,9 @@ _KINDS: Final[Mapping[str, KindDocument]] = {
 DEFAULT_VERSION: Final = 1
 
 
-def parse_rules(text: str) -> Document:
+def parse_rules(text: str | bytes) -> Document:
     """Read a document in TOML. Raises BadInput with the place of the fault."""
-    try:
-        given = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise BadInput(f"The rules are not TOML: {error}.") from None
-    return check_document(given)
+    return check_document(read_toml(text, "The document of the rules"))
 
 
 def check_document(given: object) -> Document:

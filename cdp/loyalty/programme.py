@@ -1,6 +1,5 @@
 """The programme: a typed document in TOML that says how points are earned, kept and spent."""
 
-import tomllib
 from collections.abc import Mapping, Sequence
 from datetime import date
 from decimal import Decimal
@@ -13,6 +12,7 @@ from msgspec import Meta
 
 from cdp.errors import BadInput
 from cdp.invalid import why_invalid
+from cdp.toml_text import read_toml
 
 MAX_RULES: Final = 100  # of one kind; each is tried on every order
 MOST_AMOUNT: Final = 10**9
@@ -204,10 +204,7 @@ class Programme(_Part, frozen=True):
 @lru_cache(maxsize=VERSIONS_KEPT_PARSED)
 def parse_programme(text: str) -> Programme:
     """Read a programme in TOML. Raises BadInput with the place of the fault."""
-    try:
-        given = tomllib.loads(text, parse_float=Decimal)
-    except tomllib.TOMLDecodeError as error:
-        raise BadInput(f"The programme is not TOML: {error}.") from None
+    given = read_toml(text, "The programme", parse_float=Decimal)
     try:
         programme = msgspec.convert(given, Programme)
     except msgspec.ValidationError as error:

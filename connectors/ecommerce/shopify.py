@@ -81,11 +81,11 @@ class ShopifySource:
 
     async def _customers(self, at: Scan) -> Step:
         found, next_page = await self._listed("customers", queries.CUSTOMERS, at)
-        return _step("customers", found, customer, next_page)
+        return _step("customers", found, customer, next_page, at)
 
     async def _products(self, at: Scan) -> Step:
         found, next_page = await self._listed("products", queries.PRODUCTS, at)
-        return _step("products", found, product, next_page)
+        return _step("products", found, product, next_page, at)
 
     async def _orders(self, at: Scan) -> Step:
         found, next_page = await self._listed("orders", queries.ORDERS, at)
@@ -96,8 +96,8 @@ class ShopifySource:
                 whole.append(await self._whole(each))
             except Skip as skip:
                 untaken.append(refused("orders", each, skip, key_of))
-        step = _step("orders", whole, order, next_page)
-        latest = latest_of(found, "updatedAt")
+        step = _step("orders", whole, order, next_page, at)
+        latest = latest_of(found, "updatedAt", until=at.end)
         return replace(step, deliveries=[*step.deliveries, *untaken], latest=latest)
 
     async def _listed(self, stream: str, query: str, at: Scan) -> tuple[list[Item], str | None]:
@@ -112,7 +112,7 @@ class ShopifySource:
         if seen + first <= MAX_LISTED:
             after = connection.need("pageInfo", "endCursor")
             return found, replace(place, after=after, seen=seen).text()
-        latest = latest_of(found, "updatedAt")
+        latest = latest_of(found, "updatedAt", until=at.end)
         if latest is None or latest == place.since:
             raise Abort(
                 f"Shopify lists {MAX_LISTED} {stream} of one instant ({latest}) and no further.",
@@ -188,9 +188,9 @@ class ShopifySource:
         return Abort(f"Shopify refuses: {said or errors}", status=400, answer=errors)
 
 
-def _step(stream: str, found: list[Item], mapper: Mapper, next_page: str | None) -> Step:
+def _step(stream: str, found: list[Item], mapper: Mapper, next_page: str | None, at: Scan) -> Step:
     deliveries = delivered(stream, found, mapper, key=key_of)
-    return Step(deliveries, next_page, latest_of(found, "updatedAt"))
+    return Step(deliveries, next_page, latest_of(found, "updatedAt", until=at.end))
 
 
 def _place(at: Scan) -> Place:

@@ -114,7 +114,7 @@ class KlaviyoSource:
         return Step(
             delivered("customers", people, profile),
             _next_page(answer),
-            latest_of(people, "attributes", "updated"),
+            latest_of(people, "attributes", "updated", until=at.end),
         )
 
     async def _campaigns(self, at: Scan) -> Step:
@@ -153,7 +153,7 @@ class KlaviyoSource:
         return Step(
             deliveries,
             _next_page(answer),
-            latest_of(events, "attributes", "datetime"),
+            latest_of(events, "attributes", "datetime", until=at.end),
         )
 
     async def _ask(

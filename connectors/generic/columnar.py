@@ -80,7 +80,7 @@ def batches(
     with file:
         names = [str(column) for column in file.schema_arrow.names]
         read = 0
-        for batch in file.iter_batches(batch_size=BATCH_ROWS):
+        for batch in _batches_of(file, name):
             read += batch.num_rows
             faults: dict[int, str] = {}
             columns = [
@@ -99,7 +99,20 @@ def _opened(path: Path, name: str) -> pq.ParquetFile:
     try:
         return pq.ParquetFile(path, memory_map=True)
     except (pa.ArrowException, OSError) as error:
-        raise BadInput(f"{name} cannot be read as Parquet: {error}.") from None
+        raise _damaged(name, error) from None
+
+
+def _batches_of(file: pq.ParquetFile, name: str) -> Iterator[pa.RecordBatch]:
+    try:
+        yield from file.iter_batches(batch_size=BATCH_ROWS)
+    except (pa.ArrowException, OSError) as error:
+        raise _damaged(name, error) from None
+
+
+def _damaged(name: str, error: Exception) -> BadInput:
+    """What the library says on several lines, as one sentence."""
+    reason = " ".join(str(error).split()).rstrip(".")
+    return BadInput(f"{name} cannot be read as Parquet: {reason}.", todo="Fetch it again.")
 
 
 def _values(column: "pa.Array[Any]", target: Target | None, faults: dict[int, str]) -> list[object]:

@@ -1,6 +1,7 @@
 """Files as a source: a file or a folder of them, canonical or read through a map."""
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Generator, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from hashlib import blake2b
@@ -64,7 +65,6 @@ class FileSource:
         reads_again: bool = False,
     ) -> None:
         """Find the files and the stream of each. Raises BadInput."""
-        self.tally = Tally()
         self._file_map = file_map
         self._reads_again = reads_again
         self._files = _found(path)
@@ -72,6 +72,8 @@ class FileSource:
             name: None if file_map else _known_stream(stream, name) for name in self._files
         }
         self._meters = {name: Meter() for name in self._files}
+        self._tallies = {name: Tally() for name in self._files}
+        self._begun_at: dict[str, int] = {}  # the deliveries before those of this run
         self._without_rows: set[str] = set()
 
     @property
@@ -89,6 +91,12 @@ class FileSource:
     def bytes_read(self) -> int:
         """Of all files, so far."""
         return sum(meter.bytes_read for meter in self._meters.values())
+
+    @property
+    def tally(self) -> Tally:
+        """Of all files, however often one had to be read anew."""
+        tallies = self._tallies.values()
+        return Tally(sum(one.rows for one in tallies), sum(one.untaken for one in tallies))
 
     @property
     def notes(self) -> Mapping[str, int]:
@@ -128,17 +136,21 @@ class FileSource:
 
     def _deliveries(self, name: str, skipped: int) -> Generator[Delivery, None, None]:
         """The deliveries of a file after the first `skipped`."""
-        path, stream, before = self._files[name], self._streams[name], self.tally.rows
+        path, stream = self._files[name], self._streams[name]
+        tally = self._tallies[name] = Tally()
         place = f"{name}, {'row' if format_of(path) == 'parquet' else 'line'} "
         if self._file_map is not None:
             with closing(read_rows(path, self._meters[name])) as rows:
                 # What was delivered is mapped once more: groups and ids need the rows before.
-                mapper = Mapper(self._file_map, place, self.tally)
+                mapper = Mapper(self._file_map, place, tally)
                 yield from islice(mapper.deliveries(rows), skipped, None)
         elif stream is not None:
+            # A row is a delivery here: those of before a break in this run were counted with it.
+            begun_at = min(self._begun_at.get(name, skipped), skipped)
+            self._begun_at[name], tally.rows = begun_at, skipped - begun_at
             with closing(read_items(path, self._meters[name], stream)) as items:
-                yield from canonical(islice(items, skipped, None), stream, place, self.tally)
-        if self.tally.rows == before and not skipped:
+                yield from canonical(islice(items, skipped, None), stream, place, tally)
+        if not tally.rows and not skipped:
             self._without_rows.add(name)
 
     def _identity(self, name: str) -> str:
@@ -241,6 +253,7 @@ def _found(path: Path) -> dict[str, Path]:
         way = file.relative_to(path)
         is_hidden = any(part.startswith((".", "_")) for part in way.parts)
         if file.is_file() and not is_hidden and file.name.lower().endswith(READ_ENDINGS):
+            _require_utf8(way)
             found[way.as_posix()] = file
         if len(found) > MAX_FILES:
             raise BadInput(f"{path} holds over {MAX_FILES} files.", todo="Import it in parts.")
@@ -250,6 +263,18 @@ def _found(path: Path) -> dict[str, Path]:
             todo=f"Their names end in one of {', '.join(READ_ENDINGS)}.",
         )
     return found
+
+
+def _require_utf8(way: Path) -> None:
+    """Raise BadInput for a name that can neither be stored nor shown."""
+    raw = os.fsencode(way)
+    try:
+        raw.decode()
+    except UnicodeDecodeError:
+        raise BadInput(
+            f"The name {raw.decode(errors='backslashreplace')} is no UTF-8.",
+            todo="Rename the file or folder.",
+        ) from None
 
 
 def _known_stream(stream: str | None, name: str) -> str:

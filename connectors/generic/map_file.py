@@ -1,11 +1,12 @@
 """What a map file may say: canonical records from a foreign file's columns, checked once."""
 
-import tomllib
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from hashlib import blake2b
 from pathlib import Path
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Final, Literal, TypeVar
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
@@ -14,9 +15,12 @@ from msgspec import Meta
 from cdp.errors import BadInput
 from cdp.invalid import why_invalid
 from cdp.records import STREAMS, Keyed
+from cdp.toml_text import read_toml, toml_in
 from connectors.generic.targets import Target, line_targets, required_of, targets_of
 
 Spec = TypeVar("Spec")
+
+SOME_MOMENT: Final = datetime(2001, 2, 3, 4, 5, 6, 7, UTC)
 
 
 class Value(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -124,7 +128,7 @@ class FileMap:
 def read_map(path: Path) -> FileMap:
     """Read a map file. Raises BadInput that names the place in it."""
     try:
-        text = path.read_bytes()
+        text = toml_in(path)
     except OSError as error:
         raise BadInput(f"The map {path} cannot be read: {error.strerror}.") from None
     return parse_map(text, path.name)
@@ -132,10 +136,7 @@ def read_map(path: Path) -> FileMap:
 
 def parse_map(text: bytes, name: str = "the map") -> FileMap:
     """Check the text of a map file. Raises BadInput that names the place in it."""
-    try:
-        document = _convert(tomllib.loads(text.decode()), _Document, name, "")
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise BadInput(f"{name} is not TOML: {error}.") from None
+    document = _convert(read_toml(text, name), _Document, name, "")
     records = tuple(
         _record(raw, name, f"record[{index}]") for index, raw in enumerate(document.record)
     )
@@ -204,6 +205,8 @@ def _value(raw: object, name: str, path: str) -> Value:
         raise BadInput(f"{name}: {path}: give exactly one of column, constant and sum.")
     if value.timezone is not None:
         _zone(value.timezone, name, path)
+    if value.format is not None:
+        _require_format(value.format, name, path)
     return value
 
 
@@ -234,8 +237,19 @@ def _read_by(spec: Value | Condition) -> list[str]:
 def _zone(zone: str, name: str, path: str) -> ZoneInfo:
     try:
         return ZoneInfo(zone)
-    except (ZoneInfoNotFoundError, ValueError):
+    except (ZoneInfoNotFoundError, ValueError, OSError):
         raise BadInput(f"{name}: {path}: {zone!r} is not a time zone.") from None
+
+
+def _require_format(pattern: str, name: str, path: str) -> None:
+    """Raise BadInput for a format in which not even a moment that it wrote can be read."""
+    try:
+        datetime.strptime(SOME_MOMENT.strftime(pattern), pattern)  # noqa: DTZ007  nothing is kept
+    except (ValueError, re.error) as error:
+        raise BadInput(
+            f"{name}: {path}.format: {pattern!r} is no format of a time: {error}.",
+            todo="Write it as Python's strptime takes it, such as %d.%m.%Y %H:%M.",
+        ) from None
 
 
 def _convert(raw: object, spec: type[Spec], name: str, path: str) -> Spec:

@@ -7,7 +7,7 @@ import shutil
 import tempfile
 import zlib
 from codecs import BOM_UTF16_BE, BOM_UTF16_LE
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -24,6 +24,17 @@ Format: TypeAlias = Literal["csv", "jsonl", "parquet"]
 GZIP_MAGIC: Final = b"\x1f\x8b"
 PARQUET_MAGIC: Final = b"PAR1"
 BYTE_ORDER_MARK: Final = "\ufeff".encode()
+ZIP_MAGIC: Final = b"PK\x03\x04"
+BINARY_MAGICS: Final = (
+    *(b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"%PDF-"),
+    *(b"7z\xbc\xaf", b"\xfd7zXZ", b"BZh91AY&SY", b"\x28\xb5\x2f\xfd", b"Rar!"),
+    *(b"\xd0\xcf\x11\xe0", b"SQLite format 3", b"\x7fELF"),
+)
+"""How pictures and PDF begin, what is packed otherwise, old workbooks, databases, programs."""
+
+CONTROLS: Final = bytes(set(range(32)) - set(b"\t\n\v\f\r\x1b"))
+FEW_CONTROLS: Final = 16  # text may hold one here and there, and costs its row alone
+CONTROLS_SHARE: Final = 0.05  # of bytes drawn at random an eighth are such
 DELIMITERS: Final = (",", ";", "\t", "|")
 HEAD_BYTES: Final = 64 * 1024  # enough to tell what a file is
 BUFFER_BYTES: Final = 1024 * 1024
@@ -75,12 +86,28 @@ def format_of(path: Path) -> Format:
         head = content.read(HEAD_BYTES)
     if head.startswith(PARQUET_MAGIC):
         return "parquet"
+    _require_text(head, path.name)
     text = head.removeprefix(BYTE_ORDER_MARK).lstrip()
     if text.startswith(b"["):
         raise BadInput(
             f"{path.name} holds one JSON array.", todo="Write one object per line instead."
         )
     return "jsonl" if text.startswith(b"{") else "csv"
+
+
+def _require_text(head: bytes, name: str) -> None:
+    """Raise BadInput for what nobody wrote as text, whatever its name ends in."""
+    if head.startswith(ZIP_MAGIC):
+        raise BadInput(
+            f"{name} is a ZIP archive or a workbook.", todo="Unpack it, or save the sheet as CSV."
+        )
+    controls = len(head) - len(head.translate(None, CONTROLS))
+    is_utf16 = head.startswith((BOM_UTF16_LE, BOM_UTF16_BE))  # told with its remedy
+    is_strange = controls > max(FEW_CONTROLS, CONTROLS_SHARE * len(head)) and not is_utf16
+    if is_strange or head.startswith(BINARY_MAGICS):
+        raise BadInput(
+            f"{name} is no text.", todo="Export it as CSV, JSON lines or Parquet, gzip or not."
+        )
 
 
 def header_of(path: Path) -> Sequence[str] | None:
@@ -144,7 +171,8 @@ def _opened(path: Path) -> Iterator[tuple[IO[bytes], IO[bytes]]]:
             f"{path.name} is damaged or cut short: {error}.", todo="Fetch it again."
         ) from error
     except OSError as error:
-        raise BadInput(f"{path} cannot be read: {error.strerror or error}.") from error
+        reason = " ".join(str(error.strerror or error).split()).rstrip(".")
+        raise BadInput(f"{path} cannot be read: {reason}.") from error
 
 
 @contextmanager
@@ -289,7 +317,6 @@ def _csv_rows(name: str, lines: _TextLines) -> Iterator[Item]:
     if header is None:
         return
     width, lines.is_header = len(header), False
-    csv.field_size_limit(MAX_PAYLOAD_BYTES)  # of this process; the default of 128 KiB is too low
     reader = csv.reader(lines, delimiter=delimiter, strict=True)
     while True:
         number = lines.number + 1
@@ -341,6 +368,7 @@ def _csv_header(name: str, lines: _TextLines) -> tuple[str, list[str] | None]:
     line = next((line for line in lines if line.strip()), None)
     if line is None:
         return ",", None
+    csv.field_size_limit(MAX_PAYLOAD_BYTES)  # of this process; the default of 128 KiB is too low
     try:
         cuts = {mark: next(csv.reader([line], delimiter=mark)) for mark in DELIMITERS}
     except csv.Error as error:
@@ -348,7 +376,7 @@ def _csv_header(name: str, lines: _TextLines) -> tuple[str, list[str] | None]:
     delimiter = max(DELIMITERS, key=lambda mark: len(cuts[mark]))
     cells = (cell.strip() for cell in cuts[delimiter])
     header = [cell or f"column_{index}" for index, cell in enumerate(cells, 1)]
-    twice = next((column for column in header if header.count(column) > 1), None)
+    twice = next((column for column, count in Counter(header).items() if count > 1), None)
     if twice is not None:
         raise BadInput(
             f"{name}, line {lines.number}: the column {twice!r} is there twice.",

@@ -101,7 +101,7 @@ class SquareSource:
         return Step(
             delivered("customers", people, customer, version="version"),
             answer.text("cursor"),
-            latest_of(people, "updated_at"),
+            latest_of(people, "updated_at", until=at.end),
         )
 
     async def _deleted_customers(self, at: Scan) -> Step:
@@ -118,7 +118,7 @@ class SquareSource:
         return Step(
             deletes(events),
             answer.text("cursor"),
-            latest_of(events, "created_at"),
+            latest_of(events, "created_at", until=at.end),
         )
 
     async def _loyalty_accounts(self, at: Scan) -> Step:
@@ -150,7 +150,7 @@ class SquareSource:
             version="version",
             key=product_key,
         )
-        return Step(deliveries, answer.text("cursor"), latest_of(items, "updated_at"))
+        return Step(deliveries, answer.text("cursor"), latest_of(items, "updated_at", until=at.end))
 
     async def _orders(self, at: Scan) -> Step:
         """Ten locations at a time: the page tells after which location, and Square's own cursor."""
@@ -178,7 +178,7 @@ class SquareSource:
         return Step(
             delivered("orders", orders, order, version="version"),
             next_page,
-            latest_of(orders, "updated_at"),
+            latest_of(orders, "updated_at", until=at.end),
         )
 
     async def _refunds(self, at: Scan) -> Step:
@@ -199,7 +199,7 @@ class SquareSource:
             undone(refunds)
             + delivered("refunds", refunds, lambda refund: refund_of(refund, sales)),
             answer.text("cursor"),
-            latest_of(refunds, "updated_at"),
+            latest_of(refunds, "updated_at", until=at.end),
         )
 
     async def _loyalty_events(self, at: Scan) -> Step:
@@ -209,7 +209,7 @@ class SquareSource:
         return Step(
             delivered("loyalty_entries", events, loyalty_entry),
             answer.text("cursor"),
-            latest_of(events, "created_at"),
+            latest_of(events, "created_at", until=at.end),
         )
 
     async def _search(self, path: str, at: Scan, query: object, limit: int) -> Item:

@@ -134,7 +134,7 @@ class BlueskySource:
             parameters["cursor"] = at.page
         answer = await self.session.ask("app.bsky.notification.listNotifications", parameters)
         told = answer.items("notifications")
-        moments = [latest_of([each], "indexedAt") for each in told]
+        moments = [latest_of([each], "indexedAt", until=at.end) for each in told]
         is_met = at.start is not None and any(
             moment is not None and moment < at.start for moment in moments
         )

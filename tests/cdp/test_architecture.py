@@ -12,9 +12,9 @@ ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("cdp", "schema", "connectors", "migrations")
 
 ROOMS = (
-    ("errors", "values", "settings", "event_loop"),
+    ("errors", "values", "settings", "event_loop", "patience", "toml_text"),
     ("records", "invalid", "payloads", "validation", "lines", "delivery", "versions", "rows",
-     "tables", "database", "postgres", "workspace", "outbox", "statements"),
+     "tables", "database_url", "database", "postgres", "workspace", "outbox", "statements"),
     ("identity", "ahead", "attributes", "survivorship_rules", "claims", "survivorship",
      "order_days", "arrivals", "purchase_days", "facts", "activity", "loyalty", "customers",
      "rebuild", "profiles", "touched", "contact_points", "consent", "consent_writing", "sources",

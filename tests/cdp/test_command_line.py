@@ -1,15 +1,19 @@
 """The command line as a whole: its list of commands, which costs nobody a second."""
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import click
+import pytest
 from click.testing import CliRunner
 
 from cdp.__main__ import COMMANDS, main
+from cdp.cli.listening import listen
+from cdp.errors import CdpError
 
 ROOT = Path(__file__).resolve().parents[2]
 HELP = """
@@ -66,3 +70,34 @@ def test_schema_is_printed_and_compared_as_text_and_as_json() -> None:
     assert json.loads(as_json.stdout) == {"sdl": printed.stdout}
     compared = CliRunner().invoke(main, ["schema", "export", "--check", "--json"])
     assert json.loads(compared.stdout) == {"is_committed": True}
+
+
+NO_UTF8 = os.fsdecode(b"caf\xe9")  # as Python takes what a shell hands over
+
+
+def test_argument_that_is_no_utf8_is_refused_in_one_sentence() -> None:
+    done = CliRunner().invoke(main, ["import", f"{NO_UTF8}.csv", "--source", "shop"])
+    assert done.exit_code == 2
+    assert "Error: The argument 'caf\\xe9.csv' is no UTF-8." in done.output
+
+
+@pytest.mark.parametrize("name", ["CDP_HOME", "CDP_DATABASE_URL", "CDP_TIMEZONE"])
+@pytest.mark.parametrize("command", [["doctor"], ["serve", "--port", "0"]])
+def test_variable_that_is_no_utf8_is_refused_in_one_sentence(command: list[str], name: str) -> None:
+    done = CliRunner().invoke(main, command, env={name: NO_UTF8})
+    assert done.exit_code == 1
+    assert done.output == f"Error: {name} is no UTF-8. Write it in UTF-8.\n"
+
+
+@pytest.mark.parametrize(
+    ("host", "told"),
+    [
+        ("203.0.113.1", "203.0.113.1 is no address of this machine. Give --host one that is"),
+        ("a..b", "a..b is no address"),
+        ("a" * 64, "is no address"),
+    ],
+)
+def test_address_that_cannot_be_listened_on_is_told(host: str, told: str) -> None:
+    with pytest.raises(CdpError) as refusal:
+        listen(host, 0)
+    assert told in str(refusal.value)

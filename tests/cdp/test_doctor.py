@@ -223,3 +223,12 @@ def test_setting_of_the_environment_that_means_nothing_is_told(database_url: str
     code, _, checks = examine(database_url, CDP_TIMEZONE="Nowhere/At_All")
     assert code == 1
     assert "Nowhere/At_All" in checks["workspace"]["finding"]
+
+
+@pytest.mark.parametrize("zone", ["Mars", "Europe", "Europe/" + "x" * 300])
+def test_time_zone_of_the_environment_that_is_none_is_a_problem(
+    database_url: str, zone: str
+) -> None:
+    code, _, checks = examine(database_url, CDP_TIMEZONE=zone)
+    assert code == 1
+    assert checks["workspace"]["finding"] == f"{zone!r} is not a time zone."

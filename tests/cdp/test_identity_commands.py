@@ -247,5 +247,7 @@ def test_file_that_holds_no_rules_is_one_sentence(cdp: Run, tmp_path: Path) -> N
     path = tmp_path / "rules.toml"
     path.write_bytes(b"\xff\xfe")
     assert refused(cdp, "rules", "try", path).endswith("is not text in UTF-8.")
+    path.write_text("a = " + "[" * 20_000)
+    assert "nested too deep" in refused(cdp, "rules", "try", path)
     path.write_text("shoes = 1")
     assert "The rules cannot be taken" in refused(cdp, "rules", "apply", path)

@@ -101,4 +101,6 @@ def test_settings_of_forecasts_are_checked_and_say_what_to_run(cdp: Run) -> None
         assert refused.exit_code == 1
         assert f"'{value}' is not {key}" in refused.stderr
     assert "is not a moment" in cdp("score", "--as-of", "yesterday").stderr
-    assert "is yet to come" in cdp("score", "--as-of", "2999-01-01").stderr
+    for command in ("score", "business"):
+        told = cdp(command, "--as-of", "2999-01-01").stderr
+        assert "2999-01-01 is yet to come. Without --as-of it is as of now." in told

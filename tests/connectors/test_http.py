@@ -1,16 +1,19 @@
 """What an answer means to the runner."""
 
+import asyncio
+import gzip
+import tracemalloc
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 import pytest
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import RedirectResponse, Response
+from starlette.responses import RedirectResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from connectors.base import Abort, Retry
-from connectors.http import Http
+from connectors.http import ANSWER_SECONDS, Http
 from connectors.sandbox.server import serving
 
 pytestmark = pytest.mark.anyio
@@ -21,9 +24,9 @@ Answer = Callable[[Request], Awaitable[Response]]
 
 
 @asynccontextmanager
-async def talking(answer: Answer) -> AsyncIterator[Http]:
+async def talking(answer: Answer, answer_seconds: float = ANSWER_SECONDS) -> AsyncIterator[Http]:
     async with serving(Starlette(routes=[Route("/{path:path}", answer)])) as url:
-        http = Http("Vendor", url, secrets=(SECRET,))
+        http = Http("Vendor", url, secrets=(SECRET,), answer_seconds=answer_seconds)
         try:
             yield http
         finally:
@@ -121,6 +124,60 @@ async def test_key_that_no_header_carries_is_refused_and_not_shown(key: str) -> 
     async with talking(always(b"{}")) as http:
         with pytest.raises(Abort, match="The key of Vendor holds a character"):
             await http.get_json("/x", headers={"Authorization": f"Bearer {key}"})
+
+
+async def test_answer_that_drips_is_left_and_asked_for_again() -> None:
+    async def drips() -> AsyncIterator[bytes]:
+        while True:
+            yield b" "
+            await asyncio.sleep(0.01)
+
+    async def answer(_request: Request) -> Response:
+        return StreamingResponse(drips())
+
+    async with talking(answer, answer_seconds=0.1) as http:
+        with pytest.raises(Retry, match="did not answer whole within"):
+            await http.get_json("/x")
+
+
+PACKED = gzip.compress(b'{"name": "Ann"}')
+
+
+async def test_packed_answer_is_read() -> None:
+    async with talking(always(PACKED, headers={"Content-Encoding": "gzip"})) as http:
+        assert (await http.get_json("/x")).get("name") == "Ann"
+
+
+@pytest.mark.parametrize("body", [PACKED[:-12], b"no gzip"])
+async def test_answer_that_cannot_be_unpacked_is_asked_for_again(body: bytes) -> None:
+    async with talking(always(body, headers={"Content-Encoding": "gzip"})) as http:
+        with pytest.raises(Retry):
+            await http.get_json("/x")
+
+
+@pytest.mark.parametrize("coding", ["gzip, gzip", "br", "deflate"])
+async def test_answer_packed_as_nobody_asked_is_refused(coding: str) -> None:
+    body = gzip.compress(PACKED)
+    async with talking(always(body, headers={"Content-Encoding": coding})) as http:
+        with pytest.raises(Abort, match=f"answered packed as {coding}, not as gzip"):
+            await http.get_json("/x")
+
+
+async def test_answer_that_unpacks_to_too_much_is_refused_before_it_is_held(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    most = 1_000_000
+    monkeypatch.setattr("connectors.http.MAX_ANSWER_BYTES", most)
+    bomb = gzip.compress(b"[" * 16 * most)
+    async with talking(always(bomb, headers={"Content-Encoding": "gzip"})) as http:
+        tracemalloc.start()
+        try:
+            with pytest.raises(Abort, match="answered with more than"):
+                await http.get_json("/x")
+            _, peak = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+    assert peak < 4 * most
 
 
 async def test_redirect_is_not_followed() -> None:

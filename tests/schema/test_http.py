@@ -1,11 +1,14 @@
 """GraphQL over HTTP, keys, and the paths beside it."""
 
+import asyncio
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
 from cdp.database import Database
 from cdp.keys import Role, create_key
+from schema import view
 from tests.schema.client import Graph, serving
 
 pytestmark = pytest.mark.anyio
@@ -185,3 +188,18 @@ def test_vendored_files_carry_their_licences() -> None:
     text = (Path(__file__).parents[2] / "schema" / "graphiql" / "LICENSES.txt").read_text()
     for name in ("GraphQL Contributors", "Facebook", "MIT License"):
         assert name in text
+
+
+async def test_body_that_does_not_come_is_not_waited_for(
+    graph: Graph, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def dripping() -> AsyncIterator[bytes]:
+        yield b"{"
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(view, "BODY_SECONDS", 0.01)
+    response = await graph.http.post("/graphql", content=dripping())  # without a key
+    assert response.status_code == 408
+    assert response.headers["connection"] == "close"
+    told = response.json()["errors"][0]["message"]
+    assert told == "The body did not come within 0.01 seconds."

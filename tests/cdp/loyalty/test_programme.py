@@ -35,6 +35,9 @@ def test_a_programme_with_a_name_alone_offers_nothing() -> None:
     ("text", "fault"),
     [
         ("name = ", "not TOML"),
+        ("name = " + "[" * 20_000, "nested too deep"),
+        (".".join("a" * 20_000) + " = 1", "dots"),
+        ("#" * 70_000, "longer than"),
         ("", "name"),
         ("nmae = 1", "nmae"),
         (EARN + 'kind = "spend"\npoints_per_unit = -1', "-1"),

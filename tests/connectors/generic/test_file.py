@@ -1,5 +1,6 @@
 """Files as a source: streams by name, pages with cursors, refusals before anything is read."""
 
+import os
 from pathlib import Path
 
 import pyarrow as pa
@@ -12,6 +13,7 @@ from cdp.values import Json
 from connectors.base import Abort, Page
 from connectors.generic import file
 from connectors.generic.file import FileSource
+from connectors.generic.map_file import parse_map
 
 pytestmark = pytest.mark.anyio
 
@@ -53,6 +55,15 @@ async def test_file_whose_name_tells_no_stream_is_refused(tmp_path: Path) -> Non
     with pytest.raises(BadInput, match=r"name of people\.csv does not tell its stream.*customers"):
         FileSource(path)
     assert FileSource(path, stream="customers").streams == ("people.csv",)
+
+
+async def test_name_in_a_folder_that_is_no_utf8_is_refused(tmp_path: Path) -> None:
+    customers(tmp_path, 1)
+    customers(tmp_path, 1, os.fsdecode(b"customers-\xe9.txt"))  # which is not read
+    assert FileSource(tmp_path).streams == ("customers.csv",)
+    customers(tmp_path, 1, os.fsdecode(b"customers-\xe9.csv"))
+    with pytest.raises(BadInput, match=r"The name customers-\\xe9\.csv is no UTF-8"):
+        FileSource(tmp_path)
 
 
 async def test_unknown_stream_and_missing_file_are_refused(tmp_path: Path) -> None:
@@ -109,6 +120,36 @@ async def test_reading_resumes_after_any_page(
     for index, page in enumerate(pages[:-1]):
         rest = await read(FileSource(path), path.name, page.cursor)
         assert deliveries_of(rest) == deliveries_of(pages[index + 1 :])
+
+
+@pytest.mark.parametrize("is_mapped", [False, True])
+async def test_rows_of_a_file_that_is_read_anew_are_counted_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, is_mapped: bool
+) -> None:
+    monkeypatch.setattr(file, "PAGE_RECORDS", 3)
+    path = customers(tmp_path, 8)
+    if is_mapped:
+        held = "when = [{ column = 'id', one_of = ['1', '2', '3', '4', '5', '6'] }]"
+        text = f"[[record]]\nstream = 'customers'\n{held}\n[record.columns]\nid = 'id'\n"
+        source = FileSource(path, file_map=parse_map(text.encode()))
+    else:
+        source = FileSource(path)
+    first = (await read(source, path.name))[0]
+    for cursor in (first.cursor, None, first.cursor):
+        await read(source, path.name, cursor)
+        assert (source.tally.rows, source.tally.untaken) == (8, 2 * is_mapped)
+
+
+async def test_run_that_takes_up_a_file_counts_the_rows_that_it_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(file, "PAGE_RECORDS", 3)
+    path = customers(tmp_path, 8)
+    first = (await read(FileSource(path), path.name))[0]
+    source = FileSource(path)
+    for _ in range(2):
+        await read(source, path.name, first.cursor)
+        assert source.tally.rows == 5
 
 
 async def test_finished_file_is_read_again_only_where_it_is_asked_or_has_changed(

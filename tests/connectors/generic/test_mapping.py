@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from datetime import UTC, date, datetime
 from decimal import Decimal
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -10,7 +11,7 @@ import pytest
 from cdp.delivery import Delivery, Received, Refused
 from cdp.errors import BadInput
 from connectors.generic import mapping
-from connectors.generic.map_file import parse_map
+from connectors.generic.map_file import parse_map, read_map
 from connectors.generic.mapping import Mapper, Tally, mapped_again
 from connectors.generic.readers import Row
 
@@ -216,9 +217,35 @@ def test_kept_payloads_are_mapped_again_alone() -> None:
             a_map("id = 'i'").replace("[record.c", "when = [{ column = 'a' }]\n[record.c"),
             r"record\[0\].when\[0\]: give column or sum",
         ),
+        *(
+            (a_map(f"id = {{ column = 'i', format = '{wrong}' }}"), f"id.format: '{wrong}' is no")
+            for wrong in ("%Q%", "%d.%d.%Y", "%Y%")
+        ),
         ("[[record", "is not TOML"),
+        ("a = " + "9" * 5_000, "is not TOML"),
+        ("a = " + "[" * 20_000 + "]" * 20_000, "nested too deep"),
+        (".".join("a" * 20_000) + " = 1", "more than 1000 dots"),
+        ("[" + ".".join("a" * 1_000) + "]", "top level"),
+        (a_map("id = " + "[" * 300 + "]" * 300), "columns.id"),
+        ("#" * 70_000, "longer than 65536 bytes"),
     ],
+    ids=lambda given: given[:40],
 )
 def test_mistake_in_a_map_is_refused_at_its_place(text: str, place: str) -> None:
     with pytest.raises(BadInput, match=place):
         parse_map(text.encode())
+
+
+@pytest.mark.parametrize(
+    "pattern", ["%d.%m.%Y %H:%M", "%Y-%m-%dT%H:%M:%S.%f%z", "%x %X", "%G %V %u"]
+)
+def test_format_of_a_time_is_taken(pattern: str) -> None:
+    parse_map(a_map(f"id = 'i'\ncreated_at = {{ column = 'c', format = '{pattern}' }}").encode())
+
+
+def test_map_without_end_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "map.toml"
+    with path.open("wb") as file:
+        file.truncate(100_000_000)  # of which nothing takes a place on the disk
+    with pytest.raises(BadInput, match=r"map\.toml is longer than"):
+        read_map(path)

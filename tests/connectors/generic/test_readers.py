@@ -1,10 +1,12 @@
 """Rows come out of a file whatever its kind, and what is no row is told with its line."""
 
+import csv
 import gzip
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, time, timedelta, timezone
 from decimal import Decimal
 from pathlib import Path
+from random import Random
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -90,6 +92,44 @@ def test_column_that_is_there_twice_is_refused(tmp_path: Path) -> None:
     path = written(tmp_path, "a.csv", "id,email,email\n")
     with pytest.raises(BadInput, match="the column 'email' is there twice"):
         rows_of(path)
+
+
+def test_header_of_any_length_is_read_in_a_moment(tmp_path: Path) -> None:
+    csv.field_size_limit(128 * 1024)  # as every process begins
+    long, names = "x" * 200_000, [f"column {number}" for number in range(50_000)]
+    path = written(tmp_path, "a.csv", f"id,{long}\n1,2\n")
+    assert header_of(path) == ["id", long]
+    path = written(tmp_path, "b.csv", ",".join(names) + "\n" + "," * (len(names) - 1) + "\n")
+    assert header_of(path) == names
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (
+            b"PK\x03\x04" + bytes(100),
+            "is a ZIP archive or a workbook. Unpack it, or save",
+        ),
+        (b"%PDF-1.7\nand text", "is no text. Export it as CSV"),
+        (b"\x89PNG\r\n\x1a\n", "is no text"),
+        (Random(0).randbytes(1_000), "is no text"),
+        (gzip.compress(b"folder/customers.csv" + bytes(492)), "is no text"),  # as tar begins
+        ("id\n1\n".encode("utf-16"), "iconv -f UTF-16"),
+    ],
+)
+def test_file_that_is_no_text_is_told_apart_whatever_its_name(
+    tmp_path: Path, content: bytes, told: str
+) -> None:
+    path = written(tmp_path, "customers.csv", content)
+    with pytest.raises(BadInput) as refusal:
+        header_of(path)
+    assert told in str(refusal.value)
+
+
+def test_control_character_here_and_there_leaves_a_file_text(tmp_path: Path) -> None:
+    path = written(tmp_path, "a.csv", "id,note\n1,\0\n2,fine\n")
+    assert format_of(path) == "csv"
+    assert len(rows_of(path)) == 2
 
 
 def test_json_lines_keep_each_line_as_its_payload(tmp_path: Path) -> None:
@@ -207,6 +247,20 @@ def test_parquet_inside_gzip_is_read(tmp_path: Path) -> None:
     # A packed file is told by what it holds, whatever packed it.
     assert format_of(path) == "parquet"
     assert values_of(rows_of(path)) == [{"id": "1"}]
+
+
+def test_damaged_parquet_is_told_in_one_line(tmp_path: Path) -> None:
+    whole = tmp_path / "a.parquet"
+    pq.write_table(pa.table({"id": [str(number) for number in range(1_000)]}), whole)
+    content = whole.read_bytes()
+    pages = content[:4] + b"\xff" * 200 + content[204:]
+    for damaged in (content[:-100], content[:-60] + bytes(52) + content[-8:], pages):
+        path = written(tmp_path, "b.parquet", damaged)
+        with pytest.raises(BadInput) as refusal:
+            rows_of(path)
+        assert "cannot be read as Parquet" in refusal.value.message
+        assert ".." not in refusal.value.message
+        assert "\n" not in refusal.value.message
 
 
 def test_moments_of_another_zone_stay_the_same_moment(tmp_path: Path) -> None:
