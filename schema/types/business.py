@@ -228,7 +228,7 @@ class BusinessLoyalty:
     participation_rate: float | None = column(
         "participation_rate", "Participants per buyer, 0 to 1; null without a buyer."
     )
-    points_issued: BigInt = column("points_issued", "Points given, less what refunds took back.")
+    points_issued: BigInt = column("points_issued", "Points given, less what was taken back.")
     points_redeemed: BigInt = column("points_redeemed", "Points spent.")
     points_expired: BigInt = column("points_expired", "Points that expired unspent.")
     redemption_rate: float | None = column(
