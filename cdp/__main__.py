@@ -20,6 +20,7 @@ COMMANDS: Final = {
     "segment": ("cdp.cli.segment:segment", "Segments: stored filters and lists of customers."),
     "business": ("cdp.cli.figures:business", "Tell how the whole business does."),
     "retention": ("cdp.cli.figures:retention", "Show who came back: a grid of cohorts."),
+    "campaign": ("cdp.cli.campaign:campaign", "What campaigns brought, and what they cost."),
     "recommend": ("cdp.cli.recommend:recommend", "Count anew which articles go together."),
     "publish": ("cdp.cli.publish:publish_command", "Build the BI mart."),
     "export": ("cdp.cli.export:export", "Write customers, or their source profiles, to a file."),

@@ -96,9 +96,9 @@ def _own_points(moment: Moment) -> Select[Any]:
 def _carried_points(moment: Moment) -> Select[Any]:
     """One row: what sources' own programmes gave, saw spent, and let expire.
 
-    Entries of earning and adjustments of either sign are what it gave: what was taken back was never
-    given. A redemption that was taken back was none. An expiry that the source does not tell as an
-    entry follows from the date on its points.
+    Entries of earning and adjustments of either sign are what it gave: what was taken back was
+    never given. A redemption that was taken back was none. An expiry that the source does not
+    tell as an entry follows from the date on its points.
     """
     entry, lot = loyalty_entry.c, points_lot.c
     undated = (
