@@ -1,6 +1,9 @@
 """The command `cdp`: names every command, and loads only the one that is asked for."""
 
 import importlib
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Final
 
 import click
@@ -33,6 +36,21 @@ COMMANDS: Final = {
 """Each command's name, where its function lives, and its line in the list of commands."""
 
 
+IS_JSON: Final = "cdp.is_json"
+
+
+@contextmanager
+def _told_as_json(ctx: click.Context) -> Iterator[None]:
+    """What was typed wrongly, in the form in which a command tells its own refusals."""
+    try:
+        yield
+    except click.UsageError as error:
+        if ctx.meta[IS_JSON]:
+            told = {"error": "BAD_REQUEST", "message": error.format_message()}
+            click.echo(json.dumps(told, ensure_ascii=False))
+        raise
+
+
 class _Lazy(click.Group):
     """Loads a command when it is run: `cdp --help` needs neither database driver nor graph."""
 
@@ -50,6 +68,17 @@ class _Lazy(click.Group):
         command = getattr(importlib.import_module(module), name)
         assert isinstance(command, click.Command)
         return command
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Note whether JSON is asked for, which only the command itself will read."""
+        ctx.meta[IS_JSON] = "--json" in args
+        with _told_as_json(ctx):
+            return super().parse_args(ctx, args)
+
+    def invoke(self, ctx: click.Context) -> object:
+        """Run the command; what it is not given rightly is told as JSON too where that is asked."""
+        with _told_as_json(ctx):
+            return super().invoke(ctx)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """The list of commands, of which none is loaded."""

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import click
+import pytest
 from click.testing import CliRunner
 
 from cdp.__main__ import COMMANDS, main
@@ -66,3 +67,22 @@ def test_schema_is_printed_and_compared_as_text_and_as_json() -> None:
     assert json.loads(as_json.stdout) == {"sdl": printed.stdout}
     compared = CliRunner().invoke(main, ["schema", "export", "--check", "--json"])
     assert json.loads(compared.stdout) == {"is_committed": True}
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ("nonsense", "No such command"),
+        ("segment nonsense", "No such command"),
+        ("key create --role king", "king"),
+        ("export audience:x --holdout 100", "100"),
+        ("business --no-such-option", "No such option"),
+    ],
+)
+def test_what_was_typed_wrongly_is_told_as_json_where_that_is_asked(given: str, said: str) -> None:
+    plain = CliRunner().invoke(main, given.split())
+    assert (plain.exit_code, plain.stdout) == (2, "")
+    asked = CliRunner().invoke(main, [*given.split(), "--json"])
+    told = json.loads(asked.stdout)
+    assert (asked.exit_code, told["error"], said in told["message"]) == (2, "BAD_REQUEST", True)
+    assert asked.stderr == plain.stderr
