@@ -2,6 +2,9 @@
 
 import gc
 import importlib
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Final
 
 import click
@@ -21,6 +24,7 @@ COMMANDS: Final = {
     "segment": ("cdp.cli.segment:segment", "Segments: stored filters and lists of customers."),
     "business": ("cdp.cli.figures:business", "Tell how the whole business does."),
     "retention": ("cdp.cli.figures:retention", "Show who came back: a grid of cohorts."),
+    "campaign": ("cdp.cli.campaign:campaign", "What campaigns brought, and what they cost."),
     "recommend": ("cdp.cli.recommend:recommend", "Count anew which articles go together."),
     "publish": ("cdp.cli.publish:publish_command", "Build the BI mart."),
     "export": ("cdp.cli.export:export", "Write customers, or their source profiles, to a file."),
@@ -33,6 +37,21 @@ COMMANDS: Final = {
 """Each command's name, where its function lives, and its line in the list of commands."""
 
 GARBAGE_THRESHOLD: Final = 500_000  # objects more than were freed, before cycles are looked for
+
+
+IS_JSON: Final = "cdp.is_json"
+
+
+@contextmanager
+def _told_as_json(ctx: click.Context) -> Iterator[None]:
+    """What was typed wrongly, in the form in which a command tells its own refusals."""
+    try:
+        yield
+    except click.UsageError as error:
+        if ctx.meta[IS_JSON]:
+            told = {"error": "BAD_REQUEST", "message": error.format_message()}
+            click.echo(json.dumps(told, ensure_ascii=False))
+        raise
 
 
 class _Lazy(click.Group):
@@ -69,6 +88,17 @@ class _Lazy(click.Group):
         command = getattr(importlib.import_module(module), name)
         assert isinstance(command, click.Command)
         return command
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Note whether JSON is asked for, which only the command itself will read."""
+        ctx.meta[IS_JSON] = "--json" in args
+        with _told_as_json(ctx):
+            return super().parse_args(ctx, args)
+
+    def invoke(self, ctx: click.Context) -> object:
+        """Run the command; what it is not given rightly is told as JSON too where that is asked."""
+        with _told_as_json(ctx):
+            return super().invoke(ctx)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """The list of commands, of which none is loaded."""

@@ -1,9 +1,9 @@
 """Everything about a customer that a filter can name: fields, traits by group, and records."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Any, Final, Generic, TypeAlias, TypeVar
+from typing import Any, Final, Generic, TypeAlias, TypeVar, get_args
 
 from sqlalchemy import ColumnElement, FromClause, Table, Text, func, literal, select
 
@@ -12,6 +12,7 @@ from cdp.attributes import ATTRIBUTES
 from cdp.consent import ConsentStatus
 from cdp.operators import OPERATORS, FieldType, Operand, field_type
 from cdp.order_days import day_in, exchange_rate_on, qualifies
+from cdp.records import MessageKind
 from cdp.rows import ORDER_STATUSES, status_word
 from cdp.traits.catalog import CATALOG
 from cdp.traits.trait import Scope
@@ -27,8 +28,10 @@ class Field(Generic[Row]):
 
     `enumeration` holds the values of an ENUM. `is_personal`: a masked reader may not name it.
     `spell` writes a text that it is compared with as its values are written: a word that is not
-    found for its capitals alone would find nobody, and nobody would know why. `follows_facts`: when
-    time changes it, the customer's facts are folded anew, and the customer is looked at for that.
+    found for its capitals alone would find nobody, and nobody would know why. `words` are all that
+    its values can be: any other is refused, for under `none` it would find everybody.
+    `follows_facts`: when time changes it, the customer's facts are folded anew, and the customer is
+    looked at for that.
     """
 
     name: str
@@ -38,6 +41,7 @@ class Field(Generic[Row]):
     is_personal: bool = False
     enumeration: EnumType | None = None
     spell: Callable[[str], str] | None = None
+    words: Sequence[str] = ()
     follows_facts: bool = False
 
 
@@ -177,8 +181,10 @@ def _record_field(
     *,
     is_personal: bool = False,
     spell: Callable[[str], str] | None = None,
+    words: Sequence[str] = (),
 ) -> Field[Entry]:
-    return Field(camel_case(name), type_, doc, _record_column(name), is_personal, spell=spell)
+    read = _record_column(name)
+    return Field(camel_case(name), type_, doc, read, is_personal, spell=spell, words=words)
 
 
 def _told_word(name: str) -> Field[Entry]:
@@ -226,6 +232,8 @@ _LINES: Final = Relation(
     keys={"source_id": "source_id", "order_key": "key"},
 )
 
+MESSAGE_KINDS: Final[Sequence[str]] = get_args(MessageKind)
+
 RELATIONS: Mapping[str, Relation] = {
     "orders": Relation(
         "orders",
@@ -239,11 +247,12 @@ RELATIONS: Mapping[str, Relation] = {
                 "status",
                 FieldType.TEXT,
                 f"One of {', '.join(sorted(ORDER_STATUSES))}; yours in any case, and in the"
-                " spellings that sources have for them, such as `canceled`.",
+                " spellings that sources have for them, such as `canceled`. Another is refused.",
                 lambda entry: func.coalesce(
                     entry.row.c.status, literal("completed", Text), type_=Text
                 ),
                 spell=status_word,
+                words=sorted(ORDER_STATUSES),
             ),
             _record_field("channel", FieldType.TEXT, "Where it was placed."),
             _record_field(
@@ -279,9 +288,9 @@ RELATIONS: Mapping[str, Relation] = {
             _record_field(
                 "kind",
                 FieldType.TEXT,
-                "One of sent, delivered, opened, clicked, bounced, complained, unsubscribed,"
-                " replied; yours in any case.",
+                f"One of {', '.join(MESSAGE_KINDS)}; yours in any case. Another is refused.",
                 spell=_small,
+                words=MESSAGE_KINDS,
             ),
             _record_field("campaign_id", FieldType.TEXT, "The campaign's key in the source."),
             _record_field("url", FieldType.TEXT, "What was clicked.", is_personal=True),

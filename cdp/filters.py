@@ -6,7 +6,7 @@ never unknown: `not` is the exact opposite of what it wraps, also where values a
 """
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Any, Final
@@ -390,6 +390,7 @@ class _Reading:
             path,
             is_personal=compared.is_personal,
             spell=compared.spell,
+            words=compared.words,
         )
         if not compared.follows_facts:
             self.clock |= clock_of(condition, self.scope, _window(given, path))
@@ -404,8 +405,9 @@ class _Reading:
         *,
         is_personal: bool = False,
         spell: Callable[[str], str] | None = None,
+        words: Sequence[str] = (),
     ) -> ColumnElement[bool]:
-        operation = Operation(expression, type_, self.scope, self.workspace, spell)
+        operation = Operation(expression, type_, self.scope, self.workspace, spell, words)
         conditions = []
         for name, value, place in _members(given, path):
             self._count(place)

@@ -2,7 +2,7 @@
 
 import operator
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
@@ -148,7 +148,8 @@ def field_type(python_type: type, unit: str | None = None) -> FieldType:
 class Operation:
     """One field that is compared: its SQL, its type, and what its operands mean here.
 
-    `spell` writes a text as the field's values are written.
+    `spell` writes a text as the field's values are written; `words` are all that they can be, where
+    that is known.
     """
 
     expression: ColumnElement[Any]
@@ -156,6 +157,7 @@ class Operation:
     scope: Scope
     workspace: Workspace
     spell: Callable[[str], str] | None = None
+    words: Sequence[str] = ()
 
     def apply(self, name: str, operand: object, path: str) -> ColumnElement[bool]:
         """The condition of one operator; `path` names it to the caller. Raises BadInput."""
@@ -189,7 +191,15 @@ class Operation:
         if self.type is FieldType.ENUM:
             return read_member(self.expression.type.python_type, operand, path)
         value = _READERS[self.type](operand, path, self.workspace)
-        return self.spell(value) if self.spell and isinstance(value, str) else value
+        if not isinstance(value, str):
+            return value
+        word = self.spell(value) if self.spell else value
+        if self.words and word not in self.words:
+            known = ", ".join(self.words)
+            raise BadInput(
+                f"{path}: {value!r} is no such word.", todo=f"There are: {known}.", path=path
+            )
+        return word
 
     def _value(self, operand: object, path: str) -> ColumnElement[Any]:
         value = self._read(operand, path)

@@ -97,8 +97,11 @@ def _refunds(
     return select(*_given_back_of(order, on, workspace, as_of)).where(_is_of(order))
 
 
-def _every_refund(workspace: Workspace, as_of: Clock) -> FromClause:
-    """A row for each order (source_id, order_key) that has refunds: all of them, read at once."""
+def _every_refund(workspace: Workspace, as_of: Clock, *which: ColumnElement[bool]) -> FromClause:
+    """A row for each order (source_id, order_key) that has refunds: all of them, read at once.
+
+    `which`: conditions on the orders.
+    """
     on = order_day(workspace)
     return (
         select(
@@ -107,6 +110,7 @@ def _every_refund(workspace: Workspace, as_of: Clock) -> FromClause:
             *_given_back_of(sales_order, on, workspace, as_of),
         )
         .select_from(refund.join(sales_order, _is_of(sales_order)))
+        .where(*which)
         .group_by(refund.c.source_id, refund.c.order_key)
         .subquery("given")
     )
@@ -182,7 +186,23 @@ def priced_orders(days: FromClause, workspace: Workspace, as_of: Clock) -> Selec
 
 def every_priced_order(workspace: Workspace, as_of: Clock) -> Select[Any]:
     """The same of all orders that are somebody's: read as a whole, not looked up."""
-    o, given = sales_order.c, _every_refund(workspace, as_of)
+    given = _every_refund(workspace, as_of)
+    is_owned = sales_order.c.source_profile_id.is_not(None)
+    return _all_priced(given, workspace, as_of).where(is_owned)
+
+
+def priced_orders_of_nobody(workspace: Workspace, as_of: Clock) -> Select[Any]:
+    """The same of all orders that name nobody, or a customer whom their source has not told yet."""
+    o = sales_order.c
+    # With the second condition the partial index of these orders serves here too.
+    is_nobodys = (o.source_profile_id.is_(None), o.deleted_at.is_(None))
+    given = _every_refund(workspace, as_of, *is_nobodys)
+    return _all_priced(given, workspace, as_of).where(*is_nobodys)
+
+
+def _all_priced(given: FromClause, workspace: Workspace, as_of: Clock) -> Select[Any]:
+    """The orders that stand, whose refunds are `given`."""
+    o = sales_order.c
     return (
         select(*_priced(sales_order, order_day(workspace), given, workspace, as_of))
         .select_from(
@@ -190,12 +210,7 @@ def every_priced_order(workspace: Workspace, as_of: Clock) -> Select[Any]:
                 given, and_(given.c.source_id == o.source_id, given.c.order_key == o.key)
             )
         )
-        .where(
-            o.source_profile_id.is_not(None),
-            o.placed_at.is_not(None),
-            o.deleted_at.is_(None),
-            _stands(),
-        )
+        .where(o.placed_at.is_not(None), o.deleted_at.is_(None), _stands())
     )
 
 
@@ -217,6 +232,7 @@ def _priced(
         o.key,
         o.placed_at,
         o.channel,
+        o.currency,
         o.total,
         _amount_given_back(order, given, as_of).label("given_back"),
         cast(func.coalesce(given.c.unpriced_count, 0), Integer).label("unpriced_refund_count"),

@@ -23,6 +23,9 @@ Instant: TypeAlias = Annotated[datetime, Meta(tz=True)]
 Currency: TypeAlias = Annotated[str, Meta(pattern=CURRENCY_PATTERN)]
 Country: TypeAlias = Annotated[str, Meta(pattern=COUNTRY_PATTERN)]
 Amount: TypeAlias = Decimal
+MessageKind: TypeAlias = Literal[
+    "sent", "delivered", "opened", "clicked", "bounced", "complained", "unsubscribed", "replied"
+]
 Points: TypeAlias = Annotated[int, Meta(ge=-MAX_POINTS, le=MAX_POINTS)]
 
 
@@ -207,9 +210,7 @@ class MessageRecord(Keyed, frozen=True, kw_only=True, omit_defaults=True):
     stream: ClassVar[str] = "messages"
 
     channel: Name
-    kind: Literal[
-        "sent", "delivered", "opened", "clicked", "bounced", "complained", "unsubscribed", "replied"
-    ]
+    kind: MessageKind
     occurred_at: Instant
     message_id: Name | None = None
     customer_id: Name | None = None

@@ -230,7 +230,7 @@ async def _read_stream(run: _Run, stream: str, *, full: bool) -> None:
             seconds = _wait_seconds(failure, attempt, run.backoff_seconds)
             if attempt >= MAX_ATTEMPTS or seconds > MAX_RETRY_AFTER_SECONDS:
                 raise
-            run.tell(stream, f"{failure} Again in {seconds:.0f} s.")
+            run.tell(stream, f"{failure} Again in {_told_wait(seconds)}.")
             await asyncio.sleep(seconds)
         else:
             return
@@ -314,6 +314,10 @@ def _wait_seconds(failure: Retry, attempt: int, backoff_seconds: float) -> float
     """What the vendor asked for, never less than our own backoff; a wait of 0 asks for nothing."""
     asked = failure.after_seconds or 0.0
     return asked + _jittered(backoff_seconds, attempt)
+
+
+def _told_wait(seconds: float) -> str:
+    return "under a second" if seconds < 1 else f"{seconds:.0f} s"
 
 
 def _jittered(backoff_seconds: float, attempt: int) -> float:

@@ -2,23 +2,26 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from datetime import UTC, datetime
 from functools import partial
 
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from sqlalchemy.exc import SQLAlchemyError
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from cdp.database import Database
+from cdp.errors import CdpError
 from cdp.identity.rules import read_survivorship
+from cdp.operations import read_operations
 from cdp.settings import Settings
 from cdp.workspace import read_workspace
 from schema import explorer
 from schema.access import Access, Fresh
-from schema.metrics import REGISTRY
+from schema.metrics import REGISTRY, told_of
 from schema.root import build_schema
 from schema.view import GraphQLView
 
@@ -75,6 +78,15 @@ def create_app(
         now,
     )
 
+    operations = Fresh(database, read_operations)
+
+    async def metrics(_: Request) -> Response:
+        told = generate_latest(REGISTRY)
+        # Where the database does not answer, what the process counts is told all the same.
+        with suppress(OSError, SQLAlchemyError, CdpError):
+            told += generate_latest(told_of(await operations.get()))
+        return Response(told, media_type=CONTENT_TYPE_LATEST)
+
     async def page(request: Request) -> Response:
         return await explorer.page(request, access.viewer_of)
 
@@ -85,7 +97,7 @@ def create_app(
             Route("/graphiql/{name}", explorer.asset, methods=["GET"]),
             Route("/healthz", _alive, methods=["GET"]),
             Route("/readyz", ready, methods=["GET"]),
-            Route("/metrics", _metrics, methods=["GET"]),
+            Route("/metrics", metrics, methods=["GET"]),
             *mounts,
         ],
         lifespan=lifespan,
@@ -108,7 +120,3 @@ async def _running(beside: Beside | None, database: Database) -> AsyncIterator[N
 
 async def _alive(_: Request) -> Response:
     return PlainTextResponse("alive\n")
-
-
-async def _metrics(_: Request) -> Response:
-    return Response(generate_latest(REGISTRY), media_type=CONTENT_TYPE_LATEST)

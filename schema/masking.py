@@ -118,6 +118,9 @@ OPEN: Mapping[str, frozenset[str]] = {
         {"buyers", "repeat_buyers", "repeat_purchase_rate", "orders", "orders_per_customer"}
         | {"gross_spend", "refunded", "net_revenue", "average_order_value", "unpriced_count"}
     ),
+    "business_unattributed": frozenset(
+        {"orders", "gross_spend", "refunded", "net_revenue", "unpriced_count"}
+    ),
     "business_retention": frozenset(
         {"window_days", "active_before", "retained", "active", "retention_rate", "churn_rate"}
     ),

@@ -1,6 +1,8 @@
 """What the server counts, for Prometheus."""
 
-from prometheus_client import CollectorRegistry, Counter, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+from cdp.operations import Operations
 
 REGISTRY = CollectorRegistry()
 
@@ -15,3 +17,34 @@ LATENCY = Histogram(
     buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 8),
     registry=REGISTRY,
 )
+
+
+def told_of(operations: Operations) -> CollectorRegistry:
+    """What the database tells, as gauges: the same from every worker."""
+    registry = CollectorRegistry()
+    labels = ["source", "connector"]
+    age = Gauge(
+        "cdp_source_age_seconds",
+        "Seconds since a run began that read the source to its end.",
+        labels,
+        registry=registry,
+    )
+    failed = Gauge(
+        "cdp_source_failed", "1 where its last run failed, else 0.", labels, registry=registry
+    )
+    for one in operations.sources:
+        if one.age_seconds is not None:
+            age.labels(one.name, one.connector).set(one.age_seconds)
+        failed.labels(one.name, one.connector).set(one.is_failed)
+    letters = Gauge(
+        "cdp_dead_letters", "Records not taken, still open.", ["source"], registry=registry
+    )
+    for name, count in operations.dead_letters.items():
+        letters.labels(name).set(count)
+    Gauge(
+        "cdp_outbox_rows", "Batches of touched customers that segments wait for.", registry=registry
+    ).set(operations.outbox_rows)
+    Gauge(
+        "cdp_outbox_age_seconds", "How long the first of them has waited.", registry=registry
+    ).set(operations.outbox_age_seconds)
+    return registry

@@ -11,6 +11,7 @@ from sqlalchemy import (
     Numeric,
     Select,
     and_,
+    case,
     cast,
     exists,
     func,
@@ -23,10 +24,11 @@ from sqlalchemy import (
 from cdp.business.moment import Moment
 from cdp.business.shares import share
 from cdp.order_days import day_in, exchange_rate_on, priced_orders
-from cdp.tables import campaign, message, purchase_day, source_profile
+from cdp.tables import campaign, campaign_cost, message, purchase_day, source_profile
 
 ATTRIBUTION_DAYS: Final = 7  # an order is credited to a message of the week before it
 MAX_CAMPAIGNS: Final = 250  # of one answer
+BOUNCED: Final = "bounced"
 
 TOUCHES: Final = ("sent", "delivered", "opened", "clicked", "replied")
 """The events of a message that count as a touch, unless the message bounced."""
@@ -36,13 +38,16 @@ def campaigns_query(moment: Moment, count: int) -> Select[Any]:
     """One row per campaign, the latest started first, at most `count`; none dated ahead.
 
     Last touch: a qualifying order is credited, whole and net of refunds, to the campaign of the
-    latest touch of its customer within ATTRIBUTION_DAYS before it, of whatever campaign, so that
-    none is credited twice. `roi` is what was earned above the cost, per cost; null without a cost,
-    or without its rate on the day when the campaign began.
+    message that touched its customer last within ATTRIBUTION_DAYS before it, so that none is
+    credited twice; to none where that message was of no campaign. What one event of a message
+    says of its campaign is true of them all. The cost is what the source tells, else what a person
+    has stated. `roi` is what was earned above the cost, per cost; null without a cost, or without
+    its rate on the day when the campaign began.
     """
     picked = _picked(moment, count).cte()
-    reach = _reach(picked, moment).subquery("reach")
-    credit = _credit(picked, moment).subquery("credit")
+    messages = _messages_of(picked, moment).cte()
+    reach = _reach(messages).subquery("reach")
+    credit = _credit(messages, moment).subquery("credit")
     cost = picked.c.cost * exchange_rate_on(
         picked.c.currency, day_in(picked.c.started_at, moment.workspace), moment.workspace
     )
@@ -71,32 +76,63 @@ def campaigns_query(moment: Moment, count: int) -> Select[Any]:
 
 
 def _picked(moment: Moment, count: int) -> Select[Any]:
-    c = campaign.c
+    c, stated = campaign.c, campaign_cost.c
+    is_told = c.cost.is_not(None)
     return (
-        select(c.source_id, c.key, c.name, c.channel, c.started_at, c.cost, c.currency)
+        select(
+            c.source_id,
+            c.key,
+            c.name,
+            c.channel,
+            c.started_at,
+            func.coalesce(c.cost, stated.amount).label("cost"),
+            case((is_told, c.currency), else_=stated.currency).label("currency"),
+        )
+        .select_from(
+            campaign.outerjoin(
+                campaign_cost, and_(stated.source_id == c.source_id, stated.key == c.key)
+            )
+        )
         .where(c.deleted_at.is_(None), or_(c.started_at.is_(None), c.started_at <= moment.at))
         .order_by(c.started_at.desc().nulls_last(), c.source_id, c.key)
         .limit(count)
     )
 
 
-def _events(moment: Moment) -> tuple[FromClause, FromClause, ColumnElement[bool]]:
-    """Messages, the profiles that they went to, and what holds of those that count by now."""
-    m, profile = message.alias(), source_profile.alias()
-    counts = and_(
-        m.c.campaign_id.is_not(None), m.c.deleted_at.is_(None), m.c.occurred_at <= moment.at
+def _counts(m: FromClause, moment: Moment) -> ColumnElement[bool]:
+    """The event is known, and had happened by the moment."""
+    return and_(m.c.deleted_at.is_(None), m.c.occurred_at <= moment.at)
+
+
+def _message_of(m: FromClause) -> ColumnElement[str]:
+    """What the events of one message share, within a source and profile."""
+    return func.coalesce(m.c.message_id, m.c.key)
+
+
+def _messages_of(picked: CTE, moment: Moment) -> Select[Any]:
+    """A row per message of the campaigns and profile: its campaign, whether it reached the person.
+
+    `first_at` and `last_at` are of its touches; null without one.
+    """
+    m = message.alias()
+    is_touch = m.c.kind.in_(TOUCHES)
+    told = (
+        select(
+            m.c.source_id,
+            m.c.source_profile_id,
+            _message_of(m).label("message"),
+            func.min(m.c.campaign_id).label("campaign_id"),
+            and_(func.bool_or(is_touch), ~func.bool_or(m.c.kind == BOUNCED)).label("arrived"),
+            func.min(m.c.occurred_at).filter(is_touch).label("first_at"),
+            func.max(m.c.occurred_at).filter(is_touch).label("last_at"),
+        )
+        .where(_counts(m, moment), m.c.source_profile_id.is_not(None))
+        .group_by(m.c.source_id, m.c.source_profile_id, _message_of(m))
+        .subquery("told")
     )
-    return m, profile, counts
-
-
-def _sent(m: FromClause, profile: FromClause) -> FromClause:
-    """The messages with the profiles that they went to."""
-    return m.join(profile, profile.c.id == m.c.source_profile_id)
-
-
-def _of(picked: CTE, m: FromClause) -> ColumnElement[bool]:
-    """The message is of one of the campaigns."""
-    return and_(m.c.source_id == picked.c.source_id, m.c.campaign_id == picked.c.key)
+    t = told.c
+    is_picked = and_(t.source_id == picked.c.source_id, t.campaign_id == picked.c.key)
+    return select(*t).select_from(told.join(picked, is_picked))
 
 
 def _is_touch(m: FromClause, moment: Moment) -> ColumnElement[bool]:
@@ -106,31 +142,40 @@ def _is_touch(m: FromClause, moment: Moment) -> ColumnElement[bool]:
         bounce.c.source_profile_id == m.c.source_profile_id,
         bounce.c.source_id == m.c.source_id,
         bounce.c.message_id == m.c.message_id,
-        bounce.c.kind == "bounced",
+        bounce.c.kind == BOUNCED,
         bounce.c.occurred_at <= moment.at,
         bounce.c.deleted_at.is_(None),
     )
     return and_(m.c.kind.in_(TOUCHES), ~bounced)
 
 
-def _reach(picked: CTE, moment: Moment) -> Select[Any]:
+def _campaign_of(m: FromClause, moment: Moment) -> ColumnElement[str]:
+    """The campaign of the event's message, as `_messages_of` finds it; null: none names one."""
+    other = message.alias()
+    return (
+        select(func.min(other.c.campaign_id))
+        .where(
+            _counts(other, moment),
+            other.c.source_profile_id == m.c.source_profile_id,
+            other.c.source_id == m.c.source_id,
+            _message_of(other) == _message_of(m),
+        )
+        .scalar_subquery()
+    )
+
+
+def _reach(messages: CTE) -> Select[Any]:
     """Of each campaign: its messages (an event without a message's id is one), whom it reached."""
-    m, profile, counts = _events(moment)
+    m, profile = messages.c, source_profile.alias()
     each = (
         select(
-            m.c.source_id,
-            m.c.campaign_id,
+            m.source_id,
+            m.campaign_id,
             profile.c.customer_id,
-            func.bool_or(_is_touch(m, moment)).label("arrived"),
+            func.bool_or(m.arrived).label("arrived"),
         )
-        .select_from(_sent(m, profile).join(picked, _of(picked, m)))
-        .where(counts)
-        .group_by(
-            m.c.source_id,
-            m.c.campaign_id,
-            profile.c.customer_id,
-            func.coalesce(m.c.message_id, m.c.key),
-        )
+        .select_from(messages.join(profile, profile.c.id == m.source_profile_id))
+        .group_by(m.source_id, m.campaign_id, profile.c.customer_id, m.message)
         .subquery("each")
     )
     e = each.c
@@ -142,10 +187,10 @@ def _reach(picked: CTE, moment: Moment) -> Select[Any]:
     ).group_by(e.source_id, e.campaign_id)
 
 
-def _credit(picked: CTE, moment: Moment) -> Select[Any]:
+def _credit(messages: CTE, moment: Moment) -> Select[Any]:
     """Of each campaign with credited orders: how many, and what is left of them in money."""
     orders = priced_orders(
-        _days_after(picked, moment).subquery("asked"), moment.workspace, moment.at
+        _days_after(messages, moment).subquery("asked"), moment.workspace, moment.at
     )
     order = orders.subquery("order")
     o, owner = order.c, source_profile.alias()
@@ -159,44 +204,42 @@ def _credit(picked: CTE, moment: Moment) -> Select[Any]:
             func.coalesce(func.sum(left * o.rate), 0).label("revenue"),
         )
         .select_from(order.join(owner, owner.c.id == o.source_profile_id).join(touch, true()))
-        .where(~o.is_future, left > 0)
+        .where(~o.is_future, left > 0, touch.c.campaign_id.is_not(None))
         .group_by(touch.c.source_id, touch.c.campaign_id)
     )
 
 
-def _days_after(picked: CTE, moment: Moment) -> Select[Any]:
+def _days_after(messages: CTE, moment: Moment) -> Select[Any]:
     """The days of purchase that touches of the campaigns may have brought."""
-    m, profile, counts = _events(moment)
+    m, profile = messages.c, source_profile.alias()
     buyer, day = source_profile.alias(), purchase_day.c
-    first = day_in(m.c.occurred_at, moment.workspace)
     theirs = (
-        _sent(m, profile)
-        .join(picked, _of(picked, m))
+        messages.join(profile, profile.c.id == m.source_profile_id)
         .join(buyer, buyer.c.customer_id == profile.c.customer_id)
         .join(purchase_day, day.source_profile_id == buyer.c.id)
     )
+    last = day_in(m.last_at, moment.workspace)
     return (
         select(day.source_profile_id, day.on)
         .select_from(theirs)
         .where(
-            counts,
-            m.c.kind.in_(TOUCHES),
-            day.on >= first,
-            day.on <= cast(first + ATTRIBUTION_DAYS + 1, Date),
+            m.arrived,
+            day.on >= day_in(m.first_at, moment.workspace),
+            day.on <= cast(last + ATTRIBUTION_DAYS + 1, Date),
         )
         .distinct()
     )
 
 
 def _last_touch(order: FromClause, owner: FromClause, moment: Moment) -> Select[Any]:
-    """The touch to which an order is credited; of two at one moment the later key."""
-    m, profile, counts = _events(moment)
+    """The touch that decides, with its message's campaign; of two at one moment the later key."""
+    m, profile = message.alias(), source_profile.alias()
     window = literal(timedelta(days=ATTRIBUTION_DAYS))
-    return (
-        select(m.c.source_id, m.c.campaign_id)
-        .select_from(_sent(m, profile))
+    last = (
+        select(m.c.source_id, m.c.source_profile_id, m.c.message_id, m.c.key)
+        .select_from(m.join(profile, profile.c.id == m.c.source_profile_id))
         .where(
-            counts,
+            _counts(m, moment),
             profile.c.customer_id == owner.c.customer_id,
             m.c.occurred_at <= order.c.placed_at,
             m.c.occurred_at > order.c.placed_at - window,
@@ -205,4 +248,6 @@ def _last_touch(order: FromClause, owner: FromClause, moment: Moment) -> Select[
         .order_by(m.c.occurred_at.desc(), m.c.source_id, m.c.key.desc())
         .limit(1)
         .correlate(order, owner)
+        .subquery("last")
     )
+    return select(last.c.source_id, _campaign_of(last, moment).label("campaign_id"))

@@ -15,6 +15,9 @@ from cdp.tables import (
 
 CARRIED: Final = "entry"  # the origin of lots that a source's own programme gave
 
+GIVEN: Final = ("earn", "adjust")
+"""The kinds of entry by which a source's own programme gives points, and takes them back."""
+
 SAID: Final = ("issued", "carried", "redeemed", "adjusted", "settled", "held")
 """The accounts that records and acts speak of; what is left of a lot follows from them."""
 
@@ -93,7 +96,9 @@ def _own_points(moment: Moment) -> Select[Any]:
 def _carried_points(moment: Moment) -> Select[Any]:
     """One row: what sources' own programmes gave, saw spent, and let expire.
 
-    An expiry that the source does not tell as an entry follows from the date on its points.
+    Entries of earning and adjustments of either sign are what it gave: what was taken back was
+    never given. A redemption that was taken back was none. An expiry that the source does not
+    tell as an entry follows from the date on its points.
     """
     entry, lot = loyalty_entry.c, points_lot.c
     undated = (
@@ -102,7 +107,7 @@ def _carried_points(moment: Moment) -> Select[Any]:
         .scalar_subquery()
     )
     return select(
-        _sum(entry.points, entry.points > 0).label("issued"),
+        _sum(entry.points, entry.kind.in_(GIVEN)).label("issued"),
         _sum(-entry.points, entry.kind == "redeem").label("redeemed"),
         (_sum(-entry.points, entry.kind == "expire") + undated).label("expired"),
     ).where(entry.occurred_at <= moment.at, entry.deleted_at.is_(None))

@@ -20,6 +20,7 @@ from cdp.business.purchases import (
     purchases_query,
 )
 from cdp.business.subscriptions import subscriptions_query
+from cdp.business.unattributed import unattributed_query
 
 Figures: TypeAlias = Mapping[str, Any]
 """Numbers by name: whole, Decimal for money, float for shares, a reason as text; None where there
@@ -32,6 +33,7 @@ def _historic(moment: Moment) -> Select[Any]:
 
 GROUPS: Final[Mapping[str, Callable[[Moment], Select[Any]]]] = {
     "purchases": purchases_query,
+    "unattributed": unattributed_query,
     "retention": churn_query,
     "historic_value": _historic,
     "predicted_value": predicted_query,

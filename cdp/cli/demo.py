@@ -29,11 +29,11 @@ from connectors.runner import Progress, sync
 from connectors.sandbox.business import desk
 from connectors.sandbox.business.business import (
     ACCOUNTS,
-    Account,
     Business,
     open_business,
     write_files,
 )
+from connectors.sandbox.business.logins import is_emulated
 from connectors.sandbox.server import serving
 
 CUSTOMERS: Final = 4_000  # people: enough to look alive, few enough to wait for
@@ -92,7 +92,7 @@ async def _require_same_business(database: Database, folder: Path) -> None:
         former = {row.name: row for row in await list_sources(connection)}
     for name, account in ACCOUNTS.items():
         row = former.get(name)
-        if row is not None and not _is_account(row, account):
+        if row is not None and not (row.connector == account.connector and is_emulated(row)):
             raise BadInput(
                 f"This database has a source {name!r} that is not the demo's.",
                 todo="Run the demo in a CDP_HOME or a database of its own.",
@@ -115,12 +115,6 @@ async def _score_once(database: Database, workspace: Workspace) -> None:
 
     await score_everybody(database, workspace)
     await follow(database, workspace)
-
-
-def _is_account(row: SourceRow, account: Account) -> bool:
-    """Whether a stored source is the demo's own, wherever its vendor was last served."""
-    settings = {name: value for name, value in row.settings.items() if name != "url"}
-    return row.connector == account.connector and settings == account.settings
 
 
 async def _start(stack: AsyncExitStack, business: Business) -> dict[str, str]:

@@ -38,6 +38,7 @@ from cdp.workspace import read_workspace
 from connectors.base import read_values
 from connectors.generic.file import is_imported
 from connectors.registry import find_connector
+from connectors.sandbox.business.logins import is_emulated
 from migrations import current_revision, newest_revision, require_known
 
 State: TypeAlias = Literal["ok", "warning", "problem"]
@@ -218,6 +219,8 @@ async def _source(connection: AsyncConnection, state: SourceState, now: datetime
     run = state.last_run
     if state.connector == PUSHED:
         return Check(name, "ok", "Its records are pushed; nobody reads it.")
+    if is_emulated(row):
+        return Check(name, "ok", "Its vendor was an emulator of cdp demo; nobody reads it again.")
     if run is None:
         return Check(name, "warning", "It was never read.", sync)
     if is_imported(row) and run.status != "running":

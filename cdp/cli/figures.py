@@ -34,7 +34,8 @@ AS_OF = click.option(
 )
 
 
-def _moment(as_of: str | None, workspace: Workspace) -> Moment:
+def moment_given(as_of: str | None, workspace: Workspace) -> Moment:
+    """The moment that `--as-of` names, now where it is not given."""
     now = datetime.now(UTC)
     at = now if as_of is None else read_moment(as_of, workspace.timezone)
     return moment_of(at, now, workspace)
@@ -66,7 +67,7 @@ async def retention(
             grid = await read_retention(
                 connection,
                 RetentionPeriod[period.upper()],
-                _moment(as_of, workspace),
+                moment_given(as_of, workspace),
                 condition,
             )
     session.show(grid, "\n".join(_grid_lines(grid)))
@@ -98,7 +99,7 @@ async def business(session: Session, as_of: str | None) -> None:
     """Tell how the whole business does: rates, money, satisfaction, loyalty, campaigns."""
     async with session.database() as database:
         workspace = await session.workspace(database)
-        moment = _moment(as_of, workspace)
+        moment = moment_given(as_of, workspace)
         async with database.read_only() as connection:
             told = {group: await read_figures(connection, group, moment) for group in GROUPS}
             campaigns = await read_campaigns(connection, moment, SHOWN_CAMPAIGNS)

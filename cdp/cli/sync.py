@@ -21,6 +21,7 @@ from cdp.workspace import Workspace
 from connectors.generic.file import is_imported
 from connectors.opened import OpenSources
 from connectors.runner import Progress, RunReport, fault, refuse, sync
+from connectors.sandbox.business.logins import is_emulated
 
 WATCH_SECONDS: Final = 60  # between two rounds of --watch: what changed is known in a minute
 FAILED_SECONDS: Final = 600
@@ -40,12 +41,15 @@ async def sync_command(
 ) -> None:
     """Pull from the sources named, or from all; each run ends ok, partial or failed.
 
-    What cdp import has loaded is read again only where it is named.
+    What cdp import has loaded is read again only where it is named, and so are the emulated vendors
+    of cdp demo.
     """
     async with (
         session.database() as database,
         aclosing(rounds(session, database, names, full=full)) as read,
     ):
+        if not names:
+            await _tell_passed_over(session, database)
         async for reports in read:
             for report in reports:
                 session.show(_described(report), _line(report))
@@ -92,8 +96,24 @@ async def rounds(
 async def _rows(database: Database, names: tuple[str, ...]) -> list[SourceRow]:
     async with database.read_only() as connection:
         if not names:
-            return [row for row in await list_sources(connection) if not is_imported(row)]
+            return [row for row in await list_sources(connection) if _is_read_unasked(row)]
         return [await get_source(connection, name) for name in names]
+
+
+def _is_read_unasked(row: SourceRow) -> bool:
+    return not is_imported(row) and not is_emulated(row)
+
+
+async def _tell_passed_over(session: Session, database: Database) -> None:
+    """Say which sources are not read unless they are named, for nobody answers for them."""
+    async with database.read_only() as connection:
+        names = [row.name for row in await list_sources(connection) if is_emulated(row)]
+    if names:
+        session.console.print(
+            f"Passed over, for their vendors were emulators of cdp demo: {', '.join(names)}.",
+            soft_wrap=True,
+            markup=False,
+        )
 
 
 async def _read(

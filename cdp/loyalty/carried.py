@@ -15,6 +15,7 @@ from cdp.values import ProfileId, SourceId
 from cdp.versions import Driver
 
 ENTRY: Final = "entry"
+EARN: Final = "earn"
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,28 +31,49 @@ class Told:
     expires_at: datetime | None
 
 
-def carried(told: Iterable[Told]) -> Mapping[Told, int]:
-    """How much the source itself took of each lot that its entries make.
+@dataclass(frozen=True, slots=True)
+class Carried:
+    """What becomes of one entry as a lot: the points that it gives, and what was taken of them.
 
-    Entries of one profile in one source; of each that gave points, what later entries took of it,
-    and of each that took points, what nobody had: that is owed. A pure function of the set.
+    `took` above `given` is owed.
+    """
+
+    given: int
+    took: int
+
+
+def carried(told: Iterable[Told]) -> Mapping[Told, Carried]:
+    """What each entry of one profile in one source is as a lot. A pure function of the set.
 
     What was spent at a moment comes from what was there then and had not expired, soonest first;
     an entry of expiry also takes what its date has expired already. What that leaves is taken from
-    points that came later, so that a history told in the wrong order still sums.
+    points that came later, so that a history told in the wrong order still sums; what nobody had
+    is owed. Points that were earned and taken back, a negative entry of earning, were never given:
+    they come off what was earned, also off what was spent of it or has expired.
     """
     ordered = sorted(told, key=lambda one: (one.occurred_at, one.key))
-    left = {one: one.points for one in ordered if one.points > 0}
-    queue = sorted(left, key=_soonest)
+    given = {one: one.points for one in ordered if one.points > 0}
+    left = dict(given)
     short = {one: -one.points for one in ordered if one.points < 0}
+    queue = sorted(given, key=_soonest)
+    earned = [lot for lot in queue if lot.kind == EARN]
     for is_late in (False, True):
         for spent in short:
-            for lot in queue:
+            is_back = spent.kind == EARN
+            for lot in earned if is_back else queue:
                 if (lot.occurred_at > spent.occurred_at) == is_late and _reaches(spent, lot):
                     part = min(short[spent], left[lot])
                     left[lot] -= part
                     short[spent] -= part
-    return {**{one: one.points - rest for one, rest in left.items()}, **short}
+                    given[lot] -= part if is_back else 0
+    for back in (one for one in short if one.kind == EARN):
+        for lot in earned:
+            part = min(short[back], given[lot])
+            given[lot] -= part
+            left[lot] -= part
+            short[back] -= part
+    lots = {one: Carried(points, points - left[one]) for one, points in given.items()}
+    return lots | {one: Carried(0, points) for one, points in short.items()}
 
 
 def _soonest(one: Told) -> tuple[bool, float, datetime, str]:
@@ -86,27 +108,27 @@ async def post_entries(connection: AsyncConnection, profile_ids: Collection[Prof
     journal = Journal(at, list(stored.values()))
     wanted = set()
     for group in _by_source(told):
-        for one, took in carried(group).items():
+        for one, become in carried(group).items():
             fresh = _lot_of(one)
             lot = stored.get(fresh.identity, fresh)
             wanted.add(lot.identity)
             if lot is fresh:
-                if one.points <= 0 and not took:
+                if become == Carried(0, 0):
                     continue
                 journal.lots.append(lot)
-            _carry(journal, lot, max(one.points, 0), took)
+            _carry(journal, lot, become)
     for identity, lot in stored.items():
         if identity not in wanted:
-            _carry(journal, lot, 0, 0)
+            _carry(journal, lot, Carried(0, 0))
         journal.settle(lot)
     await post(driver, journal, Cause(RECORDS))
 
 
-def _carry(journal: Journal, lot: Lot, points: int, took: int) -> None:
+def _carry(journal: Journal, lot: Lot, wanted: Carried) -> None:
     """Bring a lot to what the source gave and what it took."""
-    issued, gone = -points - lot.accounts.issued, took - lot.accounts.carried
+    issued, gone = -wanted.given - lot.accounts.issued, wanted.took - lot.accounts.carried
     if issued:
-        given = "earn" if lot.is_earned else "adjust"
+        given = EARN if lot.is_earned else "adjust"
         at = lot.earned_at if lot.id is None else journal.at
         journal.move(lot, given if issued < 0 else "take_back", at, issued=issued)
     if gone:
@@ -114,7 +136,7 @@ def _carry(journal: Journal, lot: Lot, points: int, took: int) -> None:
 
 
 def _lot_of(one: Told) -> Lot:
-    is_earned = one.kind == "earn" and one.points > 0
+    is_earned = one.kind == EARN and one.points > 0
     return Lot(
         id=None,
         profile_id=one.profile_id,

@@ -19,6 +19,7 @@ from cdp.loyalty.tiers import NO_TIER, Standing, standing
 from cdp.tables import LOYALTY_COLUMNS, LoyaltyStatus
 from cdp.values import CustomerId
 from cdp.versions import Driver
+from cdp.workspace import FOLDED_IN, Workspace
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,14 +101,17 @@ class _Found:
             moments.append(sums["next_change_at"])
         if where is not None and where.next_change_on is not None and self.terms is not None:
             moments.append(self.terms.midnight(where.next_change_on))
+        points = int(sums["points"]) if sums else 0
+        # What is owed lessens what can be spent, so that no more than that can expire.
+        expiring = min(int(sums["expiring"] or 0), max(points, 0)) if sums else 0
         return Row(
             status=_status(person),
             **tier,
-            points=int(sums["points"]) if sums else 0,
+            points=points,
             pending_points=int(sums["pending"]) if sums else 0,
             lifetime_points=int(sums["lifetime"] or 0) if sums else 0,
-            points_expiring=int(sums["expiring"]) if sums and sums["expiring"] else None,
-            points_expire_on=sums["expire_on"] if sums else None,
+            points_expiring=expiring or None,
+            points_expire_on=sums["expire_on"] if sums and expiring else None,
             next_change_at=min((one for one in moments if one is not None), default=None),
         ), where
 
@@ -148,7 +152,7 @@ def _status(person: asyncpg.Record) -> LoyaltyStatus:
 async def _read(
     driver: Driver, ids: Sequence[CustomerId], terms: Terms | None, at: datetime
 ) -> _Found:
-    timezone = terms.timezone if terms is not None else "UTC"
+    timezone = terms.timezone if terms is not None else await _timezone(driver)
     sums = await driver.fetch(_SUMS, ids, timezone, at)
     changes: dict[CustomerId, datetime] = {}
     for row in await driver.fetch(_MOMENTS, ids, at):
@@ -168,6 +172,17 @@ async def _read(
         amounts=await _amounts(driver, ids, terms),
         changes=changes,
     )
+
+
+async def _timezone(driver: Driver) -> str:
+    """The workspace's time zone, for points that no programme counts: that of the stored days."""
+    rows = await driver.fetch(
+        "SELECT key, value FROM workspace WHERE key = ANY($1::text[])", [FOLDED_IN, "timezone"]
+    )
+    found = {row["key"]: str(row["value"]) for row in rows}
+    if FOLDED_IN in found:
+        return found[FOLDED_IN].partition(" ")[2]
+    return found.get("timezone", Workspace().timezone)
 
 
 _SUMS: Final = """

@@ -167,6 +167,11 @@ sales_order = _person_table(
         postgresql_include=["source_profile_id", "status", "channel", "total", "currency"],
         postgresql_where=text("deleted_at IS NULL"),
     ),
+    Index(
+        "ix_sales_order_of_nobody",
+        "placed_at",
+        postgresql_where=text("source_profile_id IS NULL AND deleted_at IS NULL"),
+    ),
     comment="A purchase, in its own currency.",
 )
 
@@ -204,6 +209,19 @@ campaign = _record_table(
     Column("cost", Numeric),
     Column("currency", Text),
     comment="Something that was sent to many.",
+)
+
+campaign_cost = Table(
+    "campaign_cost",
+    metadata,
+    Column("source_id", ForeignKey("source.id"), nullable=False),
+    Column("key", Text, nullable=False, comment="The campaign's, in its source."),
+    Column("amount", Numeric, nullable=False),
+    Column("currency", Text, nullable=False),
+    Column("stated_at", Instant, nullable=False, server_default=func.now()),
+    Column("stated_by", Text, nullable=False),
+    PrimaryKeyConstraint("source_id", "key"),
+    comment="What a campaign cost, as a person states it: where its source tells no cost.",
 )
 
 message = _person_table(

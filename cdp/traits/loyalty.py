@@ -52,13 +52,16 @@ def lifetime_points(s: Scope) -> ColumnElement[int]:
 
 @trait(unit="points")
 def points_expiring(s: Scope) -> ColumnElement[int]:
-    """Of the points that can be spent, those that expire first. Null where none will."""
+    """Of `points`, those that expire first, never more than there are. Null where none will."""
     return s.fact.c.loyalty_points_expiring
 
 
 @trait()
 def points_expire_on(s: Scope) -> ColumnElement[date]:
-    """The last day on which those can be spent, the programme's. Null where none will expire."""
+    """The last day on which those can be spent. Null where none will expire.
+
+    A day of the programme's time zone, of the workspace's where there is no programme.
+    """
     return s.fact.c.loyalty_points_expire_on
 
 

@@ -20,14 +20,15 @@ LOYALTY_KINDS: Final[Mapping[str, tuple[str, str, int]]] = {
     "ACCUMULATE_POINTS": ("accumulate_points", "earn", 1),
     "ACCUMULATE_PROMOTION_POINTS": ("accumulate_promotion_points", "earn", 1),
     "CREATE_REWARD": ("create_reward", "redeem", -1),
-    "DELETE_REWARD": ("delete_reward", "adjust", 1),
+    "DELETE_REWARD": ("delete_reward", "redeem", 1),
     "EXPIRE_POINTS": ("expire_points", "expire", -1),
     "ADJUST_POINTS": ("adjust_points", "adjust", 0),
     "OTHER": ("other_event", "adjust", 0),
 }
 """The member with the points, the kind of entry, and the sign that the kind asks for (0: as told).
 
-A reward takes its points when it is created, so that redeeming it moves none.
+A reward takes its points when it is created, so that redeeming it moves none; one that is deleted
+gives them back, so that it was not redeemed.
 """
 
 

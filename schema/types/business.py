@@ -20,6 +20,7 @@ from cdp.business.purchases import (
     purchases_query,
 )
 from cdp.business.subscriptions import subscriptions_query
+from cdp.business.unattributed import unattributed_query
 from cdp.tables import ForecastGap
 from schema.edges import (
     Arguments,
@@ -88,6 +89,33 @@ class BusinessPurchases:
         " currency; null without one.",
     )
     unpriced_count: int = column(
+        "unpriced_count",
+        "Orders and refunds without an exchange rate: counted, and left out of all money.",
+    )
+
+
+@strawberry.type(
+    description="What was bought by nobody whom we know: orders that name neither a customer nor a"
+    " contact point, or a customer whom their source has not told yet. They are apart since there"
+    " is no customer to count them for, and are in no other figure; together with `purchases` they"
+    " are what the business took."
+)
+class BusinessUnattributed:
+    """The row of `unattributed_query`."""
+
+    orders: BigInt = column("orders", "Qualifying orders.")
+    gross_spend: Decimal = planned(
+        amount("gross_spend"), f"Totals of the orders that stand, before refunds, {_MONEY}."
+    )
+    refunded: Decimal = planned(
+        amount("refunded"),
+        "What was given back on them by `asOf`, at the rates of the orders' days.",
+    )
+    net_revenue: Decimal = planned(
+        amount("net_revenue"),
+        "Gross spend less refunds: with `purchases.netRevenue` it sums to the net revenue of all.",
+    )
+    unpriced_count: BigInt = column(
         "unpriced_count",
         "Orders and refunds without an exchange rate: counted, and left out of all money.",
     )
@@ -228,7 +256,7 @@ class BusinessLoyalty:
     participation_rate: float | None = column(
         "participation_rate", "Participants per buyer, 0 to 1; null without a buyer."
     )
-    points_issued: BigInt = column("points_issued", "Points given, less what refunds took back.")
+    points_issued: BigInt = column("points_issued", "Points given, less what was taken back.")
     points_redeemed: BigInt = column("points_redeemed", "Points spent.")
     points_expired: BigInt = column("points_expired", "Points that expired unspent.")
     redemption_rate: float | None = column(
@@ -273,10 +301,11 @@ class BusinessSubscriptions:
 
 @strawberry.type(
     description="What a campaign brought, by last touch: a qualifying order is credited, whole, to"
-    " the campaign of the latest message that reached its customer in the"
+    " the campaign of the message that reached its customer last in the"
     f" {ATTRIBUTION_DAYS} days before it (sent and not bounced, delivered, opened, clicked or"
-    " answered). No order is credited twice; that it would not have come without the message is not"
-    " said."
+    " answered); to none where that message is of no campaign. What one event of a message says of"
+    " its campaign is true of all of them. No order is credited twice; that it would not have come"
+    " without the message is not said."
 )
 class CampaignEffect:
     """A row of `campaigns_query`."""
@@ -292,8 +321,9 @@ class CampaignEffect:
     revenue: Decimal = planned(amount("revenue"), f"Those orders net of refunds, {_MONEY}.")
     cost: Decimal | None = planned(
         amount("cost"),
-        "In the workspace's currency at the rate of the day when it began; null where the source"
-        " tells none, or there is no rate.",
+        "In the workspace's currency at the rate of the day when it began: as the source tells it,"
+        " else as a person has stated it (`cdp campaign cost`). Null where nobody tells it, or"
+        " there is no rate.",
     )
     roi: float | None = column(
         "roi",
@@ -321,7 +351,11 @@ class BusinessMetrics:
     currency: str = planned(Leaf(currency_of), "ISO 4217, of all money: the workspace's.")
     purchases: BusinessPurchases = planned(
         _group("BusinessPurchases", "business_purchases", purchases_query),
-        "Buyers, orders, money, and the repeat purchase rate.",
+        "Buyers, orders, money, and the repeat purchase rate: of customers.",
+    )
+    unattributed: BusinessUnattributed = planned(
+        _group("BusinessUnattributed", "business_unattributed", unattributed_query),
+        "Orders of nobody, which are in no customer's figures.",
     )
     retention: BusinessRetention = planned(
         _group("BusinessRetention", "business_retention", churn_query),

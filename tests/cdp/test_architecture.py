@@ -22,7 +22,7 @@ ROOMS = (
     ("ingest", "traits", "remap"),
     ("deadletters", "pushed", "clock", "operands", "operators", "bearers", "fields", "related",
      "clauses", "filters", "keyset", "query", "keys", "freshness", "segments", "audiences",
-     "scoring", "business", "recommendations"),
+     "scoring", "business", "recommendations", "operations"),
     ("refresh", "writers", "columns", "mart", "export", "publish", "traitchange", "stewardship",
      "rulechange", "stepping", "resolving", "forecasting"),
 )  # fmt: skip

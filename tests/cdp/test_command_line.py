@@ -101,3 +101,22 @@ def test_address_that_cannot_be_listened_on_is_told(host: str, told: str) -> Non
     with pytest.raises(CdpError) as refusal:
         listen(host, 0)
     assert told in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ("nonsense", "No such command"),
+        ("segment nonsense", "No such command"),
+        ("key create --role king", "king"),
+        ("export audience:x --holdout 100", "100"),
+        ("business --no-such-option", "No such option"),
+    ],
+)
+def test_what_was_typed_wrongly_is_told_as_json_where_that_is_asked(given: str, said: str) -> None:
+    plain = CliRunner().invoke(main, given.split())
+    assert (plain.exit_code, plain.stdout) == (2, "")
+    asked = CliRunner().invoke(main, [*given.split(), "--json"])
+    told = json.loads(asked.stdout)
+    assert (asked.exit_code, told["error"], said in told["message"]) == (2, "BAD_REQUEST", True)
+    assert asked.stderr == plain.stderr

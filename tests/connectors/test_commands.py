@@ -22,6 +22,7 @@ from cdp.pushed import push
 from cdp.workspace import Workspace
 from connectors.conformance.bench import FAST, KEY, WRONG_KEY
 from connectors.conformance.cases import CASES
+from connectors.sandbox.business.logins import LOGINS, TOKEN
 from connectors.sandbox.server import serving
 from connectors.sandbox.shopify import ShopifySandbox
 
@@ -190,6 +191,23 @@ def test_imported_source_is_synced_only_where_it_is_named(
     assert cdp(database_url, "sync", "oneoff").exit_code == 1
     told = source_check(database_url, "oneoff")
     assert (told["state"], told["todo"]) == ("warning", "Load it again with cdp import.")
+
+
+def test_emulated_vendor_of_the_demo_is_synced_only_where_it_is_named(database_url: str) -> None:
+    sandbox = ShopifySandbox(access_token=TOKEN, faults=FAST)
+    with _served(sandbox) as url:
+        settings = [f"--set={name}={value}" for name, value in LOGINS["shopify"].items()]
+        command = ["source", "add", "web-shop", "--connector", "shopify", f"--set=url={url}"]
+        assert cdp(database_url, *command, *settings).exit_code == 0
+        assert source_check(database_url, "web-shop")["state"] == "ok"
+        passed = cdp(database_url, "sync")
+        assert (passed.exit_code, json.loads(passed.stdout)) == (0, {"runs": 0})
+        said = "Passed over, for their vendors were emulators of cdp demo: web-shop."
+        assert said in passed.stderr
+        named = cdp(database_url, "sync", "web-shop")
+        assert json.loads(named.stdout)["status"] == "ok"
+        assert "Passed over" not in named.stderr
+    assert source_check(database_url, "web-shop")["state"] == "ok"
 
 
 def source_check(database_url: str, name: str) -> dict[str, str]:

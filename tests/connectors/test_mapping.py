@@ -249,6 +249,7 @@ def test_square_deleted_customer_is_a_tombstone() -> None:
         ("ACCUMULATE_POINTS", "accumulate_points", 7, ("earn", 7)),
         ("CREATE_REWARD", "create_reward", 50, ("redeem", -50)),
         ("CREATE_REWARD", "create_reward", -50, ("redeem", -50)),
+        ("DELETE_REWARD", "delete_reward", 50, ("redeem", 50)),
         ("EXPIRE_POINTS", "expire_points", 5, ("expire", -5)),
         ("ADJUST_POINTS", "adjust_points", -3, ("adjust", -3)),
     ],

@@ -322,7 +322,7 @@ async def test_progress_tells_records_and_waits(database: Database) -> None:
     source = Script([[person(1)], Retry("later"), [person(2)]])
     await sync(database, row, source, Workspace(), on_progress=told.append, backoff_seconds=0.0)
     assert [step.records for step in told] == [1, 1, 2]
-    assert [bool(step.waiting) for step in told] == [False, True, False]
+    assert [step.waiting for step in told] == ["", "later Again in under a second.", ""]
 
 
 async def test_killed_run_does_not_count_as_running_for_ever(database: Database) -> None:

@@ -1,14 +1,15 @@
 """Migrations with data in the database: what a release before has written is carried over."""
 
 import pytest
-from sqlalchemy import select
+from alembic.script import ScriptDirectory
+from sqlalchemy import select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cdp import tables
 from cdp.database import Database
 from cdp.identity.rules import DEFAULT_DOCUMENT
 from cdp.rulechange import try_rules
-from migrations import upgrade
+from migrations import VERSIONS, upgrade
 from tests.cdp.at_once import rows_of
 from tests.cdp.ingesting import partition, take
 
@@ -89,7 +90,7 @@ async def test_a_source_that_told_a_delivery_is_known_and_its_customers_are_coun
         await connection.exec_driver_sql("ALTER TABLE source DROP COLUMN tells_delivery")
         await connection.exec_driver_sql("UPDATE customer SET activity_change_at = NULL")
         await connection.exec_driver_sql("UPDATE alembic_version SET version_num = '0018'")
-        await upgrade(connection)
+        await upgrade(connection, "0019")
         told = {
             row["name"]: row["tells_delivery"] for row in await rows_of(connection, tables.source)
         }
@@ -131,3 +132,27 @@ async def test_a_customer_keeps_all_that_is_told_when_facts_come_first_in_the_ro
         )
         declared = [column.name for column in tables.customer.c]
         assert list(first.scalars()) == declared[:5]
+
+
+async def test_who_had_points_taken_back_by_a_source_is_folded_by_the_clock(
+    empty_database: Database,
+) -> None:
+    at = {"kind": "earn", "occurred_at": "2024-01-01T10:00:00Z"}
+    points = {"a": (100, -40), "b": (100, 40)}
+    rows = [
+        {"id": f"{who}{given}", "customer_id": who, "points": given, **at}
+        for who, both in points.items()
+        for given in both
+    ]
+    before = ScriptDirectory(str(VERSIONS.parent)).get_revision("0022").down_revision
+    async with empty_database.transaction() as connection:
+        await upgrade(connection)
+        await take(connection, "customers", [{"id": who} for who in points])
+        await take(connection, "loyalty_entries", rows)
+        # As the release before left it.
+        await connection.exec_driver_sql("DROP TABLE campaign_cost")
+        await connection.exec_driver_sql("DROP INDEX ix_sales_order_of_nobody")
+        await connection.execute(text("UPDATE alembic_version SET version_num = :v"), {"v": before})
+        await upgrade(connection, "0022")
+        due = [row["loyalty_next_change_at"] for row in await rows_of(connection, tables.customer)]
+        assert [one is None for one in due] == [False, True]

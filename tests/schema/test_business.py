@@ -92,6 +92,7 @@ BUSINESS = """query ($asOf: DateTime) { business(asOf: $asOf) {
     asOf currency
     purchases { buyers repeatBuyers repeatPurchaseRate orders ordersPerCustomer grossSpend refunded
         netRevenue averageOrderValue unpricedCount }
+    unattributed { orders grossSpend refunded netRevenue unpricedCount }
     retention { windowDays activeBefore retained active retentionRate churnRate }
     cltv { historic { customers total mean p10 median highest topTenthShare }
         predicted { customers } predictedReason }
@@ -117,6 +118,13 @@ async def test_business_is_one_statement_over_all_groups(graph: Graph) -> None:
         "refunded": "30.10",
         "netRevenue": "293.19",
         "averageOrderValue": "58.64",
+        "unpricedCount": 0,
+    }
+    assert told["unattributed"] == {
+        "orders": 0,
+        "grossSpend": "0.00",
+        "refunded": "0.00",
+        "netRevenue": "0.00",
         "unpricedCount": 0,
     }
     assert told["retention"]["active"] == 2

@@ -175,6 +175,40 @@ async def test_server_tells_how_it_is(graph: Graph) -> None:
         assert f"cdp_graphql_{name}" in metrics
 
 
+STANDING = """
+INSERT INTO source (name, connector) VALUES ('shop', 'file'), ('till', 'square');
+INSERT INTO sync_run (source_id, started_at, status)
+SELECT id, now() - interval '1 hour', 'partial' FROM source WHERE name = 'shop';
+INSERT INTO sync_run (source_id, status) SELECT id, 'failed' FROM source;
+INSERT INTO dead_letter (source_id, stream, place, reason, path, payload, digest)
+SELECT id, 'orders', '1', 'It is none.', '', '{}', '' FROM source WHERE name = 'till';
+INSERT INTO touched_customer (cause, ids, due_at)
+VALUES ('ingest', '{1}', now() - interval '1 minute'), ('ingest', '{1}', now() + interval '1 day')
+"""
+
+
+async def test_metrics_tell_what_the_database_waits_for(database: Database) -> None:
+    async with database.transaction() as connection:
+        for statement in STANDING.split(";"):
+            await connection.exec_driver_sql(statement)
+    async with serving(database, {}) as graph:
+        lines = (await graph.http.get("/metrics")).text.splitlines()
+    told = {}
+    for line in lines:
+        name, _, value = line.rpartition(" ")
+        if name.startswith(("cdp_source", "cdp_dead", "cdp_outbox")):
+            told[name] = float(value)
+    shop, till = '{connector="file",source="shop"}', '{connector="square",source="till"}'
+    assert 3_600 <= told.pop(f"cdp_source_age_seconds{shop}") < 3_700
+    assert 60 <= told.pop("cdp_outbox_age_seconds") < 160
+    assert told == {
+        f"cdp_source_failed{shop}": 1,
+        f"cdp_source_failed{till}": 1,
+        'cdp_dead_letters{source="till"}': 1,
+        "cdp_outbox_rows": 1,
+    }
+
+
 async def test_unmigrated_database_is_not_ready(database: Database) -> None:
     async with database.transaction() as connection:
         await connection.exec_driver_sql("UPDATE alembic_version SET version_num = 'older'")

@@ -307,6 +307,7 @@ async def test_analyst_keeps_no_segments(own_graph: Graph) -> None:
     [
         ({"filter": {}, "members": {"identifiers": []}}, "a filter or a list"),
         ({"members": {"identifiers": [{"kind": "fax", "value": "1"}]}}, "no kind of identifier"),
+        ({"filter": {"messages": {"none": {"kind": {"eq": "opn"}}}}}, "There are: sent, "),
     ],
 )
 async def test_a_segment_that_is_neither_is_told_why(

@@ -11,16 +11,13 @@ from starlette.applications import Starlette
 
 from connectors.sandbox.bluesky import BlueskySandbox
 from connectors.sandbox.business import desk, network, newsletter, shop, tills
+from connectors.sandbox.business.logins import BRAND, LOGINS, TOKEN
 from connectors.sandbox.business.story import Story, tell_story
 from connectors.sandbox.business.truth import Truth
 from connectors.sandbox.klaviyo import KlaviyoSandbox
 from connectors.sandbox.shopify import ShopifySandbox
 from connectors.sandbox.square import SquareSandbox
 from connectors.sandbox.state import Faults, Item
-
-# Opens emulators that live on loopback for as long as the demo runs.
-TOKEN: Final = "sample-business"  # noqa: S105 (guards made-up people only)
-BRAND: Final = "harbour-and-hill.example.com"
 
 # Items come twice across pages, as they do at every vendor; budgets are those of a large account.
 FAULTS: Final = Faults(seed=1, duplicate_rate=0.1, rate_multiplier=1000.0)
@@ -45,10 +42,13 @@ class Account:
 
 
 ACCOUNTS: Final[Mapping[str, Account]] = {
-    shop.SOURCE: Account("shopify", {"shop": "harbour-and-hill", "access_token": TOKEN}),
-    tills.SOURCE: Account("square", {"access_token": TOKEN}),
-    newsletter.SOURCE: Account("klaviyo", {"api_key": TOKEN}),
-    network.SOURCE: Account("bluesky", {"identifier": BRAND, "password": TOKEN}),
+    name: Account(connector, LOGINS[connector])
+    for name, connector in (
+        (shop.SOURCE, "shopify"),
+        (tills.SOURCE, "square"),
+        (newsletter.SOURCE, "klaviyo"),
+        (network.SOURCE, "bluesky"),
+    )
 }
 """By the name of the source."""
 

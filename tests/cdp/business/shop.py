@@ -5,7 +5,7 @@ Nothing of it happens after NOW, so that what is stored is what was known then.
 
 import random
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -115,8 +115,13 @@ def _refunds(chance: random.Random, placed: datetime, total: Decimal) -> tuple[R
     )
 
 
-async def open_shop(connection: AsyncConnection, orders: Sequence[Order]) -> None:
-    """Tell all of it, in an order of its own; every second shopper is known by two profiles."""
+async def open_shop(
+    connection: AsyncConnection, orders: Sequence[Order], nobodys: Collection[str] = ()
+) -> None:
+    """Tell all of it, in an order of its own; every second shopper is known by two profiles.
+
+    Of the orders `nobodys`, by key, some name nobody, the others a customer who is never told.
+    """
     rows: list[tuple[str, Row]] = [
         (
             "exchange_rates",
@@ -130,7 +135,8 @@ async def open_shop(connection: AsyncConnection, orders: Sequence[Order]) -> Non
             rows.append(("customers", {"id": f"{shopper}-{side}", "email": email}))
     for number, order in enumerate(orders):
         side = number % (1 + order.shopper % 2)
-        rows += _told(order, f"{order.shopper}-{side}")
+        stranger = "never-told" if order.shopper % 3 else None
+        rows += _told(order, stranger if order.key in nobodys else f"{order.shopper}-{side}")
     random.Random(len(rows)).shuffle(rows)
     await take_mixed(connection, rows)
 
@@ -141,7 +147,7 @@ def _week_starts(orders: Sequence[Order]) -> list[date]:
     return [first + timedelta(days=5 * n) for n in range((NOW.date() - first).days // 5 + 1)]
 
 
-def _told(order: Order, shopper: str) -> list[tuple[str, Row]]:
+def _told(order: Order, shopper: str | None) -> list[tuple[str, Row]]:
     row: dict[str, Any] = {
         "id": order.key,
         "customer_id": shopper,
@@ -151,6 +157,8 @@ def _told(order: Order, shopper: str) -> list[tuple[str, Row]]:
         "total": str(order.total),
         "status": order.status,
     }
+    if shopper is None:
+        del row["customer_id"]
     refunds: list[tuple[str, Row]] = [
         (
             "refunds",

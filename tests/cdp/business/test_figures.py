@@ -10,8 +10,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cdp import tables
 from cdp.activity import MONTH_DAYS
+from cdp.business.campaign_costs import state_cost, withdraw_cost
 from cdp.business.purchases import CHURN_WINDOW_DAYS
 from cdp.business.report import Figures, read_campaigns, read_figures
+from cdp.errors import CdpError
 from tests.cdp.business.shop import NOW, ZONE, Order, Row, a_shop, at, by_shopper, net, open_shop
 from tests.cdp.ingesting import take, take_mixed
 
@@ -348,7 +350,7 @@ async def test_points_of_a_sources_own_programme_are_given_spent_and_lost(
 
 
 def a_message(
-    key: str, who: str, campaign: str, days: float, kind: str = "sent", **more: object
+    key: str, who: str, campaign: str | None, days: float, kind: str = "sent", **more: object
 ) -> tuple[str, Row]:
     return "messages", {
         "id": key,
@@ -401,3 +403,86 @@ async def test_an_order_is_credited_to_the_last_touch_of_the_week_before(
     assert first["roi"] == -1
     (latest,) = await read_campaigns(connection, at(NOW), 1)
     assert latest["key"] == "summer"
+
+
+async def test_an_order_is_credited_to_the_last_message_whatever_its_events_name(
+    connection: AsyncConnection,
+) -> None:
+    rows = [
+        *map(a_customer, ("ann", "bo")),
+        a_campaign("spring", 50),
+        a_message("1", "ann", "spring", 50, message_id="x"),
+        a_message("2", "ann", None, 48, message_id="y"),
+        an_order("1", "ann", 47, "20"),  # the last message was of no campaign
+        a_message("3", "bo", "spring", 50, message_id="z"),
+        a_message("4", "bo", None, 42, "clicked", message_id="z"),
+        an_order("2", "bo", 41, "50"),  # answers the click, which names no campaign
+    ]
+    await take_mixed(connection, rows)
+    (spring,) = await read_campaigns(connection, at(NOW), 10)
+    names = ("messages", "customers", "orders", "revenue")
+    assert [spring[name] for name in names] == [2, 2, 1, 50]
+
+
+async def test_a_stated_cost_fills_the_gap_that_the_source_leaves(
+    connection: AsyncConnection,
+) -> None:
+    rate = {"on": days_ago(51)[:10], "currency": "USD", "base": "EUR", "rate": "0.8"}
+    await take_mixed(connection, [("exchange_rates", rate), a_campaign("spring", 50)])
+
+    async def state(currency: str) -> None:
+        await state_cost(
+            connection, "shop", "spring", amount=Decimal(100), currency=currency, actor="cli:ann"
+        )
+
+    await state("USD")
+    (spring,) = await read_campaigns(connection, at(NOW), 10)
+    assert (spring["cost"], spring["roi"]) == (80, -1)
+    await take_mixed(connection, [("campaigns", {"id": "spring", "name": "Spring again"})])
+    (spring,) = await read_campaigns(connection, at(NOW), 10)
+    assert (spring["name"], spring["cost"]) == ("Spring again", None), "no day, no rate of it"
+    await take_mixed(connection, [a_campaign("spring", 50, "7")])
+    (spring,) = await read_campaigns(connection, at(NOW), 10)
+    assert spring["cost"] == 7, "what the source tells goes first"
+    await take_mixed(connection, [a_campaign("spring", 50)])
+    await state("EUR")
+    (spring,) = await read_campaigns(connection, at(NOW), 10)
+    assert spring["cost"] == 100
+    await withdraw_cost(connection, "shop", "spring")
+    (spring,) = await read_campaigns(connection, at(NOW), 10)
+    assert spring["cost"] is None
+
+
+@pytest.mark.parametrize(
+    ("source", "key", "amount", "currency", "said"),
+    [
+        ("shop", "autumn", "1", "EUR", "no campaign 'autumn'"),
+        ("mall", "spring", "1", "EUR", "no campaign 'spring'"),
+        ("shop", "spring", "-1", "EUR", "cannot be a cost"),
+        ("shop", "spring", "NaN", "EUR", "cannot be a cost"),
+        ("shop", "spring", "1", "EURO", "not a currency"),
+    ],
+)
+async def test_a_cost_that_cannot_be_stated_is_refused(
+    connection: AsyncConnection, source: str, key: str, amount: str, currency: str, said: str
+) -> None:
+    await take_mixed(connection, [a_campaign("spring", 50)])
+    with pytest.raises(CdpError, match=said):
+        await state_cost(
+            connection, source, key, amount=Decimal(amount), currency=currency, actor="cli:ann"
+        )
+
+
+async def test_orders_of_nobody_are_told_apart_from_those_of_customers(
+    connection: AsyncConnection,
+) -> None:
+    orders = a_shop(seed=2, shoppers=40, orders=200, days=420)
+    nobodys = orders[::2]
+    await open_shop(connection, orders, {order.key for order in nobodys})
+    for moment in MOMENTS:
+        told = await read_figures(connection, "unattributed", at(moment))
+        whole = purchases(nobodys, moment)
+        names = ("orders", "gross_spend", "refunded", "net_revenue", "unpriced_count")
+        assert told == {name: whole[name] for name in names}, moment
+        of_customers = await read_figures(connection, "purchases", at(moment))
+        assert told["net_revenue"] + of_customers["net_revenue"] == net(orders, moment)
