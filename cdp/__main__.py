@@ -37,9 +37,7 @@ COMMANDS: Final = {
 """Each command's name, where its function lives, and its line in the list of commands."""
 
 GARBAGE_THRESHOLD: Final = 500_000  # objects more than were freed, before cycles are looked for
-
-
-IS_JSON: Final = "cdp.is_json"
+IS_JSON: Final = "cdp.is_json"  # where a context notes it
 
 
 @contextmanager
@@ -54,21 +52,21 @@ def _told_as_json(ctx: click.Context) -> Iterator[None]:
         raise
 
 
+def _require_text(arguments: list[str], ctx: click.Context) -> None:
+    """Refuse what is no UTF-8: it can neither be stored nor shown."""
+    for argument in arguments:
+        try:
+            argument.encode()
+        except UnicodeEncodeError:
+            shown = argument.encode(errors="surrogateescape").decode(errors="backslashreplace")
+            raise click.UsageError(
+                f"The argument '{shown}' is no UTF-8. Write it as UTF-8; a file, rename first.",
+                ctx,
+            ) from None
+
+
 class _Lazy(click.Group):
     """Loads a command when it is run: `cdp --help` needs neither database driver nor graph."""
-
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Refuse what is no UTF-8: it can neither be stored nor shown."""
-        for argument in args:
-            try:
-                argument.encode()
-            except UnicodeEncodeError:
-                shown = argument.encode(errors="surrogateescape").decode(errors="backslashreplace")
-                raise click.UsageError(
-                    f"The argument '{shown}' is no UTF-8. Write it as UTF-8; a file, rename first.",
-                    ctx,
-                ) from None
-        return super().parse_args(ctx, args)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """In the order of use."""
@@ -93,6 +91,7 @@ class _Lazy(click.Group):
         """Note whether JSON is asked for, which only the command itself will read."""
         ctx.meta[IS_JSON] = "--json" in args
         with _told_as_json(ctx):
+            _require_text(args, ctx)
             return super().parse_args(ctx, args)
 
     def invoke(self, ctx: click.Context) -> object:
