@@ -105,20 +105,20 @@ def served(**variables: str | Path) -> Iterator[str]:
     url = f"http://127.0.0.1:{port}"
     deadline = time.monotonic() + PATIENCE_SECONDS
     try:
-        while not _is_ready(url):
-            assert process.poll() is None, process.communicate()[1]
-            assert time.monotonic() < deadline, "the server is not ready"
-            time.sleep(0.05)
+        # One client: to make it takes nearly as long as a wait.
+        with httpx.Client(trust_env=False, timeout=PATIENCE_SECONDS) as client:
+            while not _is_ready(client, url):
+                assert process.poll() is None, process.communicate()[1]
+                assert time.monotonic() < deadline, "the server is not ready"
+                time.sleep(0.05)
         yield url
     finally:
         process.kill()
         process.communicate()
 
 
-def _is_ready(url: str) -> bool:
+def _is_ready(client: httpx.Client, url: str) -> bool:
     try:
-        return (
-            httpx.get(f"{url}/readyz", trust_env=False, timeout=PATIENCE_SECONDS).status_code == 200
-        )
+        return client.get(f"{url}/readyz").status_code == 200
     except httpx.TransportError:
         return False

@@ -39,14 +39,15 @@ def served(database_url: str, *options: str) -> Iterator[tuple[subprocess.Popen[
     try:
         url = f"http://127.0.0.1:{port}"
         deadline = time.monotonic() + START_SECONDS
-        while True:
-            try:
-                assert httpx.get(f"{url}/readyz", timeout=START_SECONDS).status_code == 200
-                break
-            except httpx.TransportError:
-                assert process.poll() is None, process.communicate()[1]
-                assert time.monotonic() < deadline
-                time.sleep(0.1)
+        with httpx.Client(timeout=START_SECONDS) as client:  # to make one takes as long as a wait
+            while True:
+                try:
+                    assert client.get(f"{url}/readyz").status_code == 200
+                    break
+                except httpx.TransportError:
+                    assert process.poll() is None, process.communicate()[1]
+                    assert time.monotonic() < deadline
+                    time.sleep(0.1)
         yield process, url
     finally:
         process.kill()
