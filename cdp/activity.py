@@ -50,7 +50,13 @@ ACTIVITY_STREAMS: Final = ("messages", "interactions", "tickets", "feedback", "s
 """The streams whose records change these facts."""
 
 SETTLED: Final = ("closed", "solved", "resolved", "done", "completed", "archived", "spam")
-"""Statuses of a ticket that needs nobody any more, whether or not it tells when it was resolved."""
+UNSETTLED: Final = (
+    "new", "open", "opened", "reopened", "re-opened", "active", "assigned", "in_progress",
+    "in progress", "pending", "waiting", "hold", "on_hold", "on hold", "on-hold", "snoozed",
+    "escalated",
+)  # fmt: skip
+"""Statuses of a ticket that needs nobody any more, and of one that does, whatever it tells of when
+it was resolved. Of any other status, or none, that tells which it is."""
 
 RUNNING: Final = ("trialing", "active", "past_due")
 PAYING: Final = ("active", "past_due")
@@ -232,21 +238,22 @@ def _interactions(whom: _Whom, _: Workspace, as_of: Clock) -> Select[Any]:
 def _tickets(whom: _Whom, _: Workspace, as_of: Clock) -> Select[Any]:
     t = ticket.c
     is_past = t.opened_at <= as_of
-    is_answered, is_resolved = t.first_response_at <= as_of, t.resolved_at <= as_of
-    is_open = and_(
-        is_past,
-        or_(
-            t.resolved_at > as_of,
-            and_(t.resolved_at.is_(None), func.lower(func.coalesce(t.status, "")).notin_(SETTLED)),
-        ),
+    status = func.lower(func.coalesce(t.status, ""))
+    # Who opens a case again seldom takes back when it was resolved.
+    is_unsettled = case(
+        (status.in_(SETTLED), False),
+        (status.in_(UNSETTLED), True),
+        else_=t.resolved_at.is_(None),
     )
+    is_open = and_(is_past, or_(t.resolved_at > as_of, is_unsettled))
+    is_answered, is_resolved = t.first_response_at <= as_of, t.resolved_at <= as_of
     values: Facts = {
         "ticket_count": func.count().filter(is_past),
         "open_tickets": func.count().filter(is_open),
-        "median_first_response_hours": _median_hours(t.opened_at, t.first_response_at).filter(
-            is_answered
+        "median_first_response_hours": _median_hours(t.opened_at, t.first_response_at, is_answered),
+        "median_resolution_hours": _median_hours(
+            t.opened_at, t.resolved_at, and_(is_resolved, ~is_open)
         ),
-        "median_resolution_hours": _median_hours(t.opened_at, t.resolved_at).filter(is_resolved),
         "next_change_at": func.least(
             _next(t.opened_at, as_of),
             _next(t.first_response_at, as_of),
@@ -256,9 +263,12 @@ def _tickets(whom: _Whom, _: Workspace, as_of: Clock) -> Select[Any]:
     return _aggregate(whom, ticket, values)
 
 
-def _median_hours(start: ColumnElement[Any], end: ColumnElement[Any]) -> Any:  # noqa: ANN401  # an aggregate to filter
+def _median_hours(
+    start: ColumnElement[Any], end: ColumnElement[Any], counts: ColumnElement[bool]
+) -> ColumnElement[Any]:
+    """Of the spans that count; one that ends before it begins is an error of the source's clock."""
     hours = func.extract("epoch", end - start) / SECONDS_PER_HOUR
-    return func.percentile_cont(0.5).within_group(hours)
+    return func.percentile_cont(0.5).within_group(hours).filter(counts, end >= start)
 
 
 def _feedback(whom: _Whom, _: Workspace, as_of: Clock) -> Select[Any]:
