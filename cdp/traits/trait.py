@@ -53,7 +53,9 @@ class Trait:
 
     `type` is the Python type of its value (an Enum for a PostgreSQL enum); null is always possible
     and its meaning stands in `doc`. `order_column` names the stored fact that sorts like the trait
-    (`-last_order_at`: the other way round), so that an index serves the order.
+    (`-last_order_on`: the other way round), so that an index serves the order. `finer_column`: one
+    that an index serves in its stead, though it tells apart whom the trait takes for equal (the
+    moment within a day): good only where nothing else is to decide between them.
     """
 
     name: str
@@ -61,6 +63,7 @@ class Trait:
     doc: str
     unit: str | None
     order_column: str | None
+    finer_column: str | None
     function: TraitFunction
 
     def __call__(self, scope: Scope) -> ColumnElement[Any]:
@@ -75,18 +78,6 @@ class Trait:
         value = self(scope)
         return to_smallest_unit(value, scope.money_digits) if self.unit == "currency" else value
 
-    def order(self, scope: Scope) -> ColumnElement[Any]:
-        """What sorts like the trait, ascending; served by an index where the trait declares one."""
-        if self.order_column is None:
-            return self(scope)
-        column: ColumnElement[Any] = scope.fact.c[self.order_column.removeprefix("-")]
-        return column
-
-    @property
-    def is_order_reversed(self) -> bool:
-        """True where the stored column falls as the trait rises."""
-        return self.order_column is not None and self.order_column.startswith("-")
-
 
 def to_smallest_unit(amount: ColumnElement[Any], digits: int) -> ColumnElement[Any]:
     """An amount of money as it is told: to so many decimal places, half away from zero."""
@@ -94,7 +85,10 @@ def to_smallest_unit(amount: ColumnElement[Any], digits: int) -> ColumnElement[A
 
 
 def trait(
-    *, unit: str | None = None, order_column: str | None = None
+    *,
+    unit: str | None = None,
+    order_column: str | None = None,
+    finer_column: str | None = None,
 ) -> Callable[[TraitFunction], Trait]:
     """Make a trait of a function: name, type and documentation come from the function itself.
 
@@ -110,6 +104,7 @@ def trait(
             doc=typing.cast("str", function.__doc__).strip(),
             unit=unit,
             order_column=order_column,
+            finer_column=finer_column,
             function=function,
         )
 
