@@ -30,6 +30,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import aggregate_order_by
 
 from cdp.arrivals import tells_delivery
+from cdp.money import to_smallest_unit
 from cdp.order_days import day_in, exchange_rate_on
 from cdp.records import FEEDBACK_SCALES
 from cdp.tables import (
@@ -64,12 +65,15 @@ OVER: Final = ("cancelled", "expired")
 """Statuses of a subscription that goes on, of one that is paid for, and of one that is over."""
 
 MONTH_DAYS: Final = 30.4375  # a twelfth of a year of 365.25 days
-MONTHS_PER: Final = {
-    "day": Decimal(MONTH_DAYS),
-    "week": Decimal("4.348125"),
-    "month": Decimal(1),
-    "year": Decimal(1) / 12,
+MONTHS_PER_YEAR: Final = 12
+TIMES_A_YEAR: Final = {
+    "day": Decimal("365.25"),
+    "week": Decimal("52.1775"),
+    "month": Decimal(MONTHS_PER_YEAR),
+    "year": Decimal(1),
 }
+"""How often a subscription is paid for, by its interval; one that tells none is by the month."""
+
 SECONDS_PER_HOUR: Final = 3_600
 
 
@@ -337,13 +341,9 @@ def _subscriptions(whom: _Whom, workspace: Workspace, as_of: Clock) -> Select[An
     goes_on = is_running(as_of)
     values: Facts = {
         "active_subscriptions": func.count().filter(goes_on),
-        # Nothing is 0, as in the row of who is new, and not 0.00.
-        "monthly_value": func.coalesce(
-            func.round(
-                func.sum(a_month_of(subscription, workspace)).filter(goes_on, s.status.in_(PAYING)),
-                2,
-            ),
-            0,
+        "monthly_value": a_month_of(
+            func.sum(a_year_of(subscription, workspace)).filter(goes_on, s.status.in_(PAYING)),
+            workspace,
         ),
         "subscribed_at": func.min(s.started_at).filter(s.started_at <= as_of),
         "renews_at": func.min(s.renews_at).filter(goes_on, s.renews_at > as_of),
@@ -358,21 +358,27 @@ def _subscriptions(whom: _Whom, workspace: Workspace, as_of: Clock) -> Select[An
     return _aggregate(whom, subscription, values)
 
 
-def a_month_of(contract: FromClause, workspace: Workspace) -> ColumnElement[Any]:
-    """What a `subscription` brings a month while it is paid for, in the workspace's currency.
+def a_year_of(contract: FromClause, workspace: Workspace) -> ColumnElement[Any]:
+    """What a `subscription` brings a year while it is paid for, in the workspace's currency.
 
     At the rate of the day it began; null without one.
     """
     s = contract.c
-    per_month = case(
+    times = case(
         *(
-            (s.interval == interval, literal(months, Numeric))
-            for interval, months in MONTHS_PER.items()
+            (s.interval == interval, literal(times, Numeric))
+            for interval, times in TIMES_A_YEAR.items()
         ),
-        else_=literal(1, Numeric),
+        else_=literal(MONTHS_PER_YEAR, Numeric),
     )
-    return (
-        s.amount
-        * per_month
-        * exchange_rate_on(s.currency, day_in(s.started_at, workspace), workspace)
-    )
+    rate = exchange_rate_on(s.currency, day_in(s.started_at, workspace), workspace)
+    return s.amount * times * rate
+
+
+def a_month_of(years: ColumnElement[Any], workspace: Workspace) -> ColumnElement[Any]:
+    """What a customer's subscriptions bring a month, of the sum of what each brings a year.
+
+    Divided once, of the sum: a third part of a twelfth has no end. Zero of nothing.
+    """
+    # Nothing is 0, as in the row of who is new, and not 0.00.
+    return func.coalesce(to_smallest_unit(years / MONTHS_PER_YEAR, workspace.money_digits), 0)

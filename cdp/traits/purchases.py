@@ -50,9 +50,7 @@ def refunded(s: Scope) -> ColumnElement[Decimal]:
 @trait(unit="currency")
 def average_order_value(s: Scope) -> ColumnElement[Decimal]:
     """Net spend per qualifying order that has a price in the workspace's currency; null before."""
-    return func.round(
-        s.fact.c.qualifying_spend / func.nullif(s.fact.c.priced_order_count, 0), 2, type_=Numeric
-    )
+    return s.money(s.fact.c.qualifying_spend / func.nullif(s.fact.c.priced_order_count, 0))
 
 
 @trait()

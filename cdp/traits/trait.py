@@ -6,8 +6,9 @@ from dataclasses import KW_ONLY, dataclass
 from datetime import datetime
 from typing import Any, Final, TypeAlias
 
-from sqlalchemy import ColumnElement, FromClause, cast, func, types
+from sqlalchemy import ColumnElement, FromClause, func, types
 
+from cdp.money import HUNDREDTHS, to_smallest_unit
 from cdp.traits.lookups import LookUps
 
 POINTS: Final = "points"
@@ -30,13 +31,17 @@ class Scope:
     fact: FromClause
     as_of: ColumnElement[datetime]
     timezone: str = "UTC"
-    money_digits: int = 2
+    money_digits: int = HUNDREDTHS
     lookups: LookUps | None = None
 
     @property
     def today(self) -> ColumnElement[Any]:
         """The workspace's day at `as_of`."""
         return func.date(func.timezone(self.timezone, self.as_of), type_=types.Date)
+
+    def money(self, amount: ColumnElement[Any]) -> ColumnElement[Any]:
+        """An amount that a trait computes: to the smallest unit, for whoever shows or compares."""
+        return to_smallest_unit(amount, self.money_digits)
 
     def score(self, name: str) -> ColumnElement[Any]:
         """A column of the customer's stored score; null without one. As of when it was computed."""
@@ -73,15 +78,10 @@ class Trait:
     def shown(self, scope: Scope) -> ColumnElement[Any]:
         """What every reader is told; filters and orders go by the value itself.
 
-        They differ for money alone, which is computed and stored as exactly as it comes.
+        They are equal. Money is told with all the places of its currency: 10.00 where 10 is stored.
         """
         value = self(scope)
-        return to_smallest_unit(value, scope.money_digits) if self.unit == "currency" else value
-
-
-def to_smallest_unit(amount: ColumnElement[Any], digits: int) -> ColumnElement[Any]:
-    """An amount of money as it is told: to so many decimal places, half away from zero."""
-    return func.round(cast(amount, types.Numeric), digits, type_=types.Numeric)
+        return scope.money(value) if self.unit == "currency" else value
 
 
 def trait(

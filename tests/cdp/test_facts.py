@@ -369,7 +369,9 @@ async def test_facts_of_a_past_moment_know_nothing_of_what_came_later(
     theirs = select(source_profile.c.customer_id, past).join(
         past, past.c.source_profile_id == source_profile.c.id
     )
-    rows = await connection.execute(customer_facts(customer, theirs.subquery()))
+    rows = await connection.execute(
+        customer_facts(customer, theirs.subquery(), WORKSPACE.money_digits)
+    )
     row = rows.mappings().one()
     assert set(row) == {"id", *(column.name for column in FACT_COLUMNS)}
     assert (row["order_count"], row["gross_spend"], row["refunded"]) == (1, 50, 0)
