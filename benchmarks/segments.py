@@ -108,7 +108,7 @@ async def _follow(
     async with database.transaction() as connection:
         locked = await lock_customers(connection, [ProfileId(one) for one in ids])
         await refresh_days(connection, days, WORKSPACE)
-        await refresh_facts(connection, locked)
+        await refresh_facts(connection, locked, WORKSPACE)
         await refresh_activity(connection, locked, WORKSPACE)
         await outbox.note(connection, [CustomerId(one) for one in ids], "ingest")
     await refresh_segments(database, WORKSPACE)

@@ -30,6 +30,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import aggregate_order_by
 
 from cdp.arrivals import tells_delivery
+from cdp.money import to_smallest_unit
 from cdp.order_days import day_in, exchange_rate_on
 from cdp.records import FEEDBACK_SCALES
 from cdp.tables import (
@@ -50,7 +51,13 @@ ACTIVITY_STREAMS: Final = ("messages", "interactions", "tickets", "feedback", "s
 """The streams whose records change these facts."""
 
 SETTLED: Final = ("closed", "solved", "resolved", "done", "completed", "archived", "spam")
-"""Statuses of a ticket that needs nobody any more, whether or not it tells when it was resolved."""
+UNSETTLED: Final = (
+    "new", "open", "opened", "reopened", "re-opened", "active", "assigned", "in_progress",
+    "in progress", "pending", "waiting", "hold", "on_hold", "on hold", "on-hold", "snoozed",
+    "escalated",
+)  # fmt: skip
+"""Statuses of a ticket that needs nobody any more, and of one that does, whatever it tells of when
+it was resolved. Of any other status, or none, that tells which it is."""
 
 RUNNING: Final = ("trialing", "active", "past_due")
 PAYING: Final = ("active", "past_due")
@@ -58,12 +65,15 @@ OVER: Final = ("cancelled", "expired")
 """Statuses of a subscription that goes on, of one that is paid for, and of one that is over."""
 
 MONTH_DAYS: Final = 30.4375  # a twelfth of a year of 365.25 days
-MONTHS_PER: Final = {
-    "day": Decimal(MONTH_DAYS),
-    "week": Decimal("4.348125"),
-    "month": Decimal(1),
-    "year": Decimal(1) / 12,
+MONTHS_PER_YEAR: Final = 12
+TIMES_A_YEAR: Final = {
+    "day": Decimal("365.25"),
+    "week": Decimal("52.1775"),
+    "month": Decimal(MONTHS_PER_YEAR),
+    "year": Decimal(1),
 }
+"""How often a subscription is paid for, by its interval; one that tells none is by the month."""
+
 SECONDS_PER_HOUR: Final = 3_600
 
 
@@ -232,21 +242,22 @@ def _interactions(whom: _Whom, _: Workspace, as_of: Clock) -> Select[Any]:
 def _tickets(whom: _Whom, _: Workspace, as_of: Clock) -> Select[Any]:
     t = ticket.c
     is_past = t.opened_at <= as_of
-    is_answered, is_resolved = t.first_response_at <= as_of, t.resolved_at <= as_of
-    is_open = and_(
-        is_past,
-        or_(
-            t.resolved_at > as_of,
-            and_(t.resolved_at.is_(None), func.lower(func.coalesce(t.status, "")).notin_(SETTLED)),
-        ),
+    status = func.lower(func.coalesce(t.status, ""))
+    # Who opens a case again seldom takes back when it was resolved.
+    is_unsettled = case(
+        (status.in_(SETTLED), False),
+        (status.in_(UNSETTLED), True),
+        else_=t.resolved_at.is_(None),
     )
+    is_open = and_(is_past, or_(t.resolved_at > as_of, is_unsettled))
+    is_answered, is_resolved = t.first_response_at <= as_of, t.resolved_at <= as_of
     values: Facts = {
         "ticket_count": func.count().filter(is_past),
         "open_tickets": func.count().filter(is_open),
-        "median_first_response_hours": _median_hours(t.opened_at, t.first_response_at).filter(
-            is_answered
+        "median_first_response_hours": _median_hours(t.opened_at, t.first_response_at, is_answered),
+        "median_resolution_hours": _median_hours(
+            t.opened_at, t.resolved_at, and_(is_resolved, ~is_open)
         ),
-        "median_resolution_hours": _median_hours(t.opened_at, t.resolved_at).filter(is_resolved),
         "next_change_at": func.least(
             _next(t.opened_at, as_of),
             _next(t.first_response_at, as_of),
@@ -256,9 +267,12 @@ def _tickets(whom: _Whom, _: Workspace, as_of: Clock) -> Select[Any]:
     return _aggregate(whom, ticket, values)
 
 
-def _median_hours(start: ColumnElement[Any], end: ColumnElement[Any]) -> Any:  # noqa: ANN401  # an aggregate to filter
+def _median_hours(
+    start: ColumnElement[Any], end: ColumnElement[Any], counts: ColumnElement[bool]
+) -> ColumnElement[Any]:
+    """Of the spans that count; one that ends before it begins is an error of the source's clock."""
     hours = func.extract("epoch", end - start) / SECONDS_PER_HOUR
-    return func.percentile_cont(0.5).within_group(hours)
+    return func.percentile_cont(0.5).within_group(hours).filter(counts, end >= start)
 
 
 def _feedback(whom: _Whom, _: Workspace, as_of: Clock) -> Select[Any]:
@@ -327,13 +341,9 @@ def _subscriptions(whom: _Whom, workspace: Workspace, as_of: Clock) -> Select[An
     goes_on = is_running(as_of)
     values: Facts = {
         "active_subscriptions": func.count().filter(goes_on),
-        # Nothing is 0, as in the row of who is new, and not 0.00.
-        "monthly_value": func.coalesce(
-            func.round(
-                func.sum(a_month_of(subscription, workspace)).filter(goes_on, s.status.in_(PAYING)),
-                2,
-            ),
-            0,
+        "monthly_value": a_month_of(
+            func.sum(a_year_of(subscription, workspace)).filter(goes_on, s.status.in_(PAYING)),
+            workspace,
         ),
         "subscribed_at": func.min(s.started_at).filter(s.started_at <= as_of),
         "renews_at": func.min(s.renews_at).filter(goes_on, s.renews_at > as_of),
@@ -348,21 +358,27 @@ def _subscriptions(whom: _Whom, workspace: Workspace, as_of: Clock) -> Select[An
     return _aggregate(whom, subscription, values)
 
 
-def a_month_of(contract: FromClause, workspace: Workspace) -> ColumnElement[Any]:
-    """What a `subscription` brings a month while it is paid for, in the workspace's currency.
+def a_year_of(contract: FromClause, workspace: Workspace) -> ColumnElement[Any]:
+    """What a `subscription` brings a year while it is paid for, in the workspace's currency.
 
     At the rate of the day it began; null without one.
     """
     s = contract.c
-    per_month = case(
+    times = case(
         *(
-            (s.interval == interval, literal(months, Numeric))
-            for interval, months in MONTHS_PER.items()
+            (s.interval == interval, literal(times, Numeric))
+            for interval, times in TIMES_A_YEAR.items()
         ),
-        else_=literal(1, Numeric),
+        else_=literal(MONTHS_PER_YEAR, Numeric),
     )
-    return (
-        s.amount
-        * per_month
-        * exchange_rate_on(s.currency, day_in(s.started_at, workspace), workspace)
-    )
+    rate = exchange_rate_on(s.currency, day_in(s.started_at, workspace), workspace)
+    return s.amount * times * rate
+
+
+def a_month_of(years: ColumnElement[Any], workspace: Workspace) -> ColumnElement[Any]:
+    """What a customer's subscriptions bring a month, of the sum of what each brings a year.
+
+    Divided once, of the sum: a third part of a twelfth has no end. Zero of nothing.
+    """
+    # Nothing is 0, as in the row of who is new, and not 0.00.
+    return func.coalesce(to_smallest_unit(years / MONTHS_PER_YEAR, workspace.money_digits), 0)

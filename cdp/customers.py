@@ -121,10 +121,11 @@ def _add_alone() -> Statement:
 
 
 @cache
-def _fold_facts() -> Statement:
+def _fold_facts(money_digits: int) -> Statement:
     whom = _given()
     # OFFSET 0: each is worked out once, and not once to compare and once to write.
-    facts = customer_facts(whom, days_of(whom).cte("days")).offset(0).subquery("facts")
+    folded = customer_facts(whom, days_of(whom).cte("days"), money_digits)
+    facts = folded.offset(0).subquery("facts")
     values = {fact.name: facts.c[fact.name] for fact in FACT_COLUMNS if fact.computed is None}
     # It says when the row was folded; where attributes were in the same transaction, it does so.
     is_older = customer.c.updated_at != func.now()
@@ -266,22 +267,26 @@ async def add_alone(connection: AsyncConnection, customers: Collection[CustomerI
         await _add_alone().fetch(driver, {"ids": sorted(customers)})
 
 
-async def refresh_facts(connection: AsyncConnection, customers: Collection[CustomerId]) -> None:
+async def refresh_facts(
+    connection: AsyncConnection, customers: Collection[CustomerId], workspace: Workspace
+) -> None:
     """Fold the given customers' days and their loyalty anew, into rows that are there already."""
     if not customers:
         return
     async with by_index(await driver_of(connection)):
-        await refresh_sums(connection, customers)
+        await refresh_sums(connection, customers, workspace)
         await refresh_loyalty(connection, customers)
 
 
-async def refresh_sums(connection: AsyncConnection, customers: Collection[CustomerId]) -> None:
+async def refresh_sums(
+    connection: AsyncConnection, customers: Collection[CustomerId], workspace: Workspace
+) -> None:
     """The same without their loyalty, for a caller who folds that of others too."""
     if not customers:
         return
     driver = await driver_of(connection)
     async with by_index(driver):
-        await _fold_facts().fetch(driver, {"ids": sorted(customers)})
+        await _fold_facts(workspace.money_digits).fetch(driver, {"ids": sorted(customers)})
 
 
 async def refresh_activity(

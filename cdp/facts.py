@@ -22,6 +22,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import JSONB
 
+from cdp.money import to_smallest_unit
 from cdp.tables import FACT_COLUMNS, purchase_day, source_profile
 
 
@@ -35,23 +36,27 @@ def days_of(customers: FromClause) -> Select[Any]:
     )
 
 
-def customer_facts(customers: FromClause, days: FromClause) -> Select[Any]:
+def customer_facts(customers: FromClause, days: FromClause, money_digits: int) -> Select[Any]:
     """One row per given customer (`id`): every fact of FACT_COLUMNS, zero or null without days.
 
     `days` are theirs: `days_of(customers)`, or for a past moment `purchase_days(...)` folded up to
-    it, each with its `customer_id`. The customers are stacked upon the days and grouped with them:
+    it, each with its `customer_id`. Days are as exact as the exchange rates that they come of; here
+    their sums become money, of `money_digits` places, once for whoever shows, compares, or adds up
+    what customers have. The customers are stacked upon the days and grouped with them:
     there is no join for the planner to get wrong.
     """
     d = _with_their_days(customers, days).c
     has_order = d.order_count > 0
+    gross_spend = to_smallest_unit(func.sum(d.gross_spend), money_digits)
+    refunded = to_smallest_unit(func.sum(d.refunded), money_digits)
     folds: dict[str, ColumnElement[Any]] = {
         "order_count": func.sum(d.order_count),
         "priced_order_count": func.sum(d.priced_order_count),
         "order_day_count": func.count(d.on.distinct()).filter(has_order),
-        "gross_spend": func.sum(d.gross_spend),
-        "refunded": func.sum(d.refunded),
-        "net_spend": func.sum(d.gross_spend) - func.sum(d.refunded),
-        "qualifying_spend": func.sum(d.qualifying_spend),
+        "gross_spend": gross_spend,
+        "refunded": refunded,
+        "net_spend": gross_spend - refunded,
+        "qualifying_spend": to_smallest_unit(func.sum(d.qualifying_spend), money_digits),
         "unpriced_count": func.sum(d.unpriced_count),
         "first_order_at": func.min(d.first_order_at),
         "last_order_at": func.max(d.last_order_at),

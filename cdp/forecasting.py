@@ -69,7 +69,7 @@ async def score_as_of(
 ) -> Scored:
     """The same in the transaction of a caller who has both turns; `now`: the moment after them."""
     moment = pinned_at or now
-    today = day_of(moment, workspace)
+    today, digits = day_of(moment, workspace), workspace.money_digits
     terms = Terms(workspace.horizon_days, workspace.discount_rate, workspace.margin)
     await forget_backlog(connection, now)  # everybody is scored, and every segment due then
     order_days = await read_order_days(connection, workspace, pinned_at)
@@ -80,12 +80,12 @@ async def score_as_of(
     await connection.execute(score.delete())
     cuts = await read_cut_points(connection, facts_of(workspace, pinned_at), today)
     subscriptions = await read_subscriptions(connection, moment)
-    appraisal = await asyncio.to_thread(score_and_judge, await learning)
+    appraisal = await asyncio.to_thread(score_and_judge, await learning, digits)
     if pinned_at is not None and appraisal.report is None:
         await _keep_forecasts(connection, pinned_at)
     curves = survival_by_plan(subscriptions.plan, subscriptions.days, subscriptions.has_ended)
     ends = plan_ends(subscriptions, curves, terms.horizon_days)
-    rows = await asyncio.to_thread(score_rows, appraisal.scores, ends, moment, today)
+    rows = await asyncio.to_thread(score_rows, appraisal.scores, ends, moment, today, digits)
     version = await _store_model(connection, workspace, appraisal, terms, curves, cuts, now, moment)
     await _put_in_force(connection, version, appraisal, cuts, gap_days, pinned_at)
     await write_rows(await driver_of(connection), rows)

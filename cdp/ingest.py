@@ -376,7 +376,7 @@ class _Writer:
         async with by_index(self._driver):
             await add_alone(self._connection, people.alone)
             await refresh_attributes(self._connection, described, self._origin.rules.survivorship)
-            await refresh_sums(self._connection, counted)
+            await refresh_sums(self._connection, counted, self._workspace)
             await refresh_activity(self._connection, engaged, self._workspace)
             await refresh_loyalty(self._connection, described | people.alone | counted)
         seen = people.customers | people.left_customers | described

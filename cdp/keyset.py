@@ -10,7 +10,7 @@ import base64
 import binascii
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from enum import Enum
@@ -59,7 +59,11 @@ class Direction(Enum):
 
 @dataclass(frozen=True, slots=True)
 class SortField:
-    """Something to sort by: its SQL, ascending, and whether that falls as the field rises."""
+    """Something to sort by: its SQL, ascending, and whether that falls as the field rises.
+
+    `at_the_end` sorts in its stead where no other field comes after it: an index serves that one,
+    and it tells apart who has the same value, which would leave nothing to a further field.
+    """
 
     name: str
     doc: str
@@ -68,6 +72,7 @@ class SortField:
     is_nullable: bool
     is_reversed: bool = False
     is_personal: bool = False
+    at_the_end: "SortField | None" = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,14 +123,22 @@ def _of_trait(group: str, trait: Trait) -> SortField:
     name = f"{group}_{trait.name}".upper()
     if trait.order_column is None:
         return SortField(name, trait.doc, trait.type, trait, is_nullable=True)
-    column = tables.scored_customer.c[trait.order_column.removeprefix("-")]
+    field = _by_column(name, trait, trait.order_column)
+    if trait.finer_column is None:
+        return field
+    return replace(field, at_the_end=_by_column(name, trait, trait.finer_column))
+
+
+def _by_column(name: str, trait: Trait, order_column: str) -> SortField:
+    fact = order_column.removeprefix("-")
+    column = tables.scored_customer.c[fact]
     return SortField(
         name,
         trait.doc,
         column.type.python_type,
-        trait.order,
+        lambda scope: scope.fact.c[fact],
         bool(column.nullable),
-        is_reversed=trait.is_order_reversed,
+        is_reversed=fact != order_column,
     )
 
 
@@ -190,7 +203,7 @@ def read_page(
 
 def write_cursor(ordering: Ordering, scope: Scope) -> ColumnElement[str]:
     """The cursor of each row, as SQL: base64url of a JSON array."""
-    values = [_as_text(SORT_FIELDS[order.field], scope) for order in ordering.orders]
+    values = [_as_text(field, scope) for field in _fields(ordering)]
     row_id = sql_cast(scope.customer.c.id, Text)
     content = func.json_build_array(literal(ordering.fingerprint, Text), *values, row_id)
     encoded = func.encode(func.convert_to(sql_cast(content, Text), "UTF8"), "base64")
@@ -210,11 +223,10 @@ def read_cursor(text: str, ordering: Ordering) -> Cursor:
                 "The cursor belongs to another filter, search or order.",
                 todo="Start again without a cursor.",
             )
-        fields = [SORT_FIELDS[order.field] for order in ordering.orders]
         return Cursor(
             tuple(
                 None if value is None else _PARSERS.get(field.type, field.type)(_clean(value))
-                for field, value in zip(fields, values, strict=True)
+                for field, value in zip(_fields(ordering), values, strict=True)
             ),
             _whole(row_id or ""),
         )
@@ -238,6 +250,14 @@ def continue_after(ordering: Ordering, page: Page, scope: Scope) -> ColumnElemen
     return and_(*conditions, _beyond([part for part in parts if part.value is not None]))
 
 
+def _fields(ordering: Ordering) -> list[SortField]:
+    """What sorts, in order."""
+    fields = [SORT_FIELDS[order.field] for order in ordering.orders]
+    if fields:
+        fields[-1] = fields[-1].at_the_end or fields[-1]
+    return fields
+
+
 @dataclass(frozen=True, slots=True)
 class _Part:
     """One item of ORDER BY; `value` is the cursor's, or null where it has none."""
@@ -259,8 +279,8 @@ def _parts(
     parts: list[_Part] = []
     cursor = page.cursor
     falls = False
-    for position, order in enumerate(ordering.orders):
-        field = SORT_FIELDS[order.field]
+    for position, field in enumerate(_fields(ordering)):
+        order = ordering.orders[position]
         falls = (order.direction is Direction.DESC) != field.is_reversed
         is_descending = falls != page.is_backward
         expression = field.expression(scope)

@@ -128,7 +128,8 @@ def _changed_customers(workspace: Workspace) -> Select[Any]:
     """The facts of those whose row does not hold them."""
     whom = select(customer.c.id).subquery("whom")
     # OFFSET 0: each is worked out once, and not once to compare and once to tell.
-    facts = customer_facts(whom, days_of(whom).subquery("days")).offset(0).subquery("facts")
+    folded = customer_facts(whom, days_of(whom).subquery("days"), workspace.money_digits)
+    facts = folded.offset(0).subquery("facts")
     activity = everyones_activity(whom, workspace, func.now()).subquery("activity")
     return (
         select(

@@ -78,7 +78,7 @@ async def _refresh_days_due(database: Database, workspace: Workspace) -> int:
             due: list[ProfileDay] = [(ProfileId(row[0]), row[1]) for row in rows]
             customers = await lock_customers(connection, [profile_id for profile_id, _ in due])
             await refresh_days(connection, due, workspace)
-            await refresh_facts(connection, customers)
+            await refresh_facts(connection, customers, workspace)
             await outbox.note(connection, customers, "clock")
         folded += len(due)
         if len(due) < DUE_BATCH:

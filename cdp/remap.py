@@ -67,7 +67,7 @@ async def fold(connection: AsyncConnection, remap: Remap, workspace: Workspace) 
         await lock_customers(connection, moved, remap.customer_ids)
         async with by_index(await driver_of(connection)):
             await refresh_attributes(connection, remap.customer_ids, remap.rules.survivorship)
-            await refresh_facts(connection, remap.customer_ids)
+            await refresh_facts(connection, remap.customer_ids, workspace)
             await refresh_activity(connection, remap.customer_ids, workspace)
         await outbox.note(connection, remap.customer_ids, "identity")
 

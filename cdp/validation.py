@@ -61,6 +61,8 @@ class Unacceptable(Exception):
 def read_record(stream: str, row: Mapping[str, object]) -> Record:
     """Validate a row of canonical columns; null, and text that is empty or blank, mean not said.
 
+    So they do within lines, lists and objects of canonical columns: no category of a line is "".
+
     An unknown column becomes an attribute. Raises Unacceptable for a row that breaks its stream's
     rules and BadInput for an unknown stream.
     """
@@ -110,16 +112,32 @@ def _split(
     record_type: type[Record], row: Mapping[str, object]
 ) -> tuple[dict[str, object], dict[str, object]]:
     columns = _columns(record_type)
-    said = {
-        name: value
-        for name, value in row.items()
-        if (value.strip() if type(value) is str else value is not None)
-    }
+    said = _said(row)
+    for name in _nesting_columns(record_type) & said.keys():
+        said[name] = _said_within(said[name])
     if said.keys() <= columns:
         return said, {}
     known = {name: value for name, value in said.items() if name in columns}
     attributes = {name: value for name, value in said.items() if name not in columns}
     return known, attributes
+
+
+def _said(row: Mapping[str, object]) -> dict[str, object]:
+    return {
+        name: value
+        for name, value in row.items()
+        if (value.strip() if type(value) is str else value is not None)
+    }
+
+
+def _said_within(value: object) -> object:
+    """The same of an object in a column, of the objects in a list, and of a list of texts."""
+    if isinstance(value, Mapping):
+        return _said(value)
+    if isinstance(value, list):
+        said = (item for item in value if not isinstance(item, str) or item.strip())
+        return [_said(item) if isinstance(item, Mapping) else item for item in said]
+    return value
 
 
 def _refuse_numbers(known: Mapping[str, object], columns: Sequence[str]) -> None:
@@ -307,6 +325,17 @@ def _check_identifiers(path: str, values: Mapping[str, str]) -> None:
 @cache
 def _columns(record_type: type[Record]) -> frozenset[str]:
     return frozenset(record_type.__struct_fields__) - {"attributes"}
+
+
+@cache
+def _nesting_columns(record_type: type[Record]) -> frozenset[str]:
+    """The lists and objects whose members are our own; `properties` are the source's."""
+    return frozenset(
+        field.name
+        for field in msgspec.structs.fields(record_type)
+        for member in _members(field.type)
+        if get_origin(member) in (list, dict) and object not in get_args(member)
+    )
 
 
 def _of_type(struct: type[msgspec.Struct], *wanted: type) -> tuple[str, ...]:

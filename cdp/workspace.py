@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cdp import tables
 from cdp.errors import BadInput, SettingsChanged
+from cdp.money import digits_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,17 +35,8 @@ class Workspace:
 
     @property
     def money_digits(self) -> int:
-        """Decimal places of the currency's smallest unit, by ISO 4217."""
-        return _OTHER_DIGITS.get(self.currency, 2)
-
-
-_WHOLE: Final = "BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX VND VUV XAF XOF XPF"
-_THOUSANDTHS: Final = "BHD IQD JOD KWD LYD OMR TND"
-_OTHER_DIGITS: Final[Mapping[str, int]] = {
-    **dict.fromkeys(_WHOLE.split(), 0),
-    **dict.fromkeys(_THOUSANDTHS.split(), 3),
-}
-"""Of the currencies whose smallest unit is not a hundredth."""
+        """Decimal places of the currency's smallest unit."""
+        return digits_of(self.currency)
 
 
 MONEY_LOCK: Final = 7_365_003  # any number, the same for all who ingest

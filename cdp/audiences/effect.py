@@ -12,7 +12,6 @@ from sqlalchemy import (
     Double,
     FromClause,
     Interval,
-    Numeric,
     Select,
     cast,
     func,
@@ -24,6 +23,7 @@ from sqlalchemy import (
 from cdp import tables
 from cdp.audiences.assignment import assignments
 from cdp.errors import BadInput
+from cdp.money import to_smallest_unit
 from cdp.order_days import day_in, priced_orders
 from cdp.workspace import Workspace
 
@@ -57,7 +57,7 @@ def effect_of(
     counts = _members(audience_id, window, as_of).subquery("counts")
     buyers = _buyers(audience_id, window, as_of, workspace).subquery("buyer")
     won = _totals(buyers).subquery("won")
-    columns: list[ColumnElement[Any]] = [*counts.c, *won.c, *_per_customer(counts, won)]
+    columns: list[ColumnElement[Any]] = [*counts.c, *won.c, *_per_customer(counts, won, workspace)]
     whole = select(*columns).select_from(counts.join(won, true())).subquery("whole")
     inner: list[ColumnElement[Any]] = [*whole.c, *_bounds(whole)]
     bounds = select(*inner).subquery("bounds")
@@ -148,11 +148,13 @@ def _totals(buyer: FromClause) -> Select[Any]:
     return select(*columns).select_from(buyer)
 
 
-def _per_customer(counts: FromClause, won: FromClause) -> list[ColumnElement[Any]]:
+def _per_customer(
+    counts: FromClause, won: FromClause, workspace: Workspace
+) -> list[ColumnElement[Any]]:
     columns: list[ColumnElement[Any]] = []
     for group in GROUPS:
         customers = func.nullif(counts.c[f"{group}_customers"], 0)
-        revenue = func.round(won.c[f"{group}_revenue"] / customers, 2, type_=Numeric)
+        revenue = to_smallest_unit(won.c[f"{group}_revenue"] / customers, workspace.money_digits)
         columns += [
             (cast(won.c[f"{group}_conversions"], Double) / customers).label(f"{group}_rate"),
             revenue.label(f"{group}_revenue_per_customer"),

@@ -86,4 +86,4 @@ def facts_at(moment: Moment) -> Select[Any]:
     """One row per customer (`id`): every fact of FACT_COLUMNS as of the moment."""
     if not moment.is_past:
         return select(customer.c.id, *(customer.c[fact.name] for fact in FACT_COLUMNS))
-    return customer_facts(customer, days_at(moment).subquery("days"))
+    return customer_facts(customer, days_at(moment).subquery("days"), moment.workspace.money_digits)

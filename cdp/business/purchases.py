@@ -7,7 +7,6 @@ from sqlalchemy import (
     ColumnElement,
     FromClause,
     Integer,
-    Numeric,
     Select,
     Text,
     case,
@@ -21,9 +20,11 @@ from sqlalchemy import (
 
 from cdp.business.moment import Moment, days_at, facts_at
 from cdp.business.shares import share
+from cdp.money import to_smallest_unit
 from cdp.tables import ForecastGap, forecast_gap, score, score_basis, score_model
 from cdp.traits.purchases import average_order_value
 from cdp.traits.trait import Scope
+from cdp.workspace import Workspace
 
 CHURN_WINDOW_DAYS: Final = 90  # a quarter: longer than most shops' gaps between orders
 
@@ -46,7 +47,8 @@ def purchases_query(moment: Moment) -> Select[Any]:
         *(_sum(f[name]).label(name) for name in SUMMED),
     ).subquery("sums")
     s = sums.c
-    whole = Scope(sums, sums, moment.at, moment.workspace.timezone)
+    workspace = moment.workspace
+    whole = Scope(sums, sums, moment.at, workspace.timezone, workspace.money_digits)
     return select(
         s.buyers,
         s.repeat_buyers,
@@ -114,7 +116,7 @@ def predicted_query(moment: Moment) -> Select[Any]:
     anew when its customer does something: so the model's own moment decides for all of them.
     """
     predicted = select(score.c.predicted.label("value")).where(score.c.predicted.is_not(None))
-    spread = distribution_query(predicted.subquery("values")).subquery("spread")
+    spread = distribution_query(predicted.subquery("values"), moment.workspace).subquery("spread")
     gap = select(forecast_gap_at(moment).label("reason")).subquery("gap")
     is_told = gap.c.reason.is_(None)
     figures = (case((is_told, figure)).label(figure.name) for figure in spread.c)
@@ -133,12 +135,13 @@ def forecast_gap_at(moment: Moment) -> ColumnElement[ForecastGap]:
     return case((exists(in_force), in_force.scalar_subquery()), else_=not_scored)
 
 
-def distribution_query(values: FromClause) -> Select[Any]:
-    """One row: how an amount of money (`value`, a row per customer) is spread.
+def distribution_query(values: FromClause, workspace: Workspace) -> Select[Any]:
+    """One row: how an amount of the workspace's money (`value`, a row per customer) is spread.
 
     Percentiles are amounts of customers, the least that so many reach; all null without anybody.
-    `top_tenth_share` is the share of the total that the best tenth of them, rounded up, holds; null
-    where the total is not above zero.
+    `top_tenth_share` is the share that the best tenth of them, rounded up, holds of all amounts
+    above zero; null where there is none. (Of the total they may hold more than all: whose refunds
+    come of orders that are void by now are below zero.)
     """
     ranked = select(
         values.c.value,
@@ -146,7 +149,7 @@ def distribution_query(values: FromClause) -> Select[Any]:
         func.count().over().label("customers"),
     ).subquery("ranked")
     value = ranked.c.value
-    total = func.sum(value)
+    total, is_above = func.sum(value), value > 0
     is_top = (ranked.c.place - 1) * 10 < ranked.c.customers
 
     def percentile(fraction: float) -> ColumnElement[Any]:
@@ -155,12 +158,12 @@ def distribution_query(values: FromClause) -> Select[Any]:
     return select(
         func.count().label("customers"),
         func.coalesce(total, 0).label("total"),
-        func.round(func.avg(value), 2, type_=Numeric).label("mean"),
+        to_smallest_unit(func.avg(value), workspace.money_digits).label("mean"),
         percentile(0.1).label("p10"),
         percentile(0.25).label("p25"),
         percentile(0.5).label("median"),
         percentile(0.75).label("p75"),
         percentile(0.9).label("p90"),
         func.max(value).label("highest"),
-        share(func.sum(value).filter(is_top), func.greatest(total, 0)).label("top_tenth_share"),
+        share(total.filter(is_above, is_top), total.filter(is_above)).label("top_tenth_share"),
     )

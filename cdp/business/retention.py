@@ -32,6 +32,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.sql.elements import True_
 
 from cdp.business.moment import Moment, days_at
+from cdp.money import to_smallest_unit
 from cdp.tables import scored_customer
 
 MAX_COHORTS: Final = 60  # five years of months; with as many cells in a row, 3,600 in all
@@ -122,7 +123,7 @@ def retention_query(
     bought = _bought(period, moment, people, condition).cte()
     cells = _cells(bought).cte()
     starts = _starts(period, moment, cells).cte()
-    cohorts = _cohorts(period, starts, cells).subquery("cohorts")
+    cohorts = _cohorts(period, starts, cells, moment).subquery("cohorts")
     listed = func.jsonb_agg(aggregate_order_by(cohorts.c.cohort, cohorts.c.on))
     shown = select(func.coalesce(listed, func.jsonb_build_array(), type_=JSONB))
     first = select(func.min(starts.c.on)).scalar_subquery()
@@ -199,7 +200,7 @@ def _starts(period: RetentionPeriod, moment: Moment, cells: CTE) -> Select[Any]:
     return select(cast(each.c.at, Date).label("on"), each.c.number).where(is_any)
 
 
-def _cohorts(period: RetentionPeriod, starts: CTE, cells: CTE) -> Select[Any]:
+def _cohorts(period: RetentionPeriod, starts: CTE, cells: CTE, moment: Moment) -> Select[Any]:
     """One row per cohort: `on`, and it as a JSON object with its whole row of cells."""
     cohort, then, later = starts.alias(), starts.alias(), starts.alias()
     index = later.c.number - 1
@@ -208,6 +209,8 @@ def _cohorts(period: RetentionPeriod, starts: CTE, cells: CTE) -> Select[Any]:
     size = func.coalesce(own.c.customers, 0)
     count = func.coalesce(found.c.customers, 0)
     is_over = then.c.number < select(func.max(starts.c.number)).scalar_subquery()
+
+    revenue = func.coalesce(found.c.revenue, 0)
 
     def known(value: ColumnElement[Any]) -> ColumnElement[Any]:
         return case((then.c.number.is_(None), null()), else_=value)
@@ -218,7 +221,7 @@ def _cohorts(period: RetentionPeriod, starts: CTE, cells: CTE) -> Select[Any]:
         "is_complete", func.coalesce(is_over, literal(value=False)),
         "customers", known(count),
         "rate", known(cast(count, Float(53)) / func.nullif(size, 0)),
-        "revenue", known(cast(func.coalesce(found.c.revenue, 0), Text)),
+        "revenue", known(cast(to_smallest_unit(revenue, moment.workspace.money_digits), Text)),
     )  # fmt: skip
     joined = (
         cohort.join(later, true())

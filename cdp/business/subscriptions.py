@@ -3,14 +3,13 @@
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Numeric, Select, and_, func, or_, select
+from sqlalchemy import ColumnElement, Select, and_, func, or_, select
 
-from cdp.activity import MONTH_DAYS, OVER, a_month_of, ended_at
+from cdp.activity import MONTH_DAYS, MONTHS_PER_YEAR, OVER, a_month_of, a_year_of, ended_at
 from cdp.business.moment import Moment
 from cdp.business.shares import share
 from cdp.tables import source_profile, subscription
 
-MONTHS_PER_YEAR: Final = 12
 TRIAL: Final = "trialing"  # is not paid for
 UNPAID: Final = (*OVER, "paused")  # brings nothing any more, from its end or its pause on
 
@@ -29,8 +28,9 @@ def subscriptions_query(moment: Moment) -> Select[Any]:
         select(
             func.count().filter(r.then).label("then"),
             func.count().filter(r.now).label("now"),
-            _money(r.month, r.then).label("paid_then"),
-            _money(r.month, r.now).label("pays_now"),
+            # For each customer, as `subscription.monthlyValue` has it.
+            a_month_of(func.sum(r.year).filter(r.then), moment.workspace).label("paid_then"),
+            a_month_of(func.sum(r.year).filter(r.now), moment.workspace).label("pays_now"),
         )
         .group_by(r.customer_id)
         .subquery("people")
@@ -54,13 +54,8 @@ def subscriptions_query(moment: Moment) -> Select[Any]:
     )
 
 
-def _money(amount: ColumnElement[Any], which: ColumnElement[bool]) -> ColumnElement[Any]:
-    """To the cent for each customer, as `subscription.monthlyValue` has it."""
-    return func.round(func.coalesce(func.sum(amount).filter(which), 0), 2, type_=Numeric)
-
-
 def _running(moment: Moment) -> Select[Any]:
-    """One row per subscription: whose it is, what it brings a month, if it ran `then` and `now`."""
+    """One row per subscription: whose it is, what it brings a year, if it ran `then` and `now`."""
     s, end = subscription.c, ended_at(UNPAID)
 
     def runs(at: ColumnElement[datetime]) -> ColumnElement[bool]:
@@ -69,7 +64,7 @@ def _running(moment: Moment) -> Select[Any]:
     return (
         select(
             source_profile.c.customer_id,
-            a_month_of(subscription, moment.workspace).label("month"),
+            a_year_of(subscription, moment.workspace).label("year"),
             runs(moment.before(MONTH_DAYS)).label("then"),
             runs(moment.at).label("now"),
         )

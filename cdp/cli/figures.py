@@ -140,9 +140,7 @@ def _business_lines(
     for one in campaigns:
         roi = "" if one["roi"] is None else f"{one['roi']:.0%}"
         name = str(one["name"] or one["key"])[:25]
-        yield (
-            f"{name:<26}{one['customers']:>9,}{one['orders']:>8,}{one['revenue']:>14,.2f}{roi:>8}"
-        )
+        yield (f"{name:<26}{one['customers']:>9,}{one['orders']:>8,}{one['revenue']:>14,f}{roi:>8}")
 
 
 def _shown(name: str, value: object, currency: str) -> str:
@@ -157,6 +155,6 @@ def _shown(name: str, value: object, currency: str) -> str:
         case float():
             return f"{value:,.2f}"
         case Decimal():
-            return f"{value:,.2f} {currency}"
+            return f"{value:,f} {currency}"
         case _:
             return f"{value:,}"

@@ -46,7 +46,10 @@ def _body(scored: Scored, workspace: Workspace) -> Iterator[str]:
         rows = [
             ["recency, days", *map(str, cuts.recency_days)],
             ["frequency, orders", *map(str, cuts.frequency)],
-            [f"monetary, {workspace.currency}", *(f"{cut:.2f}" for cut in cuts.monetary)],
+            [
+                f"monetary, {workspace.currency}",
+                *(f"{cut:.{workspace.money_digits}f}" for cut in cuts.monetary),
+            ],
         ]
         yield "<h2>RFM cut points</h2>" + _table(["", "1 | 2", "2 | 3", "3 | 4", "4 | 5"], rows)
 
@@ -59,8 +62,8 @@ def _report(report: Report, workspace: Workspace) -> Iterator[str]:
         f"<p>{report.customer_count:,} customers with an order, {report.repeater_count:,} of whom"
         f" came back, in {report.history_days:,} days. Expected of the next"
         f" {report.terms.horizon_days} days: {total.expected:,.0f} order days"
-        f" ({total.low:,.0f} to {total.high:,.0f}), {report.total_spend:,.2f}"
-        f" {workspace.currency} of value.</p>"
+        f" ({total.low:,.0f} to {total.high:,.0f}),"
+        f" {report.total_spend:,.{workspace.money_digits}f} {workspace.currency} of value.</p>"
     )
     if report.calibration is not None:
         yield "<h2>Forecasts of the past, and what came</h2>"

@@ -18,7 +18,7 @@ def _lines(scored: Scored, workspace: Workspace) -> Iterator[str]:
     yield f"Version {scored.version}, as of {scored.as_of:%Y-%m-%d}: {scored.scored:,} scores."
     cuts = scored.cut_points
     if cuts is not None:
-        money = " ".join(f"{cut:.2f}" for cut in cuts.monetary)
+        money = " ".join(f"{cut:.{workspace.money_digits}f}" for cut in cuts.monetary)
         yield (
             f"RFM cut points: recency {_joined(cuts.recency_days)} days,"
             f" frequency {_joined(cuts.frequency)} orders, monetary {money} {workspace.currency}."
@@ -55,7 +55,7 @@ def _forecast(report: Report, workspace: Workspace) -> Iterator[str]:
     yield (
         f"Next {terms.horizon_days} days: {total.expected:,.0f} order days"
         f" ({total.low:,.0f} to {total.high:,.0f}),"
-        f" {report.total_spend:,.2f} {workspace.currency} of value."
+        f" {report.total_spend:,.{workspace.money_digits}f} {workspace.currency} of value."
     )
     yield ""
     yield f"{report.verdict}: {report.model}"

@@ -26,7 +26,9 @@ async def rows_again(
     subscriptions = await read_subscriptions(connection, moment, whom)
     today = day_of(moment, workspace)
     # In a thread: a server goes on answering meanwhile.
-    rows = await asyncio.to_thread(_rows, basis, order_days, subscriptions, moment, today)
+    rows = await asyncio.to_thread(
+        _rows, basis, order_days, subscriptions, moment, today, workspace.money_digits
+    )
     return rows if whom is None else rows.without("rank")  # a rank among some is none
 
 
@@ -41,6 +43,7 @@ def _rows(
     subscriptions: Subscriptions,
     moment: datetime,
     today: date,
+    money_digits: int,
 ) -> Rows:
     scores = None
     histories = summarise(order_days, today.toordinal())
@@ -48,4 +51,4 @@ def _rows(
         scores = score_with(msgspec.convert(basis.estimate, Estimate), histories)
     curves = msgspec.convert(basis.plans, dict[str, Curve])
     ends = plan_ends(subscriptions, curves, basis.horizon_days)
-    return score_rows(scores, ends, moment, today)
+    return score_rows(scores, ends, moment, today, money_digits)

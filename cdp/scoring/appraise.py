@@ -3,8 +3,9 @@
 from dataclasses import dataclass
 from datetime import date
 
+from cdp.money import HUNDREDTHS
 from cdp.scoring.backtest import Backtest, Trial, backtest
-from cdp.scoring.copying import total_in_cents
+from cdp.scoring.copying import total_money
 from cdp.scoring.forecast import Terms
 from cdp.scoring.gate import Shortfall, shortfalls
 from cdp.scoring.histories import Histories, OrderDays, summarise
@@ -39,7 +40,7 @@ class Report:
 
     Serialisable as JSON as it stands. `calibration` and `bounds` are null where the history is too
     short for a backtest. `correlation` is that of spend per order day and frequency. `total_spend`
-    is under the terms.
+    is under the terms, the sum of what each customer is told.
     """
 
     as_of: date
@@ -109,8 +110,8 @@ def learn(order_days: OrderDays, as_of: date, terms: Terms) -> Learned:
     return Learned((), as_of, terms, histories, fitted, tried, periods)
 
 
-def score_and_judge(learned: Learned) -> Appraisal:
-    """The second half."""
+def score_and_judge(learned: Learned, money_digits: int = HUNDREDTHS) -> Appraisal:
+    """The second half; `money_digits`: decimal places in which each customer is told money."""
     fitted, tried = learned.fitted, learned.tried
     if fitted is None or tried is None:
         return Appraisal(learned.shortfalls, None, None, None)
@@ -136,7 +137,7 @@ def score_and_judge(learned: Learned) -> Appraisal:
         spend=fits[1],
         correlation=fitted.spend.correlation,
         total_orders=total_orders(fitted, histories, forecast, terms),
-        total_spend=total_in_cents(told.predicted),
+        total_spend=total_money(told.predicted, money_digits),
         trials=tuple(tried.trials),
         calibration=calibration(tried, name) if tried.pasts else None,
         bounds=measured,

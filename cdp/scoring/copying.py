@@ -14,15 +14,14 @@ HEADER: Final = b"PGCOPY\n\xff\r\n\0" + bytes(8)  # signature, no flags, no exte
 TRAILER: Final = b"\xff\xff"
 PIECE: Final = 16_384  # rows made at once: bounds memory
 
-CENTS: Final = 100
-MOST_MONEY: Final = 9e16
-"""Of one value, in units of currency: what is more does not fit into 63 bits of hundredths, and is
-stored as this. An order is below a ninetieth of it."""
+MOST_MONEY: Final = 9e18
+"""Of one value, in smallest units of the currency: what is more does not fit into 63 bits, and is
+stored as this. An order is below a ninth of it even in thousandths."""
 
 _EPOCH: Final = datetime(2000, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
 _BASE: Final = 10_000  # of the digits of a numeric
-_WHOLE_DIGITS: Final = 5  # before the point: 63 bits of hundredths have as many
+_WHOLE_DIGITS: Final = 5  # before the point: 63 bits of whole units have as many
 _NEGATIVE: Final = 0x4000
 _NULL: Final = -1
 _NUMERIC: Final = np.dtype(
@@ -85,30 +84,33 @@ def moment(at: datetime, count: int) -> Column:
     return whole(np.broadcast_to(np.int64((at - _EPOCH) // _MICROSECOND), count), ">i8")
 
 
-def money(values: Floats | Integers) -> Column:
-    """Numerics of at most two decimals, of which none is zero in vain; not a number: null."""
-    return Column(values, _numerics)
+def money(values: Floats | Integers, digits: int) -> Column:
+    """Numerics of at most so many decimals, of which none is zero in vain; not a number: null."""
+    return Column(values, lambda some: _numerics(some, digits))
 
 
-def total_in_cents(values: Floats | Integers) -> float:
-    """The sum of them as they are stored: each to two decimals first."""
-    return float(_cents(values).sum(dtype=np.float64)) / CENTS
+def total_money(values: Floats | Integers, digits: int) -> float:
+    """The sum of them as they are stored: each to so many decimals first."""
+    return float(smallest_units(values, digits).sum(dtype=np.float64)) / 10.0**digits
 
 
-def _cents(values: Floats | Integers) -> Integers:
-    known = np.where(np.isfinite(values), values, 0.0)
-    cents: Integers = np.rint(np.clip(known, -MOST_MONEY, MOST_MONEY) * CENTS).astype(np.int64)
-    return cents
+def smallest_units(values: Floats | Integers, digits: int) -> Integers:
+    """Money as it is stored, in units of the last of so many decimals; not a number: 0."""
+    known = np.where(np.isfinite(values), values, 0.0) * 10.0**digits
+    units: Integers = np.rint(np.clip(known, -MOST_MONEY, MOST_MONEY)).astype(np.int64)
+    return units
 
 
-def _numerics(values: Floats) -> Cells:
-    is_known, rest = np.isfinite(values), _cents(values)
+def _numerics(values: Floats, digits: int) -> Cells:
+    is_known, rest = np.isfinite(values), smallest_units(values, digits)
+    unit = 10**digits
     cells = np.zeros(len(values), _NUMERIC)
     cells["count"], cells["weight"] = _WHOLE_DIGITS + 1, _WHOLE_DIGITS - 1
     cells["sign"] = np.where(rest < 0, _NEGATIVE, 0)
-    cells["scale"] = np.where(rest % CENTS == 0, 0, np.where(rest % 10 == 0, 1, 2))
-    rest, cents = np.divmod(np.abs(rest), CENTS)
-    cells["digits"][:, _WHOLE_DIGITS] = cents * (_BASE // CENTS)
+    for places in range(1, digits + 1):
+        cells["scale"] += rest % 10**places != 0
+    rest, fraction = np.divmod(np.abs(rest), unit)
+    cells["digits"][:, _WHOLE_DIGITS] = fraction * (_BASE // unit)
     for place in reversed(range(_WHOLE_DIGITS)):
         rest, cells["digits"][:, place] = np.divmod(rest, _BASE)
     return Cells(cells, is_known)

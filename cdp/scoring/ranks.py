@@ -12,7 +12,7 @@ def mean_ranks(values: Floats) -> Floats:
     return (last - (count - 1) / 2)[place]
 
 
-def ranks_from_highest(values: Floats) -> Integers:
+def ranks_from_highest(values: Floats | Integers) -> Integers:
     """The rank of each from the highest, 1 the first; equals share the best of theirs."""
     _, place, count = np.unique(-values, return_inverse=True, return_counts=True)
     first = np.cumsum(count) - count + 1

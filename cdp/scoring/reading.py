@@ -126,7 +126,8 @@ def facts_of(workspace: Workspace, past: datetime | None) -> FromClause:
     theirs = select(source_profile.c.customer_id, *days.c).select_from(
         days.join(source_profile, source_profile.c.id == days.c.source_profile_id)
     )
-    return customer_facts(customer, theirs.subquery("theirs")).subquery("facts")
+    folded = customer_facts(customer, theirs.subquery("theirs"), workspace.money_digits)
+    return folded.subquery("facts")
 
 
 def _days(workspace: Workspace, past: datetime | None, whom: Whom) -> FromClause:

@@ -8,9 +8,20 @@ from typing import Final, TypeAlias
 import asyncpg
 import numpy as np
 
-from cdp.scoring.copying import Column, copied, days, double, moment, money, nulls, whole
+from cdp.scoring.copying import (
+    Column,
+    copied,
+    days,
+    double,
+    moment,
+    money,
+    nulls,
+    smallest_units,
+    whole,
+)
 from cdp.scoring.histories import Floats, Integers
 from cdp.scoring.plans import Curve, ending
+from cdp.scoring.ranks import ranks_from_highest
 from cdp.scoring.reading import Subscriptions
 from cdp.scoring.value import Scores
 from cdp.tables import score
@@ -56,9 +67,17 @@ def plan_ends(
 
 
 def score_rows(
-    scores: Scores | None, ends: tuple[Integers, Floats], computed_at: datetime, today: date
+    scores: Scores | None,
+    ends: tuple[Integers, Floats],
+    computed_at: datetime,
+    today: date,
+    money_digits: int,
 ) -> Rows:
-    """The rows of `score`: of who was scored, of who subscribes, and of who both."""
+    """The rows of `score`: of who was scored, of who subscribes, and of who both.
+
+    `money_digits`: decimal places of money. The rank is 1 for the highest that is predicted, as it
+    is stored; equal ones share a rank.
+    """
     subscriber, end = ends
     scored = scores.customer if scores is not None else subscriber[:0]
     customer = np.union1d(scored, subscriber)
@@ -68,19 +87,20 @@ def score_rows(
         "plan_end": double(_spread(customer, subscriber, end), DIGITS),
     }
     if scores is not None and len(scored):
+        rank = ranks_from_highest(smallest_units(scores.predicted, money_digits))
 
         def of_all(values: Floats | Integers) -> Floats | Integers:
             return _spread(customer, scored, values)
 
         columns |= {
-            "predicted": money(of_all(scores.predicted)),
-            "predicted_low": money(of_all(scores.low)),
-            "predicted_high": money(of_all(scores.high)),
+            "predicted": money(of_all(scores.predicted), money_digits),
+            "predicted_low": money(of_all(scores.low), money_digits),
+            "predicted_high": money(of_all(scores.high), money_digits),
             "expected_orders": double(of_all(scores.expected_orders), DIGITS),
             "alive": double(of_all(scores.alive), DIGITS),
             "no_order": double(of_all(scores.no_order), DIGITS),
             "next_order_on": days(of_all(np.ceil(scores.next_order_days)) + today.toordinal()),
-            "rank": whole(of_all(scores.rank), ">i4"),
+            "rank": whole(of_all(rank), ">i4"),
         }
     return Rows(customer, columns)
 

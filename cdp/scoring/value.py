@@ -19,7 +19,6 @@ from cdp.scoring.intervals import Levels
 from cdp.scoring.maximise import Fit
 from cdp.scoring.model import OrderModel, fit_orders
 from cdp.scoring.pareto import PARETO_NBD
-from cdp.scoring.ranks import ranks_from_highest
 from cdp.scoring.sums import Sums
 
 MODELS: tuple[OrderModel, ...] = (MBG_NBD, PARETO_NBD, BG_NBD)
@@ -61,7 +60,7 @@ class Scores:
     `predicted`, `low` and `high` are the value of the horizon's net spend under the terms, the
     bounds at the given levels. `no_order` is the probability of no order in the horizon.
     `next_order_days` are days until an order is as likely as not, not a number where none within
-    the horizon is more likely. `rank` is 1 for the highest predicted; equal ones share a rank.
+    the horizon is more likely.
     """
 
     customer: Integers
@@ -72,7 +71,6 @@ class Scores:
     low: Floats
     high: Floats
     next_order_days: Floats
-    rank: Integers
 
 
 def fit_value(model: OrderModel, histories: Histories) -> Fitted:
@@ -111,15 +109,13 @@ def scores(forecast: Forecast, histories: Histories, terms: Terms, levels: Level
     kept = np.ones(len(orders.expected))
     np.divide(orders.worth, orders.expected, out=kept, where=orders.expected > 0)
     share = (terms.margin * kept)[of]
-    predicted = spend.expected * share
     return Scores(
         customer=histories.customer,
         alive=orders.alive[of],
         expected_orders=orders.expected[of],
         no_order=orders.none[of],
-        predicted=predicted,
+        predicted=spend.expected * share,
         low=spend.quantiles[levels.lower] * share,
         high=spend.quantiles[levels.upper] * share,
         next_order_days=orders.median_wait[of],
-        rank=ranks_from_highest(predicted),
     )

@@ -54,9 +54,7 @@ def average_order_value(s: Scope) -> ColumnElement[Decimal]:
     Orders without a price in the workspace's currency are left out, and so are refunded ones that
     do not qualify: it is not `netSpend` by `orderCount` where there are such.
     """
-    return func.round(
-        s.fact.c.qualifying_spend / func.nullif(s.fact.c.priced_order_count, 0), 2, type_=Numeric
-    )
+    return s.money(s.fact.c.qualifying_spend / func.nullif(s.fact.c.priced_order_count, 0))
 
 
 @trait()

@@ -45,7 +45,7 @@ SHOPIFY_NAMES: Final[Mapping[RfmGroup, ShopifyRfmGroup]] = {
 its own groups begin."""
 
 
-@trait(unit="days", order_column="-last_order_at")
+@trait(unit="days", order_column="-last_order_on", finer_column="-last_order_at")
 def recency_days(s: Scope) -> ColumnElement[int]:
     """Whole days of the workspace since the last qualifying order; null before the first."""
     return s.today - s.fact.c.last_order_on

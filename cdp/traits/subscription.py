@@ -66,7 +66,7 @@ def lifetime_value(s: Scope) -> ColumnElement[Decimal]:
     rate = -func.ln(1 - func.least(each_ends, NEARLY_CERTAIN))  # of a horizon
     months = s.basis("horizon_days") / MONTH_DAYS / func.nullif(rate, 0)
     value = monthly_value(s) * cast(func.least(months, LONGEST_MONTHS), Numeric)
-    return case((churn_probability(s).is_not(None), func.round(value, 2, type_=Numeric)))
+    return case((churn_probability(s).is_not(None), s.money(value)))
 
 
 SUBSCRIPTION = Group(

@@ -7,8 +7,9 @@ from dataclasses import KW_ONLY, dataclass
 from datetime import datetime
 from typing import Any, Final, TypeAlias
 
-from sqlalchemy import ColumnElement, FromClause, cast, func, types
+from sqlalchemy import ColumnElement, FromClause, func, types
 
+from cdp.money import HUNDREDTHS, to_smallest_unit
 from cdp.traits.lookups import LookUps
 
 POINTS: Final = "points"
@@ -31,13 +32,17 @@ class Scope:
     fact: FromClause
     as_of: ColumnElement[datetime]
     timezone: str = "UTC"
-    money_digits: int = 2
+    money_digits: int = HUNDREDTHS
     lookups: LookUps | None = None
 
     @property
     def today(self) -> ColumnElement[Any]:
         """The workspace's day at `as_of`."""
         return func.date(func.timezone(self.timezone, self.as_of), type_=types.Date)
+
+    def money(self, amount: ColumnElement[Any]) -> ColumnElement[Any]:
+        """An amount that a trait computes: to the smallest unit, for whoever shows or compares."""
+        return to_smallest_unit(amount, self.money_digits)
 
     def score(self, name: str) -> ColumnElement[Any]:
         """A column of the customer's stored score; null without one. As of when it was computed."""
@@ -54,7 +59,9 @@ class Trait:
 
     `type` is the Python type of its value (an Enum for a PostgreSQL enum); null is always possible
     and its meaning stands in `doc`. `order_column` names the stored fact that sorts like the trait
-    (`-last_order_at`: the other way round), so that an index serves the order.
+    (`-last_order_on`: the other way round), so that an index serves the order. `finer_column`: one
+    that an index serves in its stead, though it tells apart whom the trait takes for equal (the
+    moment within a day): good only where nothing else is to decide between them.
     """
 
     name: str
@@ -62,6 +69,7 @@ class Trait:
     doc: str
     unit: str | None
     order_column: str | None
+    finer_column: str | None
     function: TraitFunction
 
     def __call__(self, scope: Scope) -> ColumnElement[Any]:
@@ -71,31 +79,17 @@ class Trait:
     def shown(self, scope: Scope) -> ColumnElement[Any]:
         """What every reader is told; filters and orders go by the value itself.
 
-        They differ for money alone, which is computed and stored as exactly as it comes.
+        They are equal. Money is told with all the places of its currency: 10.00 where 10 is stored.
         """
         value = self(scope)
-        return to_smallest_unit(value, scope.money_digits) if self.unit == "currency" else value
-
-    def order(self, scope: Scope) -> ColumnElement[Any]:
-        """What sorts like the trait, ascending; served by an index where the trait declares one."""
-        if self.order_column is None:
-            return self(scope)
-        column: ColumnElement[Any] = scope.fact.c[self.order_column.removeprefix("-")]
-        return column
-
-    @property
-    def is_order_reversed(self) -> bool:
-        """True where the stored column falls as the trait rises."""
-        return self.order_column is not None and self.order_column.startswith("-")
-
-
-def to_smallest_unit(amount: ColumnElement[Any], digits: int) -> ColumnElement[Any]:
-    """An amount of money as it is told: to so many decimal places, half away from zero."""
-    return func.round(cast(amount, types.Numeric), digits, type_=types.Numeric)
+        return scope.money(value) if self.unit == "currency" else value
 
 
 def trait(
-    *, unit: str | None = None, order_column: str | None = None
+    *,
+    unit: str | None = None,
+    order_column: str | None = None,
+    finer_column: str | None = None,
 ) -> Callable[[TraitFunction], Trait]:
     """Make a trait of a function: name, type and documentation come from the function itself.
 
@@ -111,6 +105,7 @@ def trait(
             doc=inspect.cleandoc(typing.cast("str", function.__doc__)),
             unit=unit,
             order_column=order_column,
+            finer_column=finer_column,
             function=function,
         )
 

@@ -150,7 +150,7 @@ class MoneyDistribution:
 
     customers: int = column("customers", "How many customers are counted.")
     total: Decimal = planned(amount("total"), "The sum of all of them.")
-    mean: Decimal | None = planned(amount("mean"), "Per customer, to two places.")
+    mean: Decimal | None = planned(amount("mean"), "Per customer, to the smallest unit.")
     p10: Decimal | None = planned(amount("p10"), "A tenth of the customers have at most that.")
     p25: Decimal | None = planned(amount("p25"), "A quarter have at most that.")
     median: Decimal | None = planned(amount("median"), "Half have at most that.")
@@ -159,13 +159,13 @@ class MoneyDistribution:
     highest: Decimal | None = planned(amount("highest"), "The most that a customer has.")
     top_tenth_share: float | None = column(
         "top_tenth_share",
-        "The share of the total, 0 to 1, that the best tenth of customers holds; null where the"
-        " total is not above zero.",
+        "The share, 0 to 1, that the best tenth of customers holds of all amounts above zero; null"
+        " where there is none.",
     )
 
 
 def _historic(moment: Moment) -> Select[Any]:
-    return distribution_query(historic_value(moment).subquery())
+    return distribution_query(historic_value(moment).subquery(), moment.workspace)
 
 
 def _predicted(business: Row) -> Branch:

@@ -1,18 +1,14 @@
 """The report of the models of value: how they were chosen, how they did, whether to trust them."""
 
-from typing import Final
+from typing import Any, Final
 
 import strawberry
-from sqlalchemy import (
-    Integer,
-    Numeric,
-    cast,
-    func,
-    select,
-)
+from sqlalchemy import ColumnElement, Integer, Text, cast, func, select
+from sqlalchemy.dialects.postgresql import aggregate_order_by
 
 from cdp import tables
 from cdp.errors import Forbidden
+from cdp.money import digits_of_each, to_smallest_unit
 from schema.edges import (
     Arguments,
     Branch,
@@ -25,6 +21,7 @@ from schema.edges import (
     planned,
 )
 from schema.ids import exact
+from schema.objects import constant
 from schema.scalars import DateTime, Decimal
 from schema.types.model_parts import (
     BOUNDS,
@@ -92,7 +89,7 @@ class ModelReport:
     )
     total_predicted: Decimal | None = planned(
         Leaf(lambda row: exact(row.table.c.total_predicted)),
-        "`cltv.predicted` of all together when they were scored, before each was rounded.",
+        "`cltv.predicted` of all together when they were scored.",
     )
     backtests: list[ModelBacktest] = some(
         "trials",
@@ -117,7 +114,7 @@ _MEMBERS: Final = (
 )  # fmt: skip
 """Members of the stored report that are lists or objects."""
 
-_UNSAID: Final = ("report", "estimate", "plans")
+_UNSAID: Final = ("report", "estimate", "plans", "cut_points")
 
 _FIGURES: Final[PartColumns] = {
     "customer_count": WHOLE, "repeater_count": WHOLE, "history_days": WHOLE,
@@ -125,14 +122,28 @@ _FIGURES: Final[PartColumns] = {
 }  # fmt: skip
 
 
+def _cut_points() -> ColumnElement[Any]:
+    """As they are stored, those of money to the smallest unit of the currency of their time."""
+    model = tables.score_model.c
+    cut = (
+        func.jsonb_array_elements_text(model.cut_points["monetary"])
+        .table_valued("value", with_ordinality="place", name="cut")
+        .render_derived()
+    )
+    shown = cast(to_smallest_unit(cut.c.value, digits_of_each(model.currency)), Text)
+    listed = select(func.jsonb_agg(aggregate_order_by(shown, cut.c.place))).scalar_subquery()
+    return model.cut_points.op("||")(func.jsonb_build_object(constant("monetary"), listed))
+
+
 def _found(scene: Scene, arguments: Arguments) -> Branch:
     if not scene.viewer.may_read_everything:
         raise Forbidden(f"The role {scene.viewer.role.value} does not read the model report.")
     model, basis = tables.score_model.c, tables.score_basis.c
     report = model.report
-    money = func.round(cast(report["total_spend"].astext, Numeric), 2)
+    money = to_smallest_unit(report["total_spend"].astext, digits_of_each(model.currency))
     stored = select(
         *(each for each in tables.score_model.c if each.name not in _UNSAID),
+        _cut_points().label("cut_points"),
         *(report[name].label(name) for name in _MEMBERS),
         *(cast(report[name].astext, type_).label(name) for name, type_ in _FIGURES.items()),
         money.label("total_predicted"),

@@ -3,9 +3,10 @@
 from typing import Annotated, Any, Final
 
 import strawberry
-from sqlalchemy import ColumnElement, FromClause, func, select
+from sqlalchemy import ColumnElement, FromClause, Integer, func, select
 
 from cdp import tables
+from cdp.money import digits_of_each, to_smallest_unit
 from cdp.order_days import given_back
 from cdp.rows import ORDER_STATUSES
 from schema.declare import Declared, enumeration
@@ -79,8 +80,15 @@ def _refunds(order: Row, _: Arguments) -> Branch:
 
 
 def _refunded(order: Row) -> ColumnElement[Any]:
-    """What was given back by the time of the request, in the order's currency."""
-    return exact(given_back(order.table, order.scene.workspace, order.scene.as_of))
+    """What was given back by the time of the request, in the order's currency.
+
+    To its smallest unit, since what was given back in another one has no end of digits; as finely
+    as the total, where that is finer.
+    """
+    o = order.table.c
+    amount = given_back(order.table, order.scene.workspace, order.scene.as_of)
+    digits = func.greatest(digits_of_each(o.currency), func.min_scale(o.total), type_=Integer)
+    return exact(to_smallest_unit(amount, digits))
 
 
 def customer_of(row: Row) -> Branch:

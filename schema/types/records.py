@@ -20,7 +20,7 @@ from sqlalchemy import (
 from sqlalchemy.types import TypeEngine
 
 from cdp import tables
-from cdp.traits.trait import to_smallest_unit
+from cdp.money import to_smallest_unit
 from schema.edges import Arguments, Branch, Leaf, Row, Slice, row_of
 from schema.ids import Instant, Whole, cursor, decode_cursor, exact
 from schema.masking import is_open, veil

@@ -28,7 +28,9 @@ class Ticket:
     first_response_at: DateTime | None = column(
         "first_response_at", "When it was first answered; null before."
     )
-    resolved_at: DateTime | None = column("resolved_at", "When it was resolved; null while open.")
+    resolved_at: DateTime | None = column(
+        "resolved_at", "When it was resolved; null before. One that was opened again may keep it."
+    )
 
 
 TicketConnection: Declared = connection("Ticket", Ticket, "A page of tickets, newest first.")

@@ -168,7 +168,7 @@ class TicketEntry(TimelineEntry):
     priority: str | None = column("priority", "As the source tells it.")
     channel: str | None = column("channel", "How the customer wrote.")
     first_response_at: DateTime | None = column("first_response_at", "Null before an answer.")
-    resolved_at: DateTime | None = column("resolved_at", "Null while it is open.")
+    resolved_at: DateTime | None = column("resolved_at", "Null before it was resolved.")
 
 
 @strawberry.type(description="A score that the customer gave.")

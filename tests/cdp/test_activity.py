@@ -150,6 +150,41 @@ async def test_tickets_count_open_ones_and_medians_of_hours(connection: AsyncCon
     }
 
 
+async def test_a_case_that_was_opened_again_is_open_and_not_resolved(
+    connection: AsyncConnection,
+) -> None:
+    """Its status has the last word; one that says neither leaves it to the resolution."""
+
+    def ticket(status: str | None, hours: int) -> Row:
+        case = {"id": str(status), "email": "a@example.com", "status": status, "opened_at": AT}
+        return {**case, "resolved_at": f"2024-03-01T{10 + hours}:00:00Z"}
+
+    rows = [ticket("Open", 1), ticket("pending", 2), ticket("billing", 5), ticket(None, 7)]
+    await take(connection, "tickets", [*rows, ticket("SOLVED", 9)])
+    found = await _traits(connection, "service")
+    assert (found["ticket_count"], found["open_tickets"]) == (5, 2)
+    assert found["median_resolution_hours"] == 7
+    before = {row["open_tickets"] for row in await customers(connection)}
+    await rebuild(connection, WORKSPACE)
+    assert {row["open_tickets"] for row in await customers(connection)} == before
+
+
+async def test_an_answer_or_a_resolution_before_the_opening_is_in_no_median(
+    connection: AsyncConnection,
+) -> None:
+    def ticket(number: int, hour: int) -> Row:
+        at = f"2024-03-01T{hour:02}:00:00Z"
+        case = {"id": str(number), "email": "a@example.com", "opened_at": AT, "status": "closed"}
+        return {**case, "first_response_at": at, "resolved_at": at}
+
+    await take(connection, "tickets", [ticket(1, 4)])
+    found = await _traits(connection, "service")
+    assert (found["median_first_response_hours"], found["median_resolution_hours"]) == (None, None)
+    await take(connection, "tickets", [ticket(2, 13), ticket(3, 10)])
+    found = await _traits(connection, "service")
+    assert (found["median_first_response_hours"], found["median_resolution_hours"]) == (1.5, 1.5)
+
+
 async def test_feedback_takes_the_latest_nps_and_means_on_one_scale(
     connection: AsyncConnection,
 ) -> None:

@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from cdp.customers import refresh_attributes, refresh_facts
 from cdp.survivorship_rules import DEFAULT
 from cdp.tables import customer
-from tests.cdp.ingesting import Row, customers, partition, take, take_mixed
+from tests.cdp.ingesting import WORKSPACE, Row, customers, partition, take, take_mixed
 
 pytestmark = pytest.mark.anyio
 
@@ -50,7 +50,7 @@ async def _folded(connection: AsyncConnection) -> tuple[Sequence[object], Sequen
     ids = [row["id"] for row in stored]
     await connection.execute(delete(customer))
     await refresh_attributes(connection, ids, DEFAULT)
-    await refresh_facts(connection, ids)
+    await refresh_facts(connection, ids, WORKSPACE)
     return _comparable(stored), _comparable(await customers(connection))
 
 

@@ -14,7 +14,8 @@ PACKAGES = ("cdp", "schema", "connectors", "migrations")
 ROOMS = (
     ("errors", "values", "settings", "event_loop", "patience", "toml_text"),
     ("records", "invalid", "payloads", "validation", "lines", "delivery", "versions", "rows",
-     "tables", "database_url", "database", "postgres", "workspace", "outbox", "statements"),
+     "tables", "database_url", "database", "postgres", "money", "workspace", "outbox",
+     "statements"),
     ("identity", "ahead", "attributes", "survivorship_rules", "claims", "survivorship",
      "order_days", "arrivals", "purchase_days", "facts", "activity", "loyalty", "customers",
      "rebuild", "profiles", "touched", "contact_points", "consent", "consent_writing", "sources",

@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from cdp import tables
 from cdp.audiences.effect import effect_of
 from cdp.errors import BadInput
+from cdp.workspace import Workspace
 from tests.cdp.ingesting import WORKSPACE, take
 from tests.cdp.segmenting import customer_ids
 
@@ -160,3 +161,14 @@ async def test_interval_is_the_published_one(connection: AsyncConnection) -> Non
 def test_days_have_bounds(days: int) -> None:
     with pytest.raises(BadInput, match="Give 1 to 366"):
         effect_of(literal(1), days, literal(NOW), WORKSPACE)
+
+
+async def test_revenue_per_customer_has_the_places_of_the_currency(
+    connection: AsyncConnection,
+) -> None:
+    audience_id = await an_audience(connection, {"a": False, "b": False, "c": False, "d": True})
+    order = an_order("a", timedelta(hours=1), total="10.000", currency="KWD")
+    await take(connection, "orders", [order])
+    dinars, moment = Workspace(currency="KWD"), literal(NOW, DateTime(timezone=True))
+    asked = await connection.execute(effect_of(literal(audience_id), 7, moment, dinars))
+    assert told(asked.mappings().one(), "written", "revenue_per_customer") == [Decimal("3.333")]

@@ -66,10 +66,10 @@ async def test_a_row_that_stays_as_it_is_is_not_written_again(connection: AsyncC
     (customer_id,) = await connection.scalars(select(customer.c.id))
     place = select(literal_column("ctid::text"), customer.c.updated_at)
     before = (await connection.execute(place)).one()
-    await refresh_facts(connection, [customer_id])
+    await refresh_facts(connection, [customer_id], WORKSPACE)
     await refresh_activity(connection, [customer_id], WORKSPACE)
     assert (await connection.execute(place)).one() == before
     # In another transaction the moment of the fold is another.
     await connection.execute(customer.update().values(updated_at=LONG_AGO))
-    await refresh_facts(connection, [customer_id])
+    await refresh_facts(connection, [customer_id], WORKSPACE)
     assert (await connection.execute(place)).one().updated_at == before.updated_at

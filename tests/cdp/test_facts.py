@@ -144,6 +144,13 @@ async def test_a_refund_in_another_currency_counts_at_the_rates_of_the_orders_da
     assert rows.all() == [("a", 16), ("b", 10)]
 
 
+async def test_blank_text_within_lines_is_not_said(connection: AsyncConnection) -> None:
+    one = {"quantity": "1", "unit_price": "10"}
+    lines = [{**one, "category": " "}, {**one, "category": ""}, {**one, "category": "tea"}]
+    row = await fold(connection, an_order("a", lines=lines))
+    assert row["favourite_category"] == "tea"
+
+
 async def test_refunds_of_orders_of_several_days_count_each_at_the_rates_of_its_own_day(
     connection: AsyncConnection,
 ) -> None:
@@ -362,7 +369,9 @@ async def test_facts_of_a_past_moment_know_nothing_of_what_came_later(
     theirs = select(source_profile.c.customer_id, past).join(
         past, past.c.source_profile_id == source_profile.c.id
     )
-    rows = await connection.execute(customer_facts(customer, theirs.subquery()))
+    rows = await connection.execute(
+        customer_facts(customer, theirs.subquery(), WORKSPACE.money_digits)
+    )
     row = rows.mappings().one()
     assert set(row) == {"id", *(column.name for column in FACT_COLUMNS)}
     assert (row["order_count"], row["gross_spend"], row["refunded"]) == (1, 50, 0)

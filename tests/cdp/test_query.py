@@ -4,7 +4,7 @@ import base64
 import itertools
 import json
 from collections.abc import AsyncIterator, Iterator, Sequence
-from datetime import date
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 
 import pytest
@@ -59,6 +59,10 @@ async def fetch(connection: AsyncConnection, order: Ordering, page: Page) -> lis
     return rows[::-1] if page.is_backward else rows
 
 
+def _hours_earlier(moment: datetime | None, hours: int) -> datetime | None:
+    return None if moment is None else moment - timedelta(hours=hours)
+
+
 async def many_people(connection: AsyncConnection) -> None:
     """Sixteen customers, so alike that every sort has equals and nulls."""
     moments = [None, days_ago(3), days_ago(200)]
@@ -72,8 +76,9 @@ async def many_people(connection: AsyncConnection) -> None:
             order_day_count=number % 3,
             gross_spend=Decimal(number % 4) / 3,
             first_order_at=moments[number % 3],
-            last_order_at=moments[number % 3],
+            last_order_at=_hours_earlier(moments[number % 3], number % 5),
             first_order_on=moments[number % 3],
+            last_order_on=moments[number % 3],
             created_at=days_ago(number % 3),
             favourite_category=[None, "shoes"][number % 2],
         )
@@ -98,6 +103,7 @@ PAIRS = [
     *([field] for field in SORT_FIELDS),
     ["COUNTRY", "PURCHASES_NET_SPEND"],
     ["RFM_RECENCY_DAYS", "FIRST_NAME", "CREATED_AT"],
+    ["PURCHASES_ORDER_COUNT", "RFM_RECENCY_DAYS"],
     ["PURCHASES_ORDER_COUNT", "PURCHASES_LAST_ORDER_AT"],
 ]
 
@@ -149,6 +155,36 @@ async def test_recency_rises_as_the_last_order_falls_back(connection: AsyncConne
         row[0] for row in await fetch(connection, ordering(("RFM_RECENCY_DAYS", "ASC")), Page(9))
     ]
     assert ids == [new, old]
+
+
+async def test_those_of_one_recency_are_sorted_by_the_next_field(
+    connection: AsyncConnection,
+) -> None:
+    today = NOW.date()
+    spend = {hours: Decimal(amount) for hours, amount in ((1, 20), (2, 30), (3, 10))}
+    by_spend = {
+        amount: await a_customer(
+            connection,
+            gross_spend=amount,
+            last_order_at=NOW - timedelta(hours=hours),
+            last_order_on=today,
+        )
+        for hours, amount in spend.items()
+    }
+    old = await a_customer(
+        connection, gross_spend=99, last_order_at=days_ago(3), last_order_on=days_ago(3).date()
+    )
+    nobody = await a_customer(connection)
+    falling = [by_spend[amount] for amount in sorted(by_spend, reverse=True)]
+    for direction, expected in (
+        ("ASC", [*falling, old, nobody]),
+        ("DESC", [old, *falling, nobody]),
+    ):
+        order = ordering(("RFM_RECENCY_DAYS", direction), ("PURCHASES_NET_SPEND", "DESC"))
+        rows = await fetch(connection, order, Page(9))
+        assert [row[0] for row in rows] == expected
+        after = read_page(order, first=9, after=rows[1][1], most=9)
+        assert [row[0] for row in await fetch(connection, order, after)] == expected[2:]
 
 
 async def test_equals_are_told_apart_by_id_in_the_direction_of_the_sort(

@@ -1,8 +1,11 @@
 """Migrations with data in the database: what a release before has written is carried over."""
 
+from datetime import UTC, datetime
+from decimal import Decimal
+
 import pytest
 from alembic.script import ScriptDirectory
-from sqlalchemy import select, text
+from sqlalchemy import Insert, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cdp import tables
@@ -156,3 +159,49 @@ async def test_who_had_points_taken_back_by_a_source_is_folded_by_the_clock(
         await upgrade(connection, "0022")
         due = [row["loyalty_next_change_at"] for row in await rows_of(connection, tables.customer)]
         assert [one is None for one in due] == [False, True]
+
+
+async def test_stored_money_is_rounded_and_what_counts_otherwise_now_is_due(
+    empty_database: Database,
+) -> None:
+    async with empty_database.transaction() as connection:
+        await upgrade(connection)
+        await take(connection, "customers", [{"id": "1"}, {"id": "2"}, {"id": "3"}])
+        fee = {"customer_id": "2", "status": "active", "currency": "EUR", "amount": "36.06"}
+        began = {"started_at": "2024-01-01T10:00:00Z", "interval": "year"}
+        await take(connection, "subscriptions", [{"id": "1", **fee, **began}])
+        case = {"customer_id": "3", "status": "open", "opened_at": "2024-01-02T10:00:00Z"}
+        await take(connection, "tickets", [{"id": "1", **case, "resolved_at": case["opened_at"]}])
+        # As the release before left it.
+        customer = tables.customer.c
+        await connection.execute(
+            tables.customer.update()
+            .where(customer.profile_count == 1)
+            .values(
+                gross_spend=Decimal("75.12673"),
+                refunded=Decimal("0.005"),
+                qualifying_spend=Decimal("75.1"),
+                activity_change_at=None,
+            )
+        )
+        await connection.execute(_model())
+        cuts = [Decimal("1.005"), Decimal(2), Decimal("75.12673"), Decimal("75.12673")]
+        await connection.execute(
+            tables.score_basis.insert().values(id=1, version=1, monetary_cuts=cuts)
+        )
+        await connection.exec_driver_sql("UPDATE alembic_version SET version_num = '0020'")
+        await upgrade(connection, "0021")
+        rows = await rows_of(connection, tables.customer)
+        money = {(row["gross_spend"], row["refunded"], row["net_spend"]) for row in rows}
+        assert money == {(Decimal("75.13"), Decimal("0.01"), Decimal("75.12"))}
+        assert [row["activity_change_at"] is not None for row in rows] == [False, True, True]
+        rounded = await connection.scalar(select(tables.score_basis.c.monetary_cuts))
+        assert rounded == [Decimal("1.01"), 2, Decimal("75.13"), Decimal("75.13")]
+
+
+def _model() -> Insert:
+    now = datetime.now(UTC)
+    return tables.score_model.insert().values(
+        version=1, computed_at=now, as_of=now, horizon_days=365, discount_rate=0, margin=1,
+        currency="EUR", shortfalls=[], plans={},
+    )  # fmt: skip

@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
-from decimal import Decimal
+from decimal import ROUND_HALF_UP, Decimal
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
@@ -181,6 +181,11 @@ def by_shopper(orders: Sequence[Order]) -> Mapping[int, Sequence[Order]]:
     for order in orders:
         found[order.shopper].append(order)
     return found
+
+
+def cents(amount: Decimal) -> Decimal:
+    """To the smallest unit of the workspace's currency."""
+    return amount.quantize(Decimal("0.01"), ROUND_HALF_UP)
 
 
 def net(orders: Sequence[Order], moment: datetime) -> Decimal:

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from decimal import ROUND_HALF_UP, Decimal
+from decimal import Decimal
 
 import pytest
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -14,7 +14,18 @@ from cdp.business.campaign_costs import state_cost, withdraw_cost
 from cdp.business.purchases import CHURN_WINDOW_DAYS
 from cdp.business.report import Figures, read_campaigns, read_figures
 from cdp.errors import CdpError
-from tests.cdp.business.shop import NOW, ZONE, Order, Row, a_shop, at, by_shopper, net, open_shop
+from tests.cdp.business.shop import (
+    NOW,
+    ZONE,
+    Order,
+    Row,
+    a_shop,
+    at,
+    by_shopper,
+    cents,
+    net,
+    open_shop,
+)
 from tests.cdp.ingesting import take, take_mixed
 
 pytestmark = pytest.mark.anyio
@@ -32,10 +43,6 @@ def days_ago(days: float) -> str:
     return (NOW - timedelta(days=days)).isoformat()
 
 
-def cents(amount: Decimal) -> Decimal:
-    return amount.quantize(Decimal("0.01"), ROUND_HALF_UP)
-
-
 def share(part: int, whole: int) -> float | None:
     return part / whole if whole else None
 
@@ -43,7 +50,19 @@ def share(part: int, whole: int) -> float | None:
 # Against a recomputation ----------------------------------------------------------------------
 
 
+def money_of(mine: Sequence[Order], moment: datetime) -> Sequence[Decimal]:
+    """What one customer is told: gross spend, what was given back, and net of qualifying orders."""
+    priced = [one for one in mine if one.stands(moment) and one.rate is not None]
+    gross = sum((one.total * (one.rate or 0) for one in priced), Decimal(0))
+    qualifying = [one for one in priced if one.qualifies(moment)]
+    back = gross - net(priced, moment)
+    return [cents(gross), cents(back), cents(net(qualifying, moment))]
+
+
 def purchases(orders: Sequence[Order], moment: datetime) -> Figures:
+    """The sums of what each customer is told, to the cent."""
+    told = [money_of(mine, moment) for mine in by_shopper(orders).values()]
+    gross, back, kept = (sum(each, Decimal(0)) for each in zip(*told, strict=True))
     counts = {
         shopper: sum(one.qualifies(moment) for one in mine)
         for shopper, mine in by_shopper(orders).items()
@@ -52,9 +71,7 @@ def purchases(orders: Sequence[Order], moment: datetime) -> Figures:
     repeat = sum(count > 1 for count in counts.values())
     standing = [one for one in orders if one.stands(moment)]
     priced = [one for one in standing if one.rate is not None]
-    gross = sum((one.total * (one.rate or 0) for one in priced), Decimal(0))
     qualifying = [one for one in priced if one.qualifies(moment)]
-    average = cents(net(qualifying, moment) / len(qualifying)) if qualifying else None
     return {
         "buyers": buyers,
         "repeat_buyers": repeat,
@@ -62,9 +79,9 @@ def purchases(orders: Sequence[Order], moment: datetime) -> Figures:
         "orders": sum(counts.values()),
         "orders_per_customer": share(sum(counts.values()), buyers),
         "gross_spend": gross,
-        "refunded": gross - net(standing, moment),
-        "net_revenue": net(standing, moment),
-        "average_order_value": average,
+        "refunded": back,
+        "net_revenue": gross - back,
+        "average_order_value": cents(kept / len(qualifying)) if qualifying else None,
         "unpriced_count": len(standing) - len(priced),
     }
 
@@ -91,7 +108,7 @@ def churn(orders: Sequence[Order], moment: datetime) -> Figures:
 
 def spread(orders: Sequence[Order], moment: datetime) -> Figures:
     values = sorted(
-        net(mine, moment)
+        money_of(mine, moment)[0] - money_of(mine, moment)[1]
         for mine in by_shopper(orders).values()
         if any(one.qualifies(moment) for one in mine)
     )
@@ -100,7 +117,8 @@ def spread(orders: Sequence[Order], moment: datetime) -> Figures:
     def reached(percent: int) -> Decimal | None:
         return values[max(-(-percent * count // 100) - 1, 0)] if values else None
 
-    best = sum(values[count - -(-count // 10) :], Decimal(0))
+    best = sum((one for one in values[count - -(-count // 10) :] if one > 0), Decimal(0))
+    above = sum((one for one in values if one > 0), Decimal(0))
     return {
         "customers": count,
         "total": total,
@@ -111,7 +129,7 @@ def spread(orders: Sequence[Order], moment: datetime) -> Figures:
         "p75": reached(75),
         "p90": reached(90),
         "highest": max(values, default=None),
-        "top_tenth_share": float(best / total) if total > 0 else None,
+        "top_tenth_share": float(best / above) if above else None,
     }
 
 

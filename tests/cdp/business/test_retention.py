@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cdp.business.retention import MAX_COHORTS, RetentionPeriod, read_retention
 from cdp.tables import scored_customer
-from tests.cdp.business.shop import NOW, ZONE, Order, a_shop, at, by_shopper, net, open_shop
+from tests.cdp.business.shop import NOW, ZONE, Order, a_shop, at, by_shopper, cents, net, open_shop
 
 pytestmark = pytest.mark.anyio
 
@@ -59,7 +59,7 @@ def recomputed(period: RetentionPeriod, orders: Sequence[Order], moment: datetim
                 theirs = [one for one in mine if start_of(period, one.on) == start]
                 count, revenue = cells.get((cohort, start), (0, Decimal(0)))
                 cells[cohort, start] = (count + (start in bought), revenue + net(theirs, moment))
-    return cells
+    return {cell: (count, cents(revenue)) for cell, (count, revenue) in cells.items()}
 
 
 @pytest.mark.parametrize("period", RetentionPeriod)
@@ -110,12 +110,10 @@ async def test_condition_chooses_the_customers(connection: AsyncConnection) -> N
     condition = scored_customer.c.email == "s1@example.com"
     grid = await read_retention(connection, RetentionPeriod.MONTH, at(NOW), condition)
     mine = by_shopper(orders)[1]
-    told = sum(
-        (one.revenue for one in grid.cohorts[0].cells if one.revenue is not None), Decimal(0)
-    )
+    told = [one.revenue for one in grid.cohorts[0].cells if one.revenue is not None]
     assert grid.cohorts[0].size == 1
     assert sum(one.size for one in grid.cohorts) == 1
-    assert told == net(mine, NOW)
+    assert abs(sum(told) - net(mine, NOW)) <= len(told) * Decimal("0.005")  # each is rounded
 
 
 async def test_without_orders_there_is_no_cohort(connection: AsyncConnection) -> None:

@@ -77,7 +77,7 @@ async def add_days(
     rows = await connection.scalars(
         select(mine.c.customer_id).where(mine.c.id == func.any(profiles)).distinct()
     )
-    await refresh_facts(connection, [CustomerId(one) for one in rows])
+    await refresh_facts(connection, [CustomerId(one) for one in rows], Workspace())
 
 
 async def traits_of(

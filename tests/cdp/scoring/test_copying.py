@@ -51,11 +51,24 @@ async def test_money_arrives_to_the_cent_as_it_would_be_written(
     connection: AsyncConnection,
 ) -> None:
     given = [0.0, 12.0, 12.3, 12.34, 0.05, -7.005, 1e4, 99_999_999.99, -0.004, 1e16, 1e40, np.nan]
-    rows = await arrived(connection, ["numeric"], [money(np.array(given))])
+    rows = await arrived(connection, ["numeric"], [money(np.array(given), 2)])
     shown = ["0", "12", "12.3", "12.34", "0.05", "-7", "10000", "99999999.99", "0"]
     told = [format(value, "f") for (value,) in rows[:9] if isinstance(value, Decimal)]
     assert told == shown
-    assert [row[0] for row in rows[9:]] == [Decimal(10) ** 16, Decimal(MOST_MONEY), None]
+    assert [row[0] for row in rows[9:]] == [Decimal(10) ** 16, Decimal(MOST_MONEY) / 100, None]
+
+
+@pytest.mark.parametrize(
+    ("digits", "shown"),
+    [(0, ["13", "0", "-2", "9000000000000000000"]),
+     (3, ["12.5", "0.001", "-1.501", "9000000000000000"])],
+)  # fmt: skip
+async def test_money_has_the_places_of_its_currency(
+    connection: AsyncConnection, digits: int, shown: list[str]
+) -> None:
+    given = np.array([12.5 + 0.0004, 0.0014, -1.5006, 1e40])
+    rows = await arrived(connection, ["numeric"], [money(given, digits)])
+    assert [format(value, "f") for (value,) in rows if isinstance(value, Decimal)] == shown
 
 
 async def test_every_type_arrives_with_its_nulls_and_in_order(

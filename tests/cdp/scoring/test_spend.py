@@ -148,14 +148,6 @@ def test_margin_and_discount_leave_the_same_share_of_value_and_bounds() -> None:
     assert part.expected_orders == pytest.approx(whole.expected_orders)
 
 
-def test_rank_counts_from_the_highest_and_equals_share_it() -> None:
-    told = told_under(Terms())
-    assert told.rank.min() == 1
-    assert told.predicted[told.rank == 1] == told.predicted.max()
-    higher = [(told.predicted > value).sum() for value in told.predicted[:50]]
-    assert told.rank[:50].tolist() == [count + 1 for count in higher]
-
-
 def test_errors_of_the_parameters_are_those_of_fits_to_other_samples() -> None:
     """The delta method against the spread of means over forty shops of one world."""
     totals: list[float] = []
