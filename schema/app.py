@@ -10,7 +10,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
-from starlette.routing import BaseRoute, Route
+from starlette.routing import BaseRoute, Route, WebSocketRoute
 
 from cdp.database import Database
 from cdp.identity.rules import read_survivorship
@@ -20,7 +20,10 @@ from schema import explorer
 from schema.access import Access, Fresh
 from schema.metrics import REGISTRY
 from schema.root import build_schema
+from schema.socket import GraphQLSocket
+from schema.subscription import Subscriptions
 from schema.view import GraphQLView
+from schema.watch import Watch
 
 OpenDatabase = Callable[[], AbstractAsyncContextManager[Database]]
 WhyNotReady = Callable[[Database], Awaitable[str | None]]
@@ -46,7 +49,11 @@ def create_app(
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
-        async with open_database() as database, _running(beside, database):
+        async with (
+            open_database() as database,
+            _running(beside, database),
+            _running(watch.run, database),
+        ):
             opened.append(database)
             try:
                 yield
@@ -65,6 +72,7 @@ def create_app(
     workspace = Fresh(database, workspace_of)
     survivorship = Fresh(database, read_survivorship)
     access = Access(database)
+    watch = Watch(database)
     view = GraphQLView(
         build_schema()._schema,  # noqa: SLF001  Strawberry has no public name for it
         database,
@@ -75,6 +83,8 @@ def create_app(
         now,
     )
 
+    socket = GraphQLSocket(access.viewer_of, Subscriptions(view, watch).answers)
+
     async def page(request: Request) -> Response:
         return await explorer.page(request, access.viewer_of)
 
@@ -82,6 +92,7 @@ def create_app(
         routes=[
             Route("/graphql", view, methods=["POST"]),
             Route("/graphql", page, methods=["GET"]),
+            WebSocketRoute("/graphql", socket),
             Route("/graphiql/{name}", explorer.asset, methods=["GET"]),
             Route("/healthz", _alive, methods=["GET"]),
             Route("/readyz", ready, methods=["GET"]),
