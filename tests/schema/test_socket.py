@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import re
+from pathlib import Path
 from typing import Any, Final
 
 import pytest
@@ -10,7 +12,7 @@ from cdp.database import Database
 from cdp.keys import revoke_key
 from schema import access, socket
 from schema.limits import MAX_BODY_BYTES
-from tests.schema.client import Graph, serving
+from tests.schema.client import Graph, Value, serving
 from tests.schema.ids import gid
 from tests.schema.socket import CHANGES, START, Client, Closed, connected
 from tests.schema.test_subscription import followed, let_in
@@ -19,7 +21,14 @@ pytestmark = pytest.mark.anyio
 
 __all__ = ["followed"]  # the fixture
 
-BUYERS: Final = gid("Segment", 1)
+BLOCK: Final = re.compile(r"^```text socket\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+README: Final = Path(__file__).parents[2] / "README.md"
+
+
+async def buyers(graph: Graph) -> str:
+    """The id of a segment that lives."""
+    found = await graph.read('{ segment(slug: "buyers") { id } }')
+    return str(found["segment"]["id"])
 
 
 async def closing(client: Client) -> tuple[int, str]:
@@ -131,7 +140,7 @@ async def test_bytes_end_the_socket(graph: Graph) -> None:
 
 async def test_whoever_subscribes_before_the_key_is_shown_is_sent_away(graph: Graph) -> None:
     async with connected(graph.app) as client:
-        client.subscribe(CHANGES, id=BUYERS)
+        client.subscribe(CHANGES, id=await buyers(graph))
         assert (await closing(client))[0] == 4401
 
 
@@ -161,15 +170,16 @@ async def test_name_in_use_ends_the_socket_and_one_that_is_free_again_does_not(
 ) -> None:
     async with connected(graph.app) as client:
         await let_in(client, graph)
-        client.subscribe(CHANGES, "a", id=BUYERS)
+        segment_id = await buyers(graph)
+        client.subscribe(CHANGES, "a", id=segment_id)
         client.say("complete", id="a")
         client.say("complete", id="never there")
-        client.subscribe(CHANGES, "a", id=BUYERS)
-        client.subscribe(CHANGES, "b", id=BUYERS)
+        client.subscribe(CHANGES, "a", id=segment_id)
+        client.subscribe(CHANGES, "b", id=segment_id)
         client.say("ping", payload={"any": "thing"})
         client.say("pong")
         assert await client.hear() == {"type": "pong"}
-        client.subscribe(CHANGES, "a", id=BUYERS)
+        client.subscribe(CHANGES, "a", id=segment_id)
         assert await closing(client) == (4409, "Subscriber for a already exists")
 
 
@@ -180,11 +190,12 @@ async def test_socket_has_so_many_subscriptions_and_the_server_so_many_sockets(
     monkeypatch.setattr(socket, "MAX_SOCKETS", 1)
     async with connected(graph.app) as client:
         await let_in(client, graph)
+        segment_id = await buyers(graph)
         for name in ("a", "b", "c"):
-            client.subscribe(CHANGES, name, id=BUYERS)
+            client.subscribe(CHANGES, name, id=segment_id)
         assert (await client.refusal("c"))[0] == "RATE_LIMITED"
         client.say("complete", id="a")
-        client.subscribe(CHANGES, "d", id=BUYERS)
+        client.subscribe(CHANGES, "d", id=segment_id)
         client.say("ping")
         assert await client.hear() == {"type": "pong"}
         async with connected(graph.app) as other:
@@ -205,6 +216,30 @@ async def test_whoever_takes_nothing_is_left(
         monkeypatch.setattr(socket, "MAX_SOCKETS", 1)
         async with connected(graph.app) as other:  # whose place is free
             await let_in(other, graph)
+
+
+async def test_messages_of_the_readme_are_those_of_the_server(
+    followed: tuple[Graph, int],
+) -> None:
+    graph, segment_id = followed
+    (block,) = BLOCK.findall(README.read_text())
+    block = block.replace("cdp_...", graph.keys["admin"]).replace(
+        gid("Segment", 1), gid("Segment", segment_id)
+    )
+    async with connected(graph.app) as client:
+        for side, _, text in (line.partition(" ") for line in block.splitlines()):
+            if side == ">":
+                client.event(type="websocket.receive", text=text)
+            else:
+                assert shape(await client.hear()) == shape(json.loads(text))
+
+
+def shape(message: Value) -> Value:
+    """Of a message all but what the data are."""
+    if not isinstance(message, dict):
+        return type(message)
+    told = ("type", "cost")
+    return {name: part if name in told else shape(part) for name, part in message.items()}
 
 
 async def test_text_that_is_none_is_refused(graph: Graph) -> None:
