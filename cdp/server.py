@@ -23,6 +23,7 @@ from cdp.settings import Settings, read_settings
 from cdp.workspace import read_workspace
 from migrations import current_revision, newest_revision
 from schema.app import create_app
+from schema.limits import MAX_BODY_BYTES
 
 DRAIN_SECONDS: Final = 10  # for what is being answered when the server is told to stop
 REFRESH_SECONDS: Final = 5  # how late a segment may be, or a fact that time changes
@@ -96,7 +97,10 @@ async def why_not_ready(database: Database) -> str | None:
 def configuration(
     app: Starlette | str, *, host: str, port: int, workers: int = 1
 ) -> uvicorn.Config:
-    """How uvicorn serves: fast, patient within bounds, nothing believed of what proxies say."""
+    """How uvicorn serves: fast, patient within bounds, nothing believed of what proxies say.
+
+    It asks by itself, every 20 seconds, whether whoever holds a WebSocket is still there.
+    """
     return uvicorn.Config(
         app,
         factory=isinstance(app, str),
@@ -105,7 +109,9 @@ def configuration(
         workers=workers,
         loop="uvloop",
         http=PatientProtocol,
-        ws="none",
+        ws="websockets-sansio",
+        ws_max_size=MAX_BODY_BYTES,
+        ws_per_message_deflate=False,  # a few bytes could become a long message
         proxy_headers=False,
         server_header=False,
         access_log=False,

@@ -86,7 +86,8 @@ def is_local(scope: Scope) -> bool:
     """Whether a request comes from this very machine, and not through a proxy on it.
 
     The name that was asked for must be local too: a page of another site can let its own name
-    point at this machine.
+    point at this machine. And so must the page that asks, where a browser tells which it is:
+    WebSockets are open to the pages of all sites.
     """
     client, headers = scope.get("client"), dict(scope["headers"])
     if client is None or _FORWARDED & headers.keys():
@@ -95,7 +96,10 @@ def is_local(scope: Scope) -> bool:
         is_loopback = ip_address(client[0]).is_loopback
     except ValueError:
         return False
-    return is_loopback and _host(headers.get(b"host", b"").decode("latin-1")) in _LOCAL_NAMES
+    names = [_host(headers.get(b"host", b"").decode("latin-1"))]
+    if b"origin" in headers:
+        names.append(_host(headers[b"origin"].decode("latin-1").partition("://")[2]))
+    return is_loopback and _LOCAL_NAMES.issuperset(names)
 
 
 def _host(header: str) -> str:

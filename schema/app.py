@@ -11,7 +11,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
-from starlette.routing import BaseRoute, Route
+from starlette.routing import BaseRoute, Route, WebSocketRoute
 
 from cdp.database import Database
 from cdp.errors import CdpError
@@ -23,7 +23,10 @@ from schema import explorer
 from schema.access import Access, Fresh
 from schema.metrics import REGISTRY, told_of
 from schema.root import build_schema
+from schema.socket import GraphQLSocket
+from schema.subscription import Subscriptions
 from schema.view import GraphQLView
+from schema.watch import Watch
 
 OpenDatabase = Callable[[], AbstractAsyncContextManager[Database]]
 WhyNotReady = Callable[[Database], Awaitable[str | None]]
@@ -49,7 +52,11 @@ def create_app(
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
-        async with open_database() as database, _running(beside, database):
+        async with (
+            open_database() as database,
+            _running(beside, database),
+            _running(watch.run, database),
+        ):
             opened.append(database)
             try:
                 yield
@@ -68,6 +75,7 @@ def create_app(
     workspace = Fresh(database, workspace_of)
     survivorship = Fresh(database, read_survivorship)
     access = Access(database)
+    watch = Watch(database)
     view = GraphQLView(
         build_schema()._schema,  # noqa: SLF001  Strawberry has no public name for it
         database,
@@ -86,6 +94,7 @@ def create_app(
         with suppress(OSError, SQLAlchemyError, CdpError):
             told += generate_latest(told_of(await operations.get()))
         return Response(told, media_type=CONTENT_TYPE_LATEST)
+    socket = GraphQLSocket(access.viewer_of, Subscriptions(view, watch).answers)
 
     async def page(request: Request) -> Response:
         return await explorer.page(request, access.viewer_of)
@@ -94,6 +103,7 @@ def create_app(
         routes=[
             Route("/graphql", view, methods=["POST"]),
             Route("/graphql", page, methods=["GET"]),
+            WebSocketRoute("/graphql", socket),
             Route("/graphiql/{name}", explorer.asset, methods=["GET"]),
             Route("/healthz", _alive, methods=["GET"]),
             Route("/readyz", ready, methods=["GET"]),

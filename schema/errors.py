@@ -60,6 +60,18 @@ class Unauthenticated(CdpError):
         super().__init__("UNAUTHENTICATED", message, todo=todo)
 
 
+AWAY: Final = (
+    DatabaseUnavailable,
+    OSError,
+    asyncpg.InterfaceError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.AdminShutdownError,
+    asyncpg.CannotConnectNowError,
+    asyncpg.TooManyConnectionsError,
+)
+"""What is raised while the database does not answer: whoever can wait may go on soon."""
+
+
 def error_body(error: BaseException) -> dict[str, Any]:
     """One error as the answer tells it."""
     code, message = _told(refusal_in(error) or error)

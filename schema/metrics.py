@@ -11,6 +11,7 @@ REQUESTS = Counter(
 )
 ERRORS = Counter("cdp_graphql_errors", "GraphQL errors by code.", ["code"], registry=REGISTRY)
 STATEMENTS = Counter("cdp_graphql_statements", "SQL statements that reads sent.", registry=REGISTRY)
+SOCKETS = Gauge("cdp_graphql_sockets", "WebSockets that are open.", registry=REGISTRY)
 LATENCY = Histogram(
     "cdp_graphql_seconds",
     "From the request's last byte to the answer's first.",

@@ -38,7 +38,7 @@ from cdp.workspace import Workspace
 from schema.edges import SHAPES, Loaded
 from schema.errors import MAX_ERRORS
 from schema.limits import check_operation, read_document, require_text
-from schema.plan import Statement, Steps, edge_of, plan, plan_steps
+from schema.plan import Statement, Steps, Telling, edge_of, plan, plan_steps, plan_telling
 from schema.selection import Selection
 
 MAX_OPERATIONS: Final = 1_000  # remembered texts; a frontend has some dozens
@@ -110,11 +110,19 @@ class Operation:
     steps_of: Remembered[Hashable, Steps] = field(
         default_factory=lambda: Remembered(MAX_STATEMENTS)
     )
+    tellings: Remembered[Hashable, Telling] = field(
+        default_factory=lambda: Remembered(MAX_STATEMENTS)
+    )
 
     @property
     def is_mutation(self) -> bool:
         """Whether it changes something; else it reads."""
         return self.definition.operation is OperationType.MUTATION
+
+    @property
+    def is_subscription(self) -> bool:
+        """Whether it waits for what is to come."""
+        return self.definition.operation is OperationType.SUBSCRIPTION
 
     def variables(self, given: Mapping[str, Any]) -> VariableValues:
         """The variables, coerced. Raises Refused."""
@@ -136,6 +144,10 @@ class Operation:
     def steps(self, asked: "Asked") -> Steps:
         """The steps of a mutation. Raises BadInput and Forbidden."""
         return self._planned(self.steps_of, plan_steps, asked)
+
+    def telling(self, asked: "Asked") -> Telling:
+        """The field of a subscription, planned. Raises BadInput and Forbidden."""
+        return self._planned(self.tellings, plan_telling, asked)
 
     def _planned(
         self, known: Remembered[Hashable, Value], make: Callable[..., Value], asked: "Asked"

@@ -55,6 +55,7 @@ from schema.edges import (
     Slice,
     Value,
 )
+from schema.feeds import AFTER, Feed, after_number, batch_size
 from schema.nodes import Nodes, found_nodes
 from schema.objects import (
     EMPTY_LIST,
@@ -77,12 +78,14 @@ DEED_PRICE: Final = 10  # a change locks, clusters and folds before its payload 
 class Given:
     """What one request brings to a statement that is compiled already.
 
-    `outcome`: of a mutation's field, what its use case gave back, as JSON.
+    `outcome`: of a mutation's field, what its use case gave back, as JSON. `after`: the number up
+    to which the reader of a feed has come.
     """
 
     variables: VariableValues
     as_of: datetime
     outcome: str = "{}"
+    after: int = 0
 
 
 Getter = Callable[[Given], object]
@@ -142,11 +145,30 @@ Steps = Mapping[str, Step | None]
 """A mutation's fields by their key of the answer, in order; None stands for `__typename`."""
 
 
-def edge_of(graphql_field: GraphQLField) -> Edge | Nodes | Deed | None:
+@dataclass(frozen=True, slots=True)
+class Telling:
+    """The field of a subscription, and the statement that reads the next changes of its feed.
+
+    The statement has a row for each: its `number`, and `data`, JSON in bytes. Its price is that of
+    one change, of which it reads so many that they cost no more together than a query may.
+    """
+
+    feed: Feed
+    batch: Statement
+    field: GraphQLField
+    node: FieldNode
+
+    def arguments(self, variables: VariableValues) -> Mapping[str, Value]:
+        """The arguments, coerced."""
+        given: Mapping[str, Value] = get_argument_values(self.field, self.node, variables)
+        return given
+
+
+def edge_of(graphql_field: GraphQLField) -> Edge | Nodes | Deed | Feed | None:
     """The edge that a field of the schema declares; None for those of introspection."""
     definition = graphql_field.extensions.get("strawberry-definition")
     edge = None if definition is None else definition.metadata.get(EDGE)
-    return cast("Edge | Nodes | Deed | None", edge)
+    return cast("Edge | Nodes | Deed | Feed | None", edge)
 
 
 def plan(
@@ -200,6 +222,32 @@ def plan_steps(
     return steps
 
 
+def plan_telling(
+    selection: Selection,
+    operation: OperationDefinitionNode,
+    *,
+    workspace: Workspace,
+    survivorship: Survivorship,
+    viewer: Viewer,
+    is_walked: bool,
+) -> Telling:
+    """Plan a subscription, as `plan` does. Raises BadInput where all that it asks is skipped."""
+    assert not is_walked, "no feed leads to what is loaded"
+    as_of = bindparam("as_of", None, type_=DateTime(timezone=True))
+    subscription = selection.schema.subscription_type
+    assert subscription is not None
+    fields = selection.fields(subscription, [operation])
+    if not fields:
+        raise BadInput("The subscription asks for nothing.")
+    ((key, nodes),) = fields.items()  # a valid one has a single field
+    graphql_field = subscription.fields[nodes[0].name.value]
+    edge = edge_of(graphql_field)
+    assert isinstance(edge, Feed), nodes[0].name.value
+    planner = _Planner(selection, Scene(as_of, workspace, viewer, survivorship), is_walked)
+    batch = planner.batch(edge, key, FieldArguments(planner, graphql_field, nodes[0]), nodes)
+    return Telling(edge, batch, graphql_field, nodes[0])
+
+
 @dataclass(slots=True)
 class _Planner:
     """One walk over one operation; collects on the way what requests will bring."""
@@ -240,6 +288,17 @@ class _Planner:
         root = select(_bytes(row_object(columns)).label("data"), number(price).label("actual"))
         return self._compiled(root.select_from(row.table), price)
 
+    def batch(
+        self, feed: Feed, key: str, arguments: "FieldArguments", nodes: list[FieldNode]
+    ) -> Statement:
+        """The next changes of a feed, each under the key of the answer."""
+        branch = feed.branch(self.scene, arguments, after_number())
+        columns, price = self.columns(branch.type_name, branch.row, nodes)
+        size = batch_size(price, self.scene.viewer.most_cost)
+        data = _bytes(row_object({key: row_object(columns)}))
+        query = branch.query.add_columns(feed.number(branch).label("number"), data.label("data"))
+        return self._compiled(own(query, branch).limit(number(size)), price)
+
     def _compiled(self, root: Select[Any], price: int) -> Statement:
         found = render(root)
         getters = [self._getter(found, name) for name in found.names]
@@ -251,6 +310,8 @@ class _Planner:
             return lambda given: given.as_of
         if name == OUTCOME:
             return lambda given: given.outcome
+        if name == AFTER:
+            return lambda given: given.after
         if name in self.getters:
             return self.getters[name]
         fixed = found.value(name)
@@ -303,7 +364,7 @@ class _Planner:
                 price += edge.price
                 continue
             assert edge is not None, name
-            assert not isinstance(edge, Deed), name
+            assert not isinstance(edge, (Deed, Feed)), name
             found[key], cost = self._field(edge, type_.fields[name], row, group)
             price += cost
         if self.is_walked:

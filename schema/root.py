@@ -82,8 +82,10 @@ from schema.types.segment import (
     PREVIEW_ARGUMENTS,
     SEGMENT,
     SEGMENT_ARGUMENTS,
+    SEGMENT_CHANGES,
     SEGMENTS,
     Segment,
+    SegmentChange,
     SegmentConnection,
     SegmentPreview,
     find_segment,
@@ -278,12 +280,22 @@ class Mutation:
     ingest: IngestPayload = INGEST
 
 
+@strawberry.type(
+    description="What is told as it happens, over a WebSocket of the protocol graphql-transport-ws."
+)
+class Subscription:
+    """The root fields that wait."""
+
+    segment_changes: SegmentChange = SEGMENT_CHANGES
+
+
 @functools.cache
 def build_schema() -> strawberry.Schema:
     """The schema, with every type that only an interface leads to; built once for the process."""
     return strawberry.Schema(
         query=Query,
         mutation=Mutation,
+        subscription=Subscription,
         types=[Customer, SourceProfile, Order, Source, Segment, *ENTRY_TYPES],
         config=StrawberryConfig(scalar_map=dict(SCALARS), disable_field_suggestions=True),
     )

@@ -51,8 +51,16 @@ class Answer:
     outcome: str = "ok"
 
 
+@dataclass(frozen=True, slots=True)
+class Told:
+    """A change of a feed: its number there, and the answer that tells it."""
+
+    number: int
+    body: bytes
+
+
 @dataclass(slots=True)
-class _Cost:
+class Cost:
     """What an operation asks, took, and may take."""
 
     requested: int
@@ -75,7 +83,7 @@ class _Cost:
 
 
 @dataclass(frozen=True, slots=True)
-class _Turn:
+class Turn:
     """One request under way."""
 
     request: GraphQLRequest
@@ -83,7 +91,7 @@ class _Turn:
     variables: VariableValues
     viewer: Viewer
     as_of: datetime
-    cost: _Cost
+    cost: Cost
 
 
 class _Refusal(Exception):
@@ -133,42 +141,52 @@ class GraphQLView:
             answer = await self._answer(scope, _read_request(headers, body))
             status = answer.status if media_type == GRAPHQL_TYPE or answer.status == 401 else 200
         except _Refusal as refusal:
-            answer = _refused([BadInput(refusal.message)], _Cost(0, 0, 0))
+            answer = _refused([BadInput(refusal.message)], Cost(0, 0, 0))
             status = refusal.status
         REQUESTS.labels(answer.outcome).inc()
         LATENCY.observe(perf_counter() - started)
         await _send(send, status, media_type, answer.body)
 
     async def _answer(self, scope: Scope, request: GraphQLRequest) -> Answer:
-        cost = _Cost(0, 0, 0)
+        cost = Cost(0, 0, 0)
         try:
             async with asyncio.timeout(EXECUTION_SECONDS):
                 viewer = await self._viewer_of(scope)
                 cost.limit = viewer.most_cost
-                operation = self._operations.read(request.query, request.operation_name)
-                variables = operation.variables(request.variables or {})
-                turn = _Turn(request, operation, variables, viewer, self._now(), cost)
-                if not operation.is_mutation:
+                turn = self.turn(request, viewer, cost)
+                if turn.operation.is_subscription:
+                    raise BadInput(
+                        "A subscription is not answered by one answer.",
+                        todo="Open a WebSocket here, of the protocol graphql-transport-ws.",
+                    )
+                if not turn.operation.is_mutation:
                     return await self._read(turn)
-                steps = operation.steps(await self._asked(turn))
+                steps = turn.operation.steps(await self.asked(turn))
             return await self._perform(turn, steps)  # which has a time of its own
         except Refused as refused:
             return _refused(refused.errors, cost)
         except Exception as error:  # noqa: BLE001  masked, and logged under a number
             return _refused([error], cost)
 
-    async def _asked(self, turn: _Turn) -> Asked:
+    def turn(self, request: GraphQLRequest, viewer: Viewer, cost: Cost) -> Turn:
+        """A request of a viewer, begun now. Raises BadInput, GraphQLError and Refused."""
+        operation = self._operations.read(request.query, request.operation_name)
+        variables = operation.variables(request.variables or {})
+        return Turn(request, operation, variables, viewer, self._now(), cost)
+
+    async def asked(self, turn: Turn) -> Asked:
+        """What a plan of it depends on."""
         given = turn.request.variables or {}
         workspace, survivorship = await self._workspace(), await self._survivorship()
         return Asked(given, turn.variables, turn.viewer, workspace, survivorship)
 
-    async def _read(self, turn: _Turn) -> Answer:
+    async def _read(self, turn: Turn) -> Answer:
         """A query: one statement."""
         data: bytes = b"{}"
         if turn.operation.has_rows:
             if not turn.viewer.may_read_customers:
                 raise Forbidden(f"The role {turn.viewer.role.value} does not read customers.")
-            statement = turn.operation.statement(await self._asked(turn))
+            statement = turn.operation.statement(await self.asked(turn))
             turn.cost.demand(statement.price)
             given = Given(turn.variables, turn.as_of)
             data, turn.cost.actual = await self._fetch(statement, given)
@@ -176,7 +194,23 @@ class GraphQLView:
             return Answer(b'{"data":' + data + turn.cost.extensions())
         return await self._walk(turn, data)
 
-    async def _perform(self, turn: _Turn, steps: Steps) -> Answer:
+    async def told(self, turn: Turn, after: int) -> list[Told]:
+        """The next changes of a subscription's feed after a number, each with its answer.
+
+        Raises CostLimit for one that costs more than an operation may.
+        """
+        telling = turn.operation.telling(await self.asked(turn))
+        turn.cost.demand(telling.batch.price)
+        turn.cost.actual = telling.batch.price
+        given = Given(turn.variables, turn.as_of, after=after)
+        STATEMENTS.inc()
+        rows = await self._database().reader.fetch(
+            telling.batch.sql, *telling.batch.arguments(given)
+        )
+        end = turn.cost.extensions()
+        return [Told(row["number"], b'{"data":' + row["data"] + end) for row in rows]
+
+    async def _perform(self, turn: Turn, steps: Steps) -> Answer:
         """A mutation: a transaction for each of its fields."""
         price = sum(step.payload.price for step in steps.values() if step)
         turn.cost.demand(price)
@@ -198,7 +232,7 @@ class GraphQLView:
         row = await statement.fetch(self._database().reader, given)
         return row["data"], row["actual"]
 
-    async def _walk(self, turn: _Turn, data: bytes) -> Answer:
+    async def _walk(self, turn: Turn, data: bytes) -> Answer:
         """Let an executor add what the statement lacks: introspection, and what is loaded."""
         running = execute(
             self._schema,
@@ -220,7 +254,7 @@ class GraphQLView:
         return Answer(encoded[:-1] + turn.cost.extensions(), outcome=outcome)
 
 
-def _refused(errors: list[Any], cost: _Cost) -> Answer:
+def _refused(errors: list[Any], cost: Cost) -> Answer:
     """An answer without data."""
     bodies = error_bodies(errors)
     code = bodies[0]["extensions"]["code"]
@@ -228,7 +262,7 @@ def _refused(errors: list[Any], cost: _Cost) -> Answer:
     return Answer(encoded[:-1] + cost.extensions(), STATUS.get(code, 400), code.lower())
 
 
-def _failed(error: GraphQLError, cost: _Cost) -> Answer:
+def _failed(error: GraphQLError, cost: Cost) -> Answer:
     """An answer whose data is null, because a field that cannot be null was not done."""
     encoded = msgspec.json.encode({"errors": walk_error_bodies([error]), "data": None})
     return Answer(encoded[:-1] + cost.extensions(), outcome="error")

@@ -16,7 +16,10 @@ query BestCustomers {
 
 ReactDOM.createRoot(document.getElementById("graphiql")).render(
   React.createElement(GraphiQL, {
-    fetcher: GraphiQL.createFetcher({ url: "/graphql" }),
+    fetcher: GraphiQL.createFetcher({
+      url: "/graphql",
+      subscriptionUrl: `${window.location.origin.replace(/^http/, "ws")}/graphql`,
+    }),
     defaultQuery: new URLSearchParams(window.location.search).get("query") ?? exampleQuery,
     isHeadersEditorEnabled: true,
     shouldPersistHeaders: false,

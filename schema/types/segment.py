@@ -13,6 +13,7 @@ from sqlalchemy import (
     any_,
     case,
     cast,
+    exists,
     func,
     literal_column,
     null,
@@ -37,9 +38,11 @@ from schema.edges import (
     Slice,
     argument,
     column,
+    is_given,
     planned,
     row_of,
 )
+from schema.feeds import Feed
 from schema.filters import filter_json
 from schema.ids import Whole, cursor, decode_cursor, global_id, row_id
 from schema.pages import COUNT_PRICE
@@ -75,6 +78,19 @@ def _id_of(name: str) -> Leaf:
     return Leaf(lambda row: global_id("Customer", row.table.c[name]))
 
 
+_CHANGES: Final = "segment-changes"
+
+
+def _cursor(change: Row) -> ColumnElement[str]:
+    return cursor(_CHANGES, change.table.c.id)
+
+
+def _number(text: str) -> int:
+    """The number of the change at which a cursor stands. Raises BadInput."""
+    number: int = decode_cursor(text, _CHANGES, (Whole,))[0]
+    return number
+
+
 @strawberry.type(description="That a customer entered or left a segment.")
 class SegmentChange:
     """A row of segment_change."""
@@ -98,13 +114,14 @@ class SegmentChange:
     other_customer_id: strawberry.ID | None = planned(
         _id_of("other_id"), "Whom they merged with or parted from; null for other causes."
     )
+    cursor: str = planned(
+        Leaf(_cursor), "Where it stands in the feed: give it as `after` to go on from there."
+    )
 
 
 SegmentChangeConnection: Declared = connection(
     "SegmentChange", SegmentChange, "A page of changes, in the order in which they were found."
 )
-
-_CHANGES = "segment-changes"
 
 
 def _changes(segment: Row | None, scene: Scene, arguments: Arguments) -> Slice:
@@ -112,18 +129,61 @@ def _changes(segment: Row | None, scene: Scene, arguments: Arguments) -> Slice:
     assert segment is not None
     change = tables.segment_change.alias()
     whole = select().select_from(change).where(change.c.segment_id == segment.table.c.id)
-    after = arguments.later(
-        "after", BigInteger(), lambda text: decode_cursor(text, _CHANGES, (Whole,))[0]
-    )
+    after = arguments.later("after", BigInteger(), _number)
     page = whole if after is None else whole.where(change.c.id > after)
     return Slice(
         branches=[Branch("SegmentChange", row_of(change, scene), page.order_by(change.c.id))],
         size=arguments.page_size(),
         order=lambda _: (),
-        cursor=lambda _: cursor(_CHANGES, change.c.id),
+        cursor=lambda branch: _cursor(branch.row),
         total=lambda: whole.add_columns(func.count()).correlate_except(change).scalar_subquery(),
         is_inner=after is not None,
     )
+
+
+def _segment_id(text: str) -> int:
+    return row_id(text, "Segment", "segmentId")
+
+
+def _told(scene: Scene, arguments: Arguments, after: ColumnElement[int]) -> Branch:
+    """The same feed after a number, while the segment lives."""
+    number = arguments.later("segmentId", BigInteger(), _segment_id)
+    assert number is not None, "the argument is required"
+    segment, change = tables.segment.alias(), tables.segment_change.alias()
+    query = (
+        select()
+        .select_from(change)
+        .where(
+            change.c.segment_id == number,
+            change.c.id > after,
+            exists().where(segment.c.id == number, _lives(segment)),
+        )
+        .order_by(change.c.id)
+    )
+    return Branch("SegmentChange", row_of(change, scene), query)
+
+
+SEGMENT_CHANGES: Final = planned(
+    Feed(
+        _told,
+        number=lambda change: change.row.table.c.id,
+        source=lambda given: _segment_id(given["segmentId"]),
+        start=lambda given: _number(given["after"]) if given.get("after") is not None else None,
+    ),
+    "Who enters and leaves a segment, each as soon as it is found. Whoever keeps the `cursor` of"
+    " the last change and comes back with it as `after` misses nothing, and sees nothing twice."
+    " Ends with NOT_FOUND once the segment is deleted.",
+    (
+        argument("segment_id", strawberry.ID, "The segment's id."),
+        argument(
+            "after",
+            str | None,
+            "The cursor of a change, from here or from `Segment.changes`: what came after it is"
+            " told first. Without it, what is found from now on.",
+        ),
+    ),
+    {"segmentId": is_given, "after": is_given},
+)
 
 
 # Segments -------------------------------------------------------------------------------------

@@ -9,6 +9,7 @@ from typing import Any, TypeAlias, cast
 
 import asyncpg
 import httpx
+from starlette.applications import Starlette
 
 from cdp.database import Database
 from cdp.server import why_not_ready
@@ -64,6 +65,7 @@ class Graph:
     reader: CountingReader
     database: Database
     keys: Mapping[str, str]
+    app: Starlette
 
     async def post(self, query: str, role: str = "admin", **variables: Value) -> httpx.Response:
         """The answer as it came."""
@@ -112,4 +114,4 @@ async def serving(
         app.router.lifespan_context(app),
         httpx.AsyncClient(transport=transport, base_url="http://localhost") as http,
     ):
-        yield Graph(http, reader, database, keys)
+        yield Graph(http, reader, database, keys, app)

@@ -10,11 +10,21 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any, cast
 
 import httpx
 import pytest
+from websockets.exceptions import ConnectionClosed
+from websockets.frames import CloseCode
+from websockets.sync.client import ClientConnection, connect
+from websockets.typing import Subprotocol
+
+from schema import socket as sockets
+from schema.limits import MAX_BODY_BYTES
 
 START_SECONDS = 120  # a busy machine fails no test
+
+PROTOCOL = Subprotocol(sockets.PROTOCOL)
 
 
 def free_port() -> int:
@@ -101,3 +111,51 @@ def test_port_in_use_is_one_sentence(database_url: str) -> None:
         f"Error: Port {port} of 127.0.0.1 is in use."
         " Name another with --port, or stop what holds it.\n"
     )
+
+
+CREATE = """mutation { createSegment(input: {
+    name: "Everybody", filter: {createdAt: {after: "2000-01-01T00:00:00Z"}}}) {
+    segment { id } errors { message } } }"""
+INGEST = """mutation ($records: [JSON!]!) {
+    ingest(input: {source: "till", stream: "customers", records: $records}) { new } }"""
+FOLLOW = """subscription ($id: ID!) {
+    segmentChanges(segmentId: $id) { kind cursor customer { name } } }"""
+
+
+def ended(client: ClientConnection) -> int | None:
+    """The code with which the server ends a socket, without another message."""
+    with pytest.raises(ConnectionClosed) as closed:
+        client.recv(START_SECONDS)
+    return None if closed.value.rcvd is None else closed.value.rcvd.code
+
+
+def test_change_is_told_over_a_socket_until_the_server_stops(database_url: str) -> None:
+    with served(database_url) as (process, url):
+
+        def write(query: str, **variables: object) -> dict[str, Any]:
+            body = {"query": query, "variables": variables}
+            answer = httpx.post(f"{url}/graphql", json=body, timeout=START_SECONDS)
+            return cast("dict[str, Any]", answer.json()["data"])
+
+        segment_id = write(CREATE)["createSegment"]["segment"]["id"]
+        address = f"{url}/graphql".replace("http", "ws", 1)
+        with connect(address, subprotocols=[PROTOCOL]) as other:
+            other.send("x" * (MAX_BODY_BYTES + 1))
+            assert ended(other) == CloseCode.MESSAGE_TOO_BIG
+        with connect(address, subprotocols=[PROTOCOL]) as client:
+            client.send('{"type": "connection_init"}')
+            assert json.loads(client.recv(START_SECONDS)) == {"type": "connection_ack"}
+            payload = {"query": FOLLOW, "variables": {"id": segment_id}}
+            client.send(json.dumps({"type": "subscribe", "id": "a", "payload": payload}))
+            client.send('{"type": "ping"}')
+            assert json.loads(client.recv(START_SECONDS)) == {"type": "pong"}
+            write(INGEST, records=[{"id": "c1", "full_name": "Ann Miller"}])
+            told = json.loads(client.recv(START_SECONDS))
+            assert (told["type"], told["id"]) == ("next", "a")
+            change = told["payload"]["data"]["segmentChanges"]
+            assert (change["kind"], change["customer"]) == ("ENTERED", {"name": "Ann Miller"})
+            process.send_signal(signal.SIGTERM)
+            assert ended(client) == CloseCode.SERVICE_RESTART
+        _, errors = process.communicate(timeout=START_SECONDS)
+    assert process.returncode == 0
+    assert "Traceback" not in errors
