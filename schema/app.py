@@ -94,6 +94,7 @@ def create_app(
         with suppress(OSError, SQLAlchemyError, CdpError):
             told += generate_latest(told_of(await operations.get()))
         return Response(told, media_type=CONTENT_TYPE_LATEST)
+
     socket = GraphQLSocket(access.viewer_of, Subscriptions(view, watch).answers)
 
     async def page(request: Request) -> Response:
