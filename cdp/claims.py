@@ -80,12 +80,12 @@ def is_claim(profile: FromClause, subject: str) -> ColumnElement[bool]:
 
 
 def is_whole(profile: FromClause, subject: str) -> ColumnElement[bool]:
-    """Whether a claim of a composite tells what it is for: a surname, a street. Never null.
+    """Whether a claim of a composite tells what it is for: a surname, a place. Never null.
 
     Its parts win together, so that a first name alone, or a country, would empty all the others.
     """
     if subject == "address":
-        return profile.c.street.is_not(None)
+        return or_(profile.c.street.is_not(None), profile.c.city.is_not(None))
     surname = profile.c.last_name.is_not(None)
     return or_(surname, func.coalesce(profile.c.full_name, "").like("% %"))
 

@@ -16,7 +16,8 @@ class Rule(Enum):
     """How one of several claims is chosen. Among equals the latest wins; an empty one never does.
 
     Whatever the rule, a name with a surname goes before one without, and an address with a street
-    before one without: their parts win together, and what is not said would empty what was.
+    or a city before one without: their parts win together, and what is not said would empty what
+    was.
 
     The latest is the claim that its source changed last, then the one that was learned last.
     """

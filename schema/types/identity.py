@@ -246,7 +246,8 @@ class AttributeClaim:
         "rule",
         "The rule that chooses: `latest`, `verified_first`, `most_frequent`, `source_priority` or"
         " `longest`. Between claims that it holds equal the latest wins. Whatever the rule, a name"
-        " with a surname goes before one without, and an address with a street before one without.",
+        " with a surname goes before one without, and an address with a street or a city before one"
+        " without.",
     )
     because: str = column("because", "The rule in words, to be shown to people.")
     is_winner: bool = planned(

@@ -129,7 +129,7 @@ async def test_first_name_and_country_alone_empty_no_surname_and_no_street(
         {
             "source": "newsletter",
             "first_name": "Annabel-Louise-Francesca",
-            "city": "Newcastle upon Tyne",
+            "region": "County of Northumberland and Tyneside",
             "country": "GB",
             "email_verified": True,
             "updated_at": days_ago(1),
@@ -304,7 +304,7 @@ def _same(claim: Claim, subject: str) -> object:
 def _is_whole(claim: Claim, subject: str) -> bool:
     if subject == "name":
         return bool(claim["last_name"]) or " " in (claim["full_name"] or "")
-    return subject != "address" or bool(claim["street"])
+    return subject != "address" or bool(claim["street"] or claim["city"])
 
 
 def best(claims: Sequence[Claim], subject: str, survivorship: Survivorship) -> Claim | None:
