@@ -36,7 +36,7 @@ LONG_KEY = "k" * 80
         ("{ customers(first: 1) { } }", "Syntax"),
         ("", "Syntax"),
         ("{ customers { nodes { nope } } }", "nope"),
-        ("subscription { x }", "subscription"),
+        ("subscription { x }", "Subscription"),
         ("query A { __typename } query B { __typename }", "operationName"),
         ('{ customers(search: "a\\u0000b") { totalCount } }', "NUL"),
         (
