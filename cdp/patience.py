@@ -4,7 +4,7 @@ import asyncio
 from typing import Any, ClassVar, Final
 
 from uvicorn.config import Config
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
 HEAD_SECONDS: Final = 10.0  # for the head of a request; whoever is slower has another purpose
@@ -69,9 +69,13 @@ class PatientProtocol(HttpToolsProtocol):
         super().on_headers_complete()
 
     def on_message_complete(self) -> None:
-        """The request has come whole: from here on it is the server that owes."""
+        """The request has come whole: from here on it is the server that owes.
+
+        One that becomes a WebSocket leaves this protocol, without an answer.
+        """
         super().on_message_complete()
-        if not self.cycle.response_complete:
+        cycle: RequestResponseCycle | None = self.cycle
+        if cycle is not None and not cycle.response_complete:
             self.owes_since = None
 
     def on_response_complete(self) -> None:

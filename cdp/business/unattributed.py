@@ -5,6 +5,7 @@ from typing import Any
 from sqlalchemy import BigInteger, ColumnElement, Select, cast, func, select
 
 from cdp.business.moment import Moment
+from cdp.money import to_smallest_unit
 from cdp.order_days import exchange_rate_on, is_left, priced_orders_of_nobody
 
 
@@ -32,7 +33,9 @@ def unattributed_query(moment: Moment) -> Select[Any]:
     )
     rate = exchange_rate_on(days.c.currency, days.c.on, moment.workspace)
     d = select(*days.c, rate.label("rate")).subquery("rated").c
-    gross, refunded = _sum(d.total * d.rate), _sum(d.given_back * d.rate)
+    digits = moment.workspace.money_digits
+    gross = to_smallest_unit(_sum(d.total * d.rate), digits)
+    refunded = to_smallest_unit(_sum(d.given_back * d.rate), digits)
     without_rate = func.sum(d.standing).filter(d.rate.is_(None))
     return select(
         cast(_sum(d.orders), BigInteger).label("orders"),

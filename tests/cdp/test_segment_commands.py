@@ -165,7 +165,7 @@ def test_why_tells_the_clauses(cdp: Run) -> None:
     told(cdp, "create", "Rich Germans", "--filter", filter_)
     ann, bob = told(cdp, "why", "rich-germans", "1"), told(cdp, "why", "rich-germans", "2")
     assert ann.startswith("Customer 1 is in rich-germans since ")
-    assert "yes purchases.netSpend.gte 1000 (it is 1200)" in ann
+    assert "yes purchases.netSpend.gte 1000 (it is 1200.00)" in ann
     assert bob.startswith("Customer 2 is not in rich-germans.")
     assert "no  purchases.netSpend.gte 1000 (it is 5" in bob
     found = said(cdp, "why", "rich-germans", "2")

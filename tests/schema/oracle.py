@@ -63,6 +63,11 @@ def plain(row: RowMapping) -> Node:
     return {camel_case(name): value for name, value in row.items()}
 
 
+def cents(amount: Decimal) -> Decimal:
+    """To the smallest unit of a euro, as whatever is computed is told."""
+    return amount.quantize(Decimal("0.01"))
+
+
 class Oracle:
     """The whole business as objects."""
 
@@ -328,7 +333,7 @@ class Oracle:
             "id": gid("Order", row["source_id"], row["key"]),
             "source": self.names[row["source_id"]],
             "status": (row["status"] or "completed").upper(),
-            "refunded": sum(given_back) if given_back else whole,
+            "refunded": cents(sum(given_back) if given_back else whole),
             "lineCount": len(children("order_line")),
             "lines": [
                 plain(each) for each in sorted(children("order_line"), key=lambda e: int(e["line"]))
