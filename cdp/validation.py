@@ -132,11 +132,11 @@ def _said(row: Mapping[str, object]) -> dict[str, object]:
 
 def _said_within(value: object) -> object:
     """The same of an object in a column, of the objects in a list, and of a list of texts."""
-    if isinstance(value, Mapping):
+    if isinstance(value, dict):
         return _said(value)
     if isinstance(value, list):
         said = (item for item in value if not isinstance(item, str) or item.strip())
-        return [_said(item) if isinstance(item, Mapping) else item for item in said]
+        return [_said(item) if isinstance(item, dict) else item for item in said]
     return value
 
 
