@@ -23,8 +23,8 @@ from cdp.survivorship_rules import DEFAULT
 from cdp.values import CustomerId, ProfileId
 from cdp.workspace import Workspace
 from schema.operation import Asked, Operations
-from schema.plan import Given
 from schema.root import build_schema
+from schema.statement import Given
 
 CUSTOMERS: Final = 1_000_000
 TOUCHED: Final = 10_000

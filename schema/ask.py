@@ -11,8 +11,8 @@ from cdp.keys import VIEWERS, Role
 from cdp.workspace import Workspace
 from schema.edges import Value
 from schema.operation import Asked, Operations
-from schema.plan import Given
 from schema.root import build_schema
+from schema.statement import Given
 
 
 async def ask(

@@ -35,11 +35,13 @@ from cdp.errors import BadInput
 from cdp.keys import Viewer
 from cdp.survivorship_rules import Survivorship
 from cdp.workspace import Workspace
-from schema.edges import SHAPES, Loaded
+from schema.edges import SHAPES, Loaded, Scene
 from schema.errors import MAX_ERRORS
 from schema.limits import check_operation, read_document, require_text
-from schema.plan import Statement, Steps, Telling, edge_of, plan, plan_steps, plan_telling
+from schema.plan import plan, plan_steps, plan_telling
 from schema.selection import Selection
+from schema.statement import Statement, Steps, Telling, request_moment
+from schema.visit import edge_of
 
 MAX_OPERATIONS: Final = 1_000  # remembered texts; a frontend has some dozens
 MAX_STATEMENTS: Final = 200  # remembered shapes of one operation, each of its own plan
@@ -164,9 +166,7 @@ class Operation:
             found = make(
                 Selection(self.schema, self.fragments, asked.variables),
                 self.definition,
-                workspace=asked.workspace,
-                survivorship=asked.survivorship,
-                viewer=asked.viewer,
+                Scene(request_moment(), asked.workspace, asked.viewer, asked.survivorship),
                 is_walked=self.is_walked,
             )
             known.put(key, found)

@@ -21,7 +21,7 @@ from schema.deeds import ERRORS, INPUT, Caller, Outcome
 from schema.errors import CODES
 from schema.limits import EXECUTION_SECONDS
 from schema.metrics import STATEMENTS
-from schema.plan import Given, Step, Steps
+from schema.statement import Given, Step, Steps
 
 _STEPS: Final = re.compile(r"[^.\[\]]+")
 """Of a place such as `filter.or[1].country`: each name and number."""

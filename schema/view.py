@@ -23,7 +23,7 @@ from schema.limits import BODY_SECONDS, EXECUTION_SECONDS, MAX_BODY_BYTES, requi
 from schema.metrics import LATENCY, REQUESTS, STATEMENTS
 from schema.operation import Asked, Operation, Operations, Refused
 from schema.perform import Performer, ReadWorkspace
-from schema.plan import Given, Statement, Steps
+from schema.statement import Given, Statement, Steps
 
 JSON_TYPE: Final = "application/json"
 GRAPHQL_TYPE: Final = "application/graphql-response+json"

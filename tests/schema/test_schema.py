@@ -12,10 +12,10 @@ from sqlalchemy import Table
 from cdp import tables
 from cdp.fields import camel_case
 from cdp.traits.catalog import CATALOG
-from schema import plan
 from schema.edges import MAX_CHILDREN, Loaded
 from schema.masking import OPEN, PERSONAL, is_open
 from schema.root import build_schema, sdl
+from schema.visit import edge_of
 
 ROOT = Path(__file__).parents[2]
 SCHEMA = build_schema()._schema  # noqa: SLF001  Strawberry has no public name for it
@@ -87,13 +87,13 @@ def test_names_that_others_rely_on_are_there(type_name: str) -> None:
 
 
 def test_every_field_compiles_or_is_declared_loaded() -> None:
-    loaded = {name for name, each in fields() if isinstance(plan.edge_of(each), Loaded)}
+    loaded = {name for name, each in fields() if isinstance(edge_of(each), Loaded)}
     assert loaded == {
         "Source.deadLetterCount",
         "IdentityRules.document",
         "SegmentStanding.why",
     }
-    assert [name for name, each in fields() if plan.edge_of(each) is None] == []
+    assert [name for name, each in fields() if edge_of(each) is None] == []
 
 
 def test_everything_is_described() -> None:

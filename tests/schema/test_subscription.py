@@ -17,8 +17,8 @@ from cdp.segments.lists import ById, add_members, remove_members
 from cdp.segments.segment import Segment
 from schema.edges import Loaded
 from schema.feeds import MAX_BATCH
-from schema.plan import edge_of
 from schema.root import build_schema
+from schema.visit import edge_of
 from tests.cdp.builders import WORKSPACE, a_customer, days_ago
 from tests.cdp.segmenting import a_segment, refreshed, without_starters
 from tests.schema.client import Graph, serving
