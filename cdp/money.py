@@ -1,7 +1,6 @@
 """Amounts of money to the smallest unit of their currency: one rule for whatever is computed."""
 
 from collections.abc import Mapping
-from decimal import ROUND_HALF_UP, Decimal
 from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Integer, Numeric, case, cast, func
@@ -33,8 +32,3 @@ def to_smallest_unit(
     """An amount of money as it is told: to so many decimal places, half away from zero."""
     places = digits if isinstance(digits, int) else cast(digits, Integer)
     return func.round(cast(amount, Numeric), places, type_=Numeric)
-
-
-def rounded(amount: Decimal, digits: int) -> Decimal:
-    """The same of an amount that was read."""
-    return amount.quantize(Decimal(1).scaleb(-digits), ROUND_HALF_UP)

@@ -57,7 +57,12 @@ def effect_of(
     counts = _members(audience_id, window, as_of).subquery("counts")
     buyers = _buyers(audience_id, window, as_of, workspace).subquery("buyer")
     won = _totals(buyers).subquery("won")
-    columns: list[ColumnElement[Any]] = [*counts.c, *won.c, *_per_customer(counts, won, workspace)]
+    digits = workspace.money_digits
+    columns: list[ColumnElement[Any]] = [
+        *counts.c,
+        *_in_all(won, digits),
+        *_per_customer(counts, won, digits),
+    ]
     whole = select(*columns).select_from(counts.join(won, true())).subquery("whole")
     inner: list[ColumnElement[Any]] = [*whole.c, *_bounds(whole)]
     bounds = select(*inner).subquery("bounds")
@@ -148,13 +153,19 @@ def _totals(buyer: FromClause) -> Select[Any]:
     return select(*columns).select_from(buyer)
 
 
-def _per_customer(
-    counts: FromClause, won: FromClause, workspace: Workspace
-) -> list[ColumnElement[Any]]:
+def _in_all(won: FromClause, digits: int) -> list[ColumnElement[Any]]:
+    columns: list[ColumnElement[Any]] = []
+    for group in GROUPS:
+        revenue = to_smallest_unit(won.c[f"{group}_revenue"], digits)
+        columns += [won.c[f"{group}_conversions"], revenue.label(f"{group}_revenue")]
+    return columns
+
+
+def _per_customer(counts: FromClause, won: FromClause, digits: int) -> list[ColumnElement[Any]]:
     columns: list[ColumnElement[Any]] = []
     for group in GROUPS:
         customers = func.nullif(counts.c[f"{group}_customers"], 0)
-        revenue = to_smallest_unit(won.c[f"{group}_revenue"] / customers, workspace.money_digits)
+        revenue = to_smallest_unit(won.c[f"{group}_revenue"] / customers, digits)
         columns += [
             (cast(won.c[f"{group}_conversions"], Double) / customers).label(f"{group}_rate"),
             revenue.label(f"{group}_revenue_per_customer"),

@@ -8,7 +8,6 @@ from sqlalchemy import (
     ColumnElement,
     Date,
     FromClause,
-    Numeric,
     Select,
     and_,
     case,
@@ -23,6 +22,7 @@ from sqlalchemy import (
 
 from cdp.business.moment import Moment
 from cdp.business.shares import share
+from cdp.money import to_smallest_unit
 from cdp.order_days import day_in, exchange_rate_on, priced_orders
 from cdp.tables import campaign, campaign_cost, message, purchase_day, source_profile
 
@@ -52,6 +52,7 @@ def campaigns_query(moment: Moment, count: int) -> Select[Any]:
         picked.c.currency, day_in(picked.c.started_at, moment.workspace), moment.workspace
     )
     revenue = func.coalesce(credit.c.revenue, 0)
+    digits = moment.workspace.money_digits
 
     def same(other: FromClause) -> ColumnElement[bool]:
         return and_(other.c.source_id == picked.c.source_id, other.c.campaign_id == picked.c.key)
@@ -66,8 +67,8 @@ def campaigns_query(moment: Moment, count: int) -> Select[Any]:
             func.coalesce(reach.c.messages, 0).label("messages"),
             func.coalesce(reach.c.customers, 0).label("customers"),
             func.coalesce(credit.c.orders, 0).label("orders"),
-            revenue.label("revenue"),
-            cast(cost, Numeric).label("cost"),
+            to_smallest_unit(revenue, digits).label("revenue"),
+            to_smallest_unit(cost, digits).label("cost"),
             share(revenue - cost, cost).label("roi"),
         )
         .select_from(picked.outerjoin(reach, same(reach)).outerjoin(credit, same(credit)))

@@ -48,16 +48,17 @@ def purchases_query(moment: Moment) -> Select[Any]:
     ).subquery("sums")
     s = sums.c
     workspace = moment.workspace
-    whole = Scope(sums, sums, moment.at, workspace.timezone, workspace.money_digits)
+    digits = workspace.money_digits
+    whole = Scope(sums, sums, moment.at, workspace.timezone, digits)
     return select(
         s.buyers,
         s.repeat_buyers,
         share(s.repeat_buyers, s.buyers).label("repeat_purchase_rate"),
         s.order_count.label("orders"),
         share(s.order_count, s.buyers).label("orders_per_customer"),
-        s.gross_spend,
-        s.refunded,
-        (s.gross_spend - s.refunded).label("net_revenue"),
+        to_smallest_unit(s.gross_spend, digits).label("gross_spend"),
+        to_smallest_unit(s.refunded, digits).label("refunded"),
+        to_smallest_unit(s.gross_spend - s.refunded, digits).label("net_revenue"),
         average_order_value(whole).label("average_order_value"),
         s.unpriced_count,
     )
@@ -152,18 +153,21 @@ def distribution_query(values: FromClause, workspace: Workspace) -> Select[Any]:
     total, is_above = func.sum(value), value > 0
     is_top = (ranked.c.place - 1) * 10 < ranked.c.customers
 
+    def amount(found: ColumnElement[Any]) -> ColumnElement[Any]:
+        return to_smallest_unit(found, workspace.money_digits)
+
     def percentile(fraction: float) -> ColumnElement[Any]:
-        return func.percentile_disc(fraction).within_group(value)
+        return amount(func.percentile_disc(fraction).within_group(value))
 
     return select(
         func.count().label("customers"),
-        func.coalesce(total, 0).label("total"),
-        to_smallest_unit(func.avg(value), workspace.money_digits).label("mean"),
+        amount(func.coalesce(total, 0)).label("total"),
+        amount(func.avg(value)).label("mean"),
         percentile(0.1).label("p10"),
         percentile(0.25).label("p25"),
         percentile(0.5).label("median"),
         percentile(0.75).label("p75"),
         percentile(0.9).label("p90"),
-        func.max(value).label("highest"),
+        amount(func.max(value)).label("highest"),
         share(total.filter(is_above, is_top), total.filter(is_above)).label("top_tenth_share"),
     )

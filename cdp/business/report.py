@@ -1,10 +1,9 @@
 """All figures of the business at once, for the command line and for whoever compares them."""
 
 from collections.abc import Callable, Mapping
-from decimal import Decimal
 from typing import Any, Final, TypeAlias
 
-from sqlalchemy import RowMapping, Select, literal, select
+from sqlalchemy import Select, literal, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cdp import tables
@@ -22,11 +21,10 @@ from cdp.business.purchases import (
 )
 from cdp.business.subscriptions import subscriptions_query
 from cdp.business.unattributed import unattributed_query
-from cdp.money import rounded
 
 Figures: TypeAlias = Mapping[str, Any]
 """Numbers by name: whole, Decimal for money, float for shares, a reason as text; None where there
-is nothing. Money is told to the smallest unit."""
+is nothing. Money is told to the smallest unit, as its query rounds it."""
 
 
 def _historic(moment: Moment) -> Select[Any]:
@@ -50,13 +48,13 @@ GROUPS: Final[Mapping[str, Callable[[Moment], Select[Any]]]] = {
 async def read_figures(connection: AsyncConnection, group: str, moment: Moment) -> Figures:
     """One group of figures."""
     rows = await connection.execute(GROUPS[group](moment))
-    return _told(rows.mappings().one(), moment)
+    return dict(rows.mappings().one())
 
 
 async def read_campaigns(connection: AsyncConnection, moment: Moment, count: int) -> list[Figures]:
     """The latest campaigns, with what each brought."""
     rows = await connection.execute(campaigns_query(moment, count))
-    return [_told(row, moment) for row in rows.mappings()]
+    return [dict(row) for row in rows.mappings()]
 
 
 async def read_audiences(
@@ -73,14 +71,6 @@ async def read_audiences(
     told: list[Figures] = []
     for number, slug, channel, purpose in rows.all():
         effect = effect_of(literal(number), days, moment.at, moment.workspace)
-        figures = _told((await connection.execute(effect)).mappings().one(), moment)
+        figures = (await connection.execute(effect)).mappings().one()
         told.append({"slug": slug, "channel": channel, "purpose": purpose, **figures})
     return told
-
-
-def _told(row: RowMapping, moment: Moment) -> Figures:
-    digits = moment.workspace.money_digits
-    return {
-        name: rounded(value, digits) if isinstance(value, Decimal) else value
-        for name, value in row.items()
-    }

@@ -8,6 +8,7 @@ from sqlalchemy import ColumnElement, Select, and_, func, or_, select
 from cdp.activity import MONTH_DAYS, MONTHS_PER_YEAR, OVER, a_month_of, a_year_of, ended_at
 from cdp.business.moment import Moment
 from cdp.business.shares import share
+from cdp.money import to_smallest_unit
 from cdp.tables import source_profile, subscription
 
 TRIAL: Final = "trialing"  # is not paid for
@@ -36,13 +37,17 @@ def subscriptions_query(moment: Moment) -> Select[Any]:
         .subquery("people")
     )
     p = people.c
+
+    def total(amounts: ColumnElement[Any]) -> ColumnElement[Any]:
+        return to_smallest_unit(func.coalesce(func.sum(amounts), 0), moment.workspace.money_digits)
+
     counted = select(
         func.count().filter(p.now > 0).label("subscribers"),
-        func.coalesce(func.sum(p.pays_now), 0).label("mrr"),
+        total(p.pays_now).label("mrr"),
         func.count().filter(p.then > 0).label("subscribers_before"),
-        func.coalesce(func.sum(p.paid_then), 0).label("mrr_before"),
+        total(p.paid_then).label("mrr_before"),
         func.count().filter(p.then > 0, p.now == 0).label("churned"),
-        func.coalesce(func.sum(func.greatest(p.paid_then - p.pays_now, 0)), 0).label("mrr_lost"),
+        total(func.greatest(p.paid_then - p.pays_now, 0)).label("mrr_lost"),
     ).subquery("counted")
     c = counted.c
     monthly = share(c.churned, c.subscribers_before)

@@ -21,7 +21,7 @@ from schema.edges import (
     row_of,
 )
 from schema.scalars import DateTime, Decimal
-from schema.types.records import amount
+from schema.types.records import money
 from schema.types.segment import permitted
 
 EFFECT_PRICE: Final = 50  # orders of a whole audience are read
@@ -63,12 +63,12 @@ class AudienceGroup:
         "rate", "Conversions per customer, between 0 and 1; null for an empty group."
     )
     revenue: Decimal = planned(
-        amount("revenue"),
+        money("revenue"),
         "What is left of those orders after refunds, in the workspace's currency. An order without"
         " a rate of exchange has none.",
     )
     revenue_per_customer: Decimal | None = planned(
-        amount("revenue_per_customer"),
+        money("revenue_per_customer"),
         "Revenue per customer of the group, buyers or not; null for an empty group.",
     )
 

@@ -39,7 +39,7 @@ from schema.edges import (
 from schema.moments import AS_OF, AS_OF_LATE, currency_of, moment_in, scene_at
 from schema.scalars import BigInt, DateTime, Decimal
 from schema.types.audience import Audience, audiences_by
-from schema.types.records import amount, source_name
+from schema.types.records import money, source_name
 
 GROUP_PRICE: Final = 25  # each group reads the customers, the answers or the points whole
 
@@ -76,15 +76,15 @@ class BusinessPurchases:
         "orders_per_customer", "Orders per buyer; null without a buyer."
     )
     gross_spend: Decimal = planned(
-        amount("gross_spend"), f"Totals of the orders that stand, before refunds, {_MONEY}."
+        money("gross_spend"), f"Totals of the orders that stand, before refunds, {_MONEY}."
     )
     refunded: Decimal = planned(
-        amount("refunded"),
+        money("refunded"),
         "What was given back on them by `asOf`, at the rates of the orders' days.",
     )
-    net_revenue: Decimal = planned(amount("net_revenue"), "Gross spend less refunds.")
+    net_revenue: Decimal = planned(money("net_revenue"), "Gross spend less refunds.")
     average_order_value: Decimal | None = planned(
-        amount("average_order_value"),
+        money("average_order_value"),
         "Net revenue of qualifying orders per such order that has a price in the workspace's"
         " currency; null without one.",
     )
@@ -105,14 +105,14 @@ class BusinessUnattributed:
 
     orders: BigInt = column("orders", "Qualifying orders.")
     gross_spend: Decimal = planned(
-        amount("gross_spend"), f"Totals of the orders that stand, before refunds, {_MONEY}."
+        money("gross_spend"), f"Totals of the orders that stand, before refunds, {_MONEY}."
     )
     refunded: Decimal = planned(
-        amount("refunded"),
+        money("refunded"),
         "What was given back on them by `asOf`, at the rates of the orders' days.",
     )
     net_revenue: Decimal = planned(
-        amount("net_revenue"),
+        money("net_revenue"),
         "Gross spend less refunds: with `purchases.netRevenue` it sums to the net revenue of all.",
     )
     unpriced_count: BigInt = column(
@@ -149,14 +149,14 @@ class MoneyDistribution:
     """The row of `distribution_query`."""
 
     customers: int = column("customers", "How many customers are counted.")
-    total: Decimal = planned(amount("total"), "The sum of all of them.")
-    mean: Decimal | None = planned(amount("mean"), "Per customer, to the smallest unit.")
-    p10: Decimal | None = planned(amount("p10"), "A tenth of the customers have at most that.")
-    p25: Decimal | None = planned(amount("p25"), "A quarter have at most that.")
-    median: Decimal | None = planned(amount("median"), "Half have at most that.")
-    p75: Decimal | None = planned(amount("p75"), "Three quarters have at most that.")
-    p90: Decimal | None = planned(amount("p90"), "Nine tenths have at most that.")
-    highest: Decimal | None = planned(amount("highest"), "The most that a customer has.")
+    total: Decimal = planned(money("total"), "The sum of all of them.")
+    mean: Decimal | None = planned(money("mean"), "Per customer, to the smallest unit.")
+    p10: Decimal | None = planned(money("p10"), "A tenth of the customers have at most that.")
+    p25: Decimal | None = planned(money("p25"), "A quarter have at most that.")
+    median: Decimal | None = planned(money("median"), "Half have at most that.")
+    p75: Decimal | None = planned(money("p75"), "Three quarters have at most that.")
+    p90: Decimal | None = planned(money("p90"), "Nine tenths have at most that.")
+    highest: Decimal | None = planned(money("highest"), "The most that a customer has.")
     top_tenth_share: float | None = column(
         "top_tenth_share",
         "The share, 0 to 1, that the best tenth of customers holds of all amounts above zero; null"
@@ -277,14 +277,14 @@ class BusinessSubscriptions:
 
     subscribers: int = column("subscribers", "Customers who pay for a subscription.")
     mrr: Decimal = planned(
-        amount("mrr"),
+        money("mrr"),
         "Monthly recurring revenue: what they pay a month, in the workspace's currency.",
     )
     subscribers_before: int = column("subscribers_before", "Customers who paid a month before.")
-    mrr_before: Decimal = planned(amount("mrr_before"), "What they paid a month.")
+    mrr_before: Decimal = planned(money("mrr_before"), "What they paid a month.")
     churned: int = column("churned", "Those of them who pay for none any more.")
     mrr_lost: Decimal = planned(
-        amount("mrr_lost"), "What those who paid then pay less now, cancelled or contracted."
+        money("mrr_lost"), "What those who paid then pay less now, cancelled or contracted."
     )
     churn_rate: float | None = column(
         "churn_rate",
@@ -318,9 +318,9 @@ class CampaignEffect:
     messages: int = column("messages", "Messages of it, bounced ones included.")
     customers: int = column("customers", "Customers whom one of them reached.")
     attributed_orders: int = column("orders", "Orders that are credited to it.")
-    revenue: Decimal = planned(amount("revenue"), f"Those orders net of refunds, {_MONEY}.")
+    revenue: Decimal = planned(money("revenue"), f"Those orders net of refunds, {_MONEY}.")
     cost: Decimal | None = planned(
-        amount("cost"),
+        money("cost"),
         "In the workspace's currency at the rate of the day when it began: as the source tells it,"
         " else as a person has stated it (`cdp campaign cost`). Null where nobody tells it, or"
         " there is no rate.",

@@ -20,7 +20,6 @@ from sqlalchemy import (
 from sqlalchemy.types import TypeEngine
 
 from cdp import tables
-from cdp.money import to_smallest_unit
 from schema.edges import Arguments, Branch, Leaf, Row, Slice, row_of
 from schema.ids import Instant, Whole, cursor, decode_cursor, exact
 from schema.masking import is_open, veil
@@ -29,11 +28,6 @@ from schema.masking import is_open, veil
 def money(name: str) -> Leaf:
     """A decimal column, as text."""
     return Leaf(lambda row: exact(row[name]))
-
-
-def amount(name: str) -> Leaf:
-    """A column of money that was computed in the workspace's currency, as text."""
-    return Leaf(lambda row: exact(to_smallest_unit(row[name], row.scene.workspace.money_digits)))
 
 
 def profiles_of(customer: Row) -> Select[Any]:

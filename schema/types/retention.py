@@ -36,7 +36,7 @@ from schema.moments import AS_OF, AS_OF_LATE, currency_of, moment_in, scene_at
 from schema.objects import constant, items
 from schema.scalars import Date, DateTime, Decimal
 from schema.traits import CustomerFilter
-from schema.types.records import amount
+from schema.types.records import money
 
 READ_PRICE: Final = 50  # it reads the days of every customer
 
@@ -74,7 +74,7 @@ class RetentionCell:
         "rate", "Those as a share of the cohort, 0 to 1; also null for a cohort of nobody."
     )
     revenue: Decimal | None = planned(
-        amount("revenue"),
+        money("revenue"),
         "The cohort's orders of the period net of refunds, in the workspace's currency at the rates"
         " of the orders' days. A refund counts in the period of its order.",
     )

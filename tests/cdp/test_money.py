@@ -4,14 +4,14 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 import pytest
-from sqlalchemy import Numeric, Text, column, func, literal, select, values
+from sqlalchemy import Numeric, Text, column, literal, select, values
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cdp.business.moment import moment_of
 from cdp.business.purchases import distribution_query
-from cdp.business.report import read_figures
+from cdp.business.report import GROUPS, read_campaigns, read_figures
 from cdp.filters import predicate
-from cdp.money import digits_of, digits_of_each, rounded, to_smallest_unit
+from cdp.money import digits_of, digits_of_each, to_smallest_unit
 from cdp.query import present
 from cdp.rebuild import rebuild
 from cdp.tables import customer, scored_customer
@@ -149,12 +149,37 @@ async def test_a_mean_has_the_places_of_the_currency(connection: AsyncConnection
     assert (await spread_of(connection, 1, 1, 2))["mean"] == Decimal("1.333")
 
 
-async def test_an_amount_is_rounded_the_same_whoever_rounds_it(connection: AsyncConnection) -> None:
-    for currency, amount in (("EUR", "-2.345"), ("KWD", "1.0005"), ("JPY", "0.5"), ("XYZ", "7")):
-        digits = digits_of(currency)
-        asked = literal(Decimal(amount), Numeric), digits_of_each(literal(currency, Text))
-        told = await connection.scalar(select(to_smallest_unit(*asked)))
-        assert (told, await connection.scalar(select(func.scale(told)))) == (
-            rounded(Decimal(amount), digits),
-            digits,
-        )
+@pytest.mark.parametrize(
+    ("currency", "amount", "told"),
+    [
+        ("EUR", "-2.345", "-2.35"),
+        ("KWD", "1.0005", "1.001"),
+        ("JPY", "0.5", "1"),
+        ("XYZ", "7", "7.00"),
+    ],
+)
+async def test_an_amount_is_rounded_half_away_from_zero_to_the_places_of_its_currency(
+    connection: AsyncConnection, currency: str, amount: str, told: str
+) -> None:
+    given = literal(Decimal(amount), Numeric)
+    for digits in (digits_of(currency), digits_of_each(literal(currency, Text))):
+        assert str(await connection.scalar(select(to_smallest_unit(given, digits)))) == told
+
+
+async def test_all_money_of_the_business_has_the_places_of_its_currency(
+    connection: AsyncConnection,
+) -> None:
+    rows: list[tuple[str, Row]] = [
+        ("customers", {"id": "1"}),
+        ("campaigns", {"id": "summer", "cost": "5", "currency": "KWD"}),
+        an_order("a", "1", "7", "KWD"),
+        a_fee("f", "1", "10", "KWD", "month"),
+    ]
+    for given in ([], rows):
+        await take_mixed(connection, given, workspace=DINARS)
+        moment = moment_of(NOW, NOW, DINARS)
+        told = [await read_figures(connection, group, moment) for group in GROUPS]
+        told += await read_campaigns(connection, moment, 1)
+        amounts = [each for one in told for each in one.values() if isinstance(each, Decimal)]
+        assert {each.as_tuple().exponent for each in amounts} == {-3}
+    assert sum(amounts) > 0
