@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
 
 import msgspec
 from sqlalchemy import exists, func, select
@@ -18,9 +17,7 @@ from cdp.rows import channel_of, purpose_of
 from cdp.sources import platform_source
 from cdp.tables import consent, identifier, source_profile
 from cdp.validation import Unacceptable, digest, encode, read_record
-from cdp.values import CustomerId, ProfileId, SourceId
-
-MAX_KEY: Final = 200  # characters of a caller's name for a statement, as for an act on points
+from cdp.values import MAX_ACT_KEY, CustomerId, ProfileId, SourceId
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,9 +44,9 @@ class Statement:
 
     def __post_init__(self) -> None:
         """Refuse what names nothing."""
-        if self.key is not None and not 0 < len(self.key.strip()) <= len(self.key) <= MAX_KEY:
+        if self.key is not None and not 0 < len(self.key.strip()) <= len(self.key) <= MAX_ACT_KEY:
             raise BadInput(
-                f"A key has 1 to {MAX_KEY} characters.",
+                f"A key has 1 to {MAX_ACT_KEY} characters.",
                 todo="Give one that names this statement, or none.",
                 path="key",
             )

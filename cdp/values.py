@@ -1,6 +1,6 @@
 """Small types that travel through the whole domain."""
 
-from typing import NewType, TypeAlias
+from typing import Final, NewType, TypeAlias
 
 SourceId = NewType("SourceId", int)
 ProfileId = NewType("ProfileId", int)
@@ -10,5 +10,8 @@ CustomerId = NewType("CustomerId", int)
 """Of a customer: the smallest id among its source profiles."""
 
 RunId = NewType("RunId", int)
+
+MAX_ACT_KEY: Final = 200
+"""Characters of a caller's own name for an act, under which it is done once."""
 
 Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"

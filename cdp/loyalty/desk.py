@@ -26,10 +26,9 @@ from cdp.loyalty.refusals import (
     UnknownReward,
 )
 from cdp.loyalty.terms import Terms, in_force, read_terms
-from cdp.values import CustomerId, ProfileId
+from cdp.values import MAX_ACT_KEY, CustomerId, ProfileId
 from cdp.versions import Driver
 
-MAX_KEY: Final = 200  # characters
 MAX_REASON: Final = 500  # characters
 
 
@@ -47,7 +46,10 @@ class Act:
 
     def __post_init__(self) -> None:
         """Refuse what cannot be kept."""
-        for name, text, most in (("key", self.key, MAX_KEY), ("reason", self.reason, MAX_REASON)):
+        for name, text, most in (
+            ("key", self.key, MAX_ACT_KEY),
+            ("reason", self.reason, MAX_REASON),
+        ):
             if len(text) > most or "\0" in text:
                 raise BadInput(f"A {name} has at most {most} characters.", path=name)
         if not self.key.strip():
