@@ -1,5 +1,6 @@
 """The customer: what is folded of all that their profiles did."""
 
+from collections.abc import Iterator, Mapping
 from enum import Enum
 from typing import Any
 
@@ -17,6 +18,7 @@ from sqlalchemy import (
     text,
 )
 from sqlalchemy.dialects.postgresql import ENUM, JSONB, TSVECTOR
+from sqlalchemy.types import TypeEngine
 
 from cdp.tables.base import Instant, metadata
 
@@ -93,15 +95,22 @@ purchase_day = Table(
     comment="One row per source profile and day with orders; money in the workspace's currency.",
 )
 
+
+def _sums(type_: type[TypeEngine[Any]], comments: Mapping[str, str]) -> Iterator[Column[Any]]:
+    """Columns of what is counted or added up: 0 where there is nothing."""
+    for name, comment in comments.items():
+        yield Column(name, type_, nullable=False, server_default="0", comment=comment)
+
+
 FACT_COLUMNS: tuple[Column[Any], ...] = (
-    *(
-        Column(name, Integer, nullable=False, server_default="0", comment=comment)
-        for name, comment in {
+    *_sums(
+        Integer,
+        {
             "order_count": "Qualifying orders.",
             "priced_order_count": "Of them, those with a rate.",
             "order_day_count": "Days with a qualifying order.",
             "unpriced_count": "Orders and refunds without a rate.",
-        }.items()
+        },
     ),
     Column("first_order_on", Date, comment="The day of the first qualifying order."),
     Column("last_order_on", Date, comment="The day of the last qualifying order."),
@@ -114,13 +123,13 @@ FACT_COLUMNS: tuple[Column[Any], ...] = (
         nullable=False,
         comment="Gross spend less refunds.",
     ),
-    *(
-        Column(name, Numeric, nullable=False, server_default="0", comment=comment)
-        for name, comment in {
+    *_sums(
+        Numeric,
+        {
             "gross_spend": "Totals of orders that stand.",
             "refunded": "Refunds of those orders.",
             "qualifying_spend": "Net, of qualifying orders.",
-        }.items()
+        },
     ),
     Column("favourite_category", Text, comment="With the most spend on its lines."),
     Column("favourite_channel", Text, comment="With the most qualifying orders."),
@@ -132,9 +141,9 @@ quickest: of fixed width and never null, of fixed width, numerics, texts.
 """
 
 ACTIVITY_COLUMNS: tuple[Column[Any], ...] = (
-    *(
-        Column(name, Integer, nullable=False, server_default="0", comment=comment)
-        for name, comment in {
+    *_sums(
+        Integer,
+        {
             "messages_sent": "Messages of which any event is known.",
             "messages_delivered": "Of them, those that arrived, as far as their source tells.",
             "messages_opened": "Of them, those opened at least once.",
@@ -144,7 +153,7 @@ ACTIVITY_COLUMNS: tuple[Column[Any], ...] = (
             "open_tickets": "Of them, those not settled yet.",
             "review_count": "Reviews given.",
             "active_subscriptions": "Subscriptions that go on.",
-        }.items()
+        },
     ),
     Column("last_engaged_at", Instant, comment="Of opening, clicking, replying, interacting."),
     Column("median_first_response_hours", Numeric, comment="From opening to the first answer."),
@@ -153,13 +162,7 @@ ACTIVITY_COLUMNS: tuple[Column[Any], ...] = (
     Column("csat", Numeric, comment="Mean satisfaction, on a scale up to 5."),
     Column("ces", Numeric, comment="Mean effort score, on a scale up to 7."),
     Column("average_rating", Numeric, comment="Mean of reviews, on a scale up to 5."),
-    Column(
-        "monthly_value",
-        Numeric,
-        nullable=False,
-        server_default="0",
-        comment="What subscriptions that are paid for bring a month.",
-    ),
+    *_sums(Numeric, {"monthly_value": "What subscriptions that are paid for bring a month."}),
     Column("subscribed_at", Instant, comment="When the first subscription began."),
     Column("renews_at", Instant, comment="The next renewal of a subscription that goes on."),
     Column("cancelled_at", Instant, comment="The latest cancellation of a subscription."),
