@@ -2,26 +2,23 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import UTC, datetime
 from functools import partial
 
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
-from sqlalchemy.exc import SQLAlchemyError
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import BaseRoute, Route, WebSocketRoute
 
 from cdp.database import Database
-from cdp.errors import CdpError
 from cdp.identity.rules import read_survivorship
 from cdp.operations import read_operations
 from cdp.settings import Settings
 from cdp.workspace import read_workspace
 from schema import explorer
 from schema.access import Access, Fresh
-from schema.metrics import REGISTRY, told_of
+from schema.metrics import metrics
 from schema.root import build_schema
 from schema.socket import GraphQLSocket
 from schema.subscription import Subscriptions
@@ -66,11 +63,6 @@ def create_app(
     def database() -> Database:
         return opened[0]
 
-    async def ready(_: Request) -> Response:
-        reason = await why_not_ready(database())
-        body = {"ready": reason is None, "reason": reason}
-        return JSONResponse(body, status_code=200 if reason is None else 503)
-
     workspace_of = partial(read_workspace, overrides=settings.workspace)
     workspace = Fresh(database, workspace_of)
     survivorship = Fresh(database, read_survivorship)
@@ -85,21 +77,10 @@ def create_app(
         workspace_of,
         now,
     )
-
-    operations = Fresh(database, read_operations)
-
-    async def metrics(_: Request) -> Response:
-        told = generate_latest(REGISTRY)
-        # Where the database does not answer, what the process counts is told all the same.
-        with suppress(OSError, SQLAlchemyError, CdpError):
-            told += generate_latest(told_of(await operations.get()))
-        return Response(told, media_type=CONTENT_TYPE_LATEST)
-
     socket = GraphQLSocket(access.viewer_of, Subscriptions(view, watch).answers)
-
-    async def page(request: Request) -> Response:
-        return await explorer.page(request, access.viewer_of)
-
+    page = partial(explorer.page, viewer_of=access.viewer_of)
+    ready = partial(_ready, why_not_ready, database)
+    told = partial(metrics, Fresh(database, read_operations).get)
     return Starlette(
         routes=[
             Route("/graphql", view, methods=["POST"]),
@@ -108,7 +89,7 @@ def create_app(
             Route("/graphiql/{name}", explorer.asset, methods=["GET"]),
             Route("/healthz", _alive, methods=["GET"]),
             Route("/readyz", ready, methods=["GET"]),
-            Route("/metrics", metrics, methods=["GET"]),
+            Route("/metrics", told, methods=["GET"]),
             *mounts,
         ],
         lifespan=lifespan,
@@ -127,6 +108,14 @@ async def _running(beside: Beside | None, database: Database) -> AsyncIterator[N
     finally:
         task.cancel()
         await asyncio.wait([task])
+
+
+async def _ready(
+    why_not_ready: WhyNotReady, database: Callable[[], Database], _: Request
+) -> Response:
+    reason = await why_not_ready(database())
+    body = {"ready": reason is None, "reason": reason}
+    return JSONResponse(body, status_code=200 if reason is None else 503)
 
 
 async def _alive(_: Request) -> Response:

@@ -1,7 +1,21 @@
 """What the server counts, for Prometheus."""
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
 
+from prometheus_client import (
+    CONTENT_TYPE_LATEST,
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    generate_latest,
+)
+from sqlalchemy.exc import SQLAlchemyError
+from starlette.requests import Request
+from starlette.responses import Response
+
+from cdp.errors import CdpError
 from cdp.operations import Operations
 
 REGISTRY = CollectorRegistry()
@@ -20,7 +34,15 @@ LATENCY = Histogram(
 )
 
 
-def told_of(operations: Operations) -> CollectorRegistry:
+async def metrics(operations: Callable[[], Awaitable[Operations]], _: Request) -> Response:
+    """What the process counts and, where the database answers, what that tells."""
+    told = generate_latest(REGISTRY)
+    with suppress(OSError, SQLAlchemyError, CdpError):
+        told += generate_latest(_told_of(await operations()))
+    return Response(told, media_type=CONTENT_TYPE_LATEST)
+
+
+def _told_of(operations: Operations) -> CollectorRegistry:
     """What the database tells, as gauges: the same from every worker."""
     registry = CollectorRegistry()
     labels = ["source", "connector"]
