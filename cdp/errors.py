@@ -1,5 +1,7 @@
 """The errors that a caller can expect, each with a stable code and what to do next."""
 
+from collections.abc import Iterable
+
 
 class CdpError(Exception):
     """A refusal: a stable `code`, one sentence with the values in it, and what to do next."""
@@ -17,6 +19,15 @@ class BadInput(CdpError):
     def __init__(self, message: str, *, todo: str = "", path: str | None = None) -> None:
         super().__init__("BAD_REQUEST", message, todo=todo)
         self.path = path
+
+
+class UnknownName(BadInput):
+    """A name where only some are known, all of which it tells."""
+
+    def __init__(self, name: str, known: Iterable[str], path: str) -> None:
+        super().__init__(
+            f"There is no {name[:80]!r} here.", todo=f"There are: {', '.join(known)}.", path=path
+        )
 
 
 class KeyReused(BadInput):

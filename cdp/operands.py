@@ -2,7 +2,7 @@
 
 import operator
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
 from enum import Enum
@@ -37,6 +37,15 @@ def bounded_decimal(text: str) -> Decimal:
     if not isinstance(exponent, int) or exponent < -MAX_DIGITS or value.adjusted() > MAX_DIGITS:
         raise ArithmeticError(f"{text[:80]} is out of bounds")
     return value
+
+
+def read_members(given: object, path: str) -> Iterable[tuple[str, object, str]]:
+    """Name, value and path of each member of an object. Raises BadInput for anything else."""
+    if given is None:
+        raise BadInput(f"{path or 'The filter'} is null.", todo="Leave it out.", path=path)
+    if not isinstance(given, Mapping):
+        raise BadInput(f"{path or 'The filter'} is not an object.", path=path)
+    return [(str(name), value, f"{path}.{name}".lstrip(".")) for name, value in given.items()]
 
 
 def read_list(operand: object, path: str) -> Sequence[object]:

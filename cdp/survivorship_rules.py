@@ -6,7 +6,7 @@ from enum import Enum
 from typing import Final
 
 from cdp.attributes import ATTRIBUTES
-from cdp.errors import BadInput
+from cdp.errors import BadInput, UnknownName
 
 MAX_SOURCES: Final = 250  # in a list of priorities; more than any workspace connects
 MAX_SOURCE_NAME: Final = 63  # characters, as of a source's name
@@ -154,8 +154,5 @@ def _rule(subject: str, given: object, sources: Sequence[str]) -> Rule:
     return rule
 
 
-def _unknown(name: str, path: str, known: Sequence[str]) -> BadInput:
-    place = f"{path}.{name}".lstrip(".")
-    return BadInput(
-        f"There is no {name[:80]!r} here.", todo=f"There are: {', '.join(known)}.", path=place[:200]
-    )
+def _unknown(name: str, path: str, known: Sequence[str]) -> UnknownName:
+    return UnknownName(name, known, f"{path}.{name}".lstrip(".")[:200])

@@ -22,8 +22,8 @@ ROOMS = (
      "unheard"),
     ("ingest", "traits", "remap"),
     ("deadletters", "pushed", "clock", "operands", "operators", "bearers", "fields", "related",
-     "clauses", "filters", "keyset", "query", "keys", "freshness", "segments", "audiences",
-     "scoring", "business", "recommendations", "operations"),
+     "clauses", "reading", "conditions", "filters", "keyset", "query", "keys", "freshness",
+     "segments", "audiences", "scoring", "business", "recommendations", "operations"),
     ("refresh", "writers", "columns", "mart", "export", "publish", "traitchange", "stewardship",
      "rulechange", "stepping", "resolving", "forecasting"),
 )  # fmt: skip

@@ -14,10 +14,11 @@ from cdp.bearers import identified_by
 from cdp.clock import Clock, clock_of
 from cdp.errors import BadInput, Forbidden
 from cdp.fields import FIELDS, GROUPS, RELATIONS, Field
-from cdp.filters import MAX_CLAUSES, MAX_DEPTH, predicate, read_filter
+from cdp.filters import MAX_DEPTH, predicate, read_filter
 from cdp.operands import MAX_LIST
 from cdp.operators import OPERATORS
 from cdp.query import present
+from cdp.reading import MAX_CLAUSES
 from tests.cdp.builders import (
     NOW,
     WORKSPACE,
