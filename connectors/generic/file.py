@@ -17,15 +17,12 @@ from cdp.records import STREAMS
 from cdp.sources import SourceRow
 from cdp.values import Json
 from connectors.base import Abort, Connector, Page, Setting, Values
+from connectors.generic.items import Broken, Item, Line, Meter
 from connectors.generic.map_file import FileMap, read_map
 from connectors.generic.mapping import Mapper, Tally
 from connectors.generic.readers import (
     HEAD_BYTES,
-    Broken,
     Format,
-    Item,
-    Line,
-    Meter,
     format_of,
     header_of,
     opened,

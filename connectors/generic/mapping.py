@@ -8,8 +8,8 @@ from cdp.delivery import Delivery, Refused, receive
 from cdp.payloads import payload_of
 from cdp.validation import Unacceptable
 from connectors.generic.cells import Getter, Habits, Rows, compiled, habits_of, shown, test_of
+from connectors.generic.items import Broken, Item, Row
 from connectors.generic.map_file import FileMap, RecordMap
-from connectors.generic.readers import Broken, Item, Row
 
 GROUP_WINDOW_ROWS: Final = 10_000  # a group ends when as many rows have passed without one of it
 MAX_GROUP_ROWS: Final = 20_000  # of one order; more is a fault of group_by, and fills the memory

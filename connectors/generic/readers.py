@@ -1,16 +1,13 @@
 """Rows of a file, one by one, whatever it is: CSV, JSON lines or Parquet, gzip or not."""
 
-import csv
 import gzip
 import io
 import shutil
 import tempfile
 import zlib
 from codecs import BOM_UTF16_BE, BOM_UTF16_LE
-from collections import Counter, deque
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Final, Literal, TypeAlias
 
@@ -18,12 +15,22 @@ import msgspec
 
 from cdp.errors import BadInput
 from cdp.payloads import MAX_PAYLOAD_BYTES, payload_of
+from connectors.generic.csv_rows import TextLines, csv_header, csv_rows
+from connectors.generic.items import (
+    BYTE_ORDER_MARK,
+    METER_EVERY_LINES,
+    Broken,
+    Item,
+    Line,
+    Meter,
+    Row,
+    shown,
+)
 
 Format: TypeAlias = Literal["csv", "jsonl", "parquet"]
 
 GZIP_MAGIC: Final = b"\x1f\x8b"
 PARQUET_MAGIC: Final = b"PAR1"
-BYTE_ORDER_MARK: Final = "\ufeff".encode()
 ZIP_MAGIC: Final = b"PK\x03\x04"
 BINARY_MAGICS: Final = (
     *(b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"%PDF-"),
@@ -35,49 +42,8 @@ BINARY_MAGICS: Final = (
 CONTROLS: Final = bytes(set(range(32)) - set(b"\t\n\v\f\r\x1b"))
 FEW_CONTROLS: Final = 16  # text may hold one here and there, and costs its row alone
 CONTROLS_SHARE: Final = 0.05  # of bytes drawn at random an eighth are such
-DELIMITERS: Final = (",", ";", "\t", "|")
 HEAD_BYTES: Final = 64 * 1024  # enough to tell what a file is
 BUFFER_BYTES: Final = 1024 * 1024
-METER_EVERY_LINES: Final = 1000  # asking a file for its position costs as much as reading a line
-MAX_SHOWN_BYTES: Final = 4000  # of a line that cannot be taken, kept to look at
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One row by column name; `number` is its line (Parquet: its row), counted from 1.
-
-    `payload` is the row as it came, where it came as JSON.
-    """
-
-    number: int
-    values: Mapping[str, object]
-    payload: bytes | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Broken:
-    """Something at line `number` that is no row; `payload` is JSON text that shows it."""
-
-    number: int
-    reason: str
-    payload: bytes
-
-
-Item: TypeAlias = Row | Broken
-
-
-class Line(msgspec.Struct, frozen=True):
-    """Line `number` of a file of JSON lines, not opened yet; `payload` is what stands there."""
-
-    number: int
-    payload: bytes
-
-
-@dataclass(slots=True)
-class Meter:
-    """How many bytes of a file have been read, as they lie on the disk."""
-
-    bytes_read: int = 0
 
 
 def format_of(path: Path) -> Format:
@@ -122,8 +88,8 @@ def header_of(path: Path) -> Sequence[str] | None:
                 return columnar.header(plain)
         case "csv":
             with _opened(path) as (_, content):
-                lines = _TextLines(path.name, content)
-                return _csv_header(path.name, lines)[1]
+                lines = TextLines(path.name, content)
+                return csv_header(path.name, lines)[1]
 
 
 def read_rows(path: Path, meter: Meter, stream: str | None = None) -> Generator[Item, None, None]:
@@ -149,7 +115,7 @@ def read_items(
                 yield from _jsonl_lines(_metered(content, raw, meter))
         case "csv":
             with _opened(path) as (raw, content):
-                yield from _csv_rows(path.name, _TextLines(path.name, content, raw, meter))
+                yield from csv_rows(path.name, TextLines(path.name, content, raw, meter))
     meter.bytes_read = path.stat().st_size
 
 
@@ -215,7 +181,7 @@ def _jsonl_lines(lines: Iterator[tuple[int, bytes]]) -> Iterator[Line | Broken]:
         if not line:
             continue
         if len(line) > MAX_PAYLOAD_BYTES:
-            yield Broken(number, f"The line is over {MAX_PAYLOAD_BYTES} bytes.", _shown(line))
+            yield Broken(number, f"The line is over {MAX_PAYLOAD_BYTES} bytes.", shown(line))
         else:
             yield Line(number, line)
 
@@ -225,164 +191,13 @@ def opened(line: Line) -> Item:
     try:
         value = _decode(line.payload)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        return Broken(line.number, f"The line is not JSON: {error}.", _shown(line.payload))
+        return Broken(line.number, f"The line is not JSON: {error}.", shown(line.payload))
     if isinstance(value, dict):
         return Row(line.number, value, line.payload)
-    return Broken(line.number, "The line is JSON, but not an object.", _shown(line.payload))
+    return Broken(line.number, "The line is JSON, but not an object.", shown(line.payload))
 
 
 _decode: Final = msgspec.json.Decoder().decode
-
-
-def _shown(line: bytes | str) -> bytes:
-    """A line that is no JSON, as a JSON text."""
-    text = line if isinstance(line, str) else line.decode("utf-8", "backslashreplace")
-    return payload_of(text[:MAX_SHOWN_BYTES])
-
-
-# CSV ------------------------------------------------------------------------------------------
-
-
-class _TextLines:
-    """The lines of a file as text; `number` is how many were given.
-
-    `row` holds the lines of the row that is being read: more than one where a quoted cell goes on,
-    or where its quote was never closed; then all but the first can be given once more. Of the
-    header every byte must be UTF-8 (`is_header`); of a later line a byte that is not is given
-    escaped, and noted (`is_damaged`).
-    """
-
-    def __init__(
-        self,
-        name: str,
-        content: IO[bytes],
-        raw: IO[bytes] | None = None,
-        meter: Meter | None = None,
-    ) -> None:
-        self.name = name
-        self.row: list[str] = []
-        self.number = 0
-        self.is_header = True
-        self.is_damaged = False
-        self._again: deque[str] = deque()
-        self._content = content
-        self._raw = raw
-        self._meter = meter
-        self._offset = 0
-
-    def __iter__(self) -> Iterator[str]:
-        return self
-
-    def give_again(self) -> None:
-        """Read the lines after the first of this row once more, as rows of their own."""
-        self._again.extendleft(reversed(self.row[1:]))
-        self.number -= len(self.row) - 1
-
-    def __next__(self) -> str:
-        if self._again:
-            self.row.append(self._again.popleft())
-            self.number += 1
-            return self.row[-1]
-        line = self._content.readline(MAX_PAYLOAD_BYTES)
-        if not line:
-            raise StopIteration
-        if self._offset == 0 and line.startswith(BYTE_ORDER_MARK):
-            line = line.removeprefix(BYTE_ORDER_MARK)
-            self._offset = len(BYTE_ORDER_MARK)
-        self.number += 1
-        try:
-            self.row.append(line.decode())
-        except UnicodeDecodeError as error:
-            if self.is_header:
-                raise BadInput(
-                    f"{self.name}, line {self.number}: byte 0x{line[error.start]:02X} at offset"
-                    f" {self._offset + error.start} is not UTF-8.",
-                    todo=f"Convert the file, for instance: iconv -f {_encoding(line)} -t UTF-8.",
-                ) from None
-            self.is_damaged = True
-            self.row.append(line.decode(errors=_ESCAPE))
-        self._offset += len(line)
-        if self._meter and self._raw and self.number % METER_EVERY_LINES == 0:
-            self._meter.bytes_read = self._raw.tell()
-        return self.row[-1]
-
-
-def _encoding(line: bytes) -> str:
-    """What a line that is not UTF-8 most likely is, by the mark that it begins with."""
-    return "UTF-16" if line.startswith((BOM_UTF16_LE, BOM_UTF16_BE)) else "WINDOWS-1252"
-
-
-def _csv_rows(name: str, lines: _TextLines) -> Iterator[Item]:
-    delimiter, header = _csv_header(name, lines)
-    if header is None:
-        return
-    width, lines.is_header = len(header), False
-    reader = csv.reader(lines, delimiter=delimiter, strict=True)
-    while True:
-        number = lines.number + 1
-        lines.row.clear()
-        reason, cells = "", list[str]()
-        try:
-            cells = next(reader)
-        except StopIteration:
-            return
-        except csv.Error as error:
-            reason = f"The line is not CSV: {error}."
-        if lines.is_damaged and not reason and (damage := _damage(lines.row)):
-            yield Broken(number, damage, _shown(_raw("".join(lines.row).rstrip("\r\n"))))
-            continue
-        if not reason and len(cells) == width:
-            yield Row(number, dict(zip(header, cells, strict=True)))
-            continue
-        if not reason and any(cells):
-            reason = f"The line has {len(cells)} cells, the header has {width}."
-        if reason:
-            # A quote that is never closed swallows the lines after it: they are read once more.
-            yield Broken(number, reason, _shown(_raw(lines.row[0].rstrip("\r\n"))))
-            lines.give_again()
-            reader = csv.reader(lines, delimiter=delimiter, strict=True)
-
-
-_ESCAPE: Final = "surrogateescape"
-"""How bytes that are not UTF-8 travel in text, to be told and shown."""
-
-
-def _raw(text: str) -> bytes:
-    return text.encode(errors=_ESCAPE)
-
-
-def _damage(row: Sequence[str]) -> str:
-    """Which byte of a row is not UTF-8, and what to do; empty where all are."""
-    try:
-        _raw("".join(row)).decode()
-    except UnicodeDecodeError as error:
-        return (
-            f"The line is not UTF-8: byte 0x{error.object[error.start]:02X}."
-            " Convert the file, for instance: iconv -f WINDOWS-1252 -t UTF-8."
-        )
-    return ""
-
-
-def _csv_header(name: str, lines: _TextLines) -> tuple[str, list[str] | None]:
-    """The delimiter that cuts the first line that is not blank into most names, and the names."""
-    line = next((line for line in lines if line.strip()), None)
-    if line is None:
-        return ",", None
-    csv.field_size_limit(MAX_PAYLOAD_BYTES)  # of this process; the default of 128 KiB is too low
-    try:
-        cuts = {mark: next(csv.reader([line], delimiter=mark)) for mark in DELIMITERS}
-    except csv.Error as error:
-        raise BadInput(f"{name}, line {lines.number}: the header is not CSV: {error}.") from None
-    delimiter = max(DELIMITERS, key=lambda mark: len(cuts[mark]))
-    cells = (cell.strip() for cell in cuts[delimiter])
-    header = [cell or f"column_{index}" for index, cell in enumerate(cells, 1)]
-    twice = next((column for column, count in Counter(header).items() if count > 1), None)
-    if twice is not None:
-        raise BadInput(
-            f"{name}, line {lines.number}: the column {twice!r} is there twice.",
-            todo="Give each column a name of its own.",
-        )
-    return delimiter, header
 
 
 # Parquet --------------------------------------------------------------------------------------

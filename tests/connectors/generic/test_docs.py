@@ -6,9 +6,10 @@ from pathlib import Path
 import msgspec
 
 from cdp.delivery import Received
+from connectors.generic.items import Meter
 from connectors.generic.map_file import parse_map
 from connectors.generic.mapping import Mapper, Tally
-from connectors.generic.readers import Meter, read_rows
+from connectors.generic.readers import read_rows
 
 PAGE = Path(__file__).resolve().parents[3] / "docs" / "import.md"
 

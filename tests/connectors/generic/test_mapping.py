@@ -11,9 +11,9 @@ import pytest
 from cdp.delivery import Delivery, Received, Refused
 from cdp.errors import BadInput
 from connectors.generic import mapping
+from connectors.generic.items import Row
 from connectors.generic.map_file import parse_map, read_map
 from connectors.generic.mapping import Mapper, Tally, mapped_again
-from connectors.generic.readers import Row
 
 LINES = """
 [[record]]

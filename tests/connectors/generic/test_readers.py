@@ -13,7 +13,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from cdp.errors import BadInput
-from connectors.generic.readers import Broken, Item, Meter, Row, format_of, header_of, read_rows
+from connectors.generic.items import Broken, Item, Meter, Row
+from connectors.generic.readers import format_of, header_of, read_rows
 
 
 def rows_of(path: Path, stream: str | None = None) -> list[Item]:
