@@ -20,10 +20,11 @@ from benchmarks.people import SEED
 from benchmarks.processor import postgres_clock
 from benchmarks.writer import BATCH, WARM_BATCHES, Written
 from cdp.database import Database, driver, open_database
+from cdp.deciding import Author
 from cdp.errors import AlreadyUndone
 from cdp.identity.rules import read_document
 from cdp.rulechange import try_rules
-from cdp.stewardship import Author, merge_customers, undo
+from cdp.stewardship import merge_customers, undo
 from cdp.tables import customer, merge_event
 from cdp.values import CustomerId
 from cdp.workspace import Workspace

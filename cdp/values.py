@@ -14,4 +14,7 @@ RunId = NewType("RunId", int)
 MAX_ACT_KEY: Final = 200
 """Characters of a caller's own name for an act, under which it is done once."""
 
+MAX_REASON: Final = 500
+"""Characters of why somebody acts."""
+
 Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"

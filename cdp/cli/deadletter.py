@@ -22,9 +22,9 @@ from cdp.deadletters import (
     list_letters,
     retry_letters,
 )
+from cdp.deciding import Author
 from cdp.delivery import Delivery, Refused
 from cdp.sources import PUSHED, get_source
-from cdp.stewardship import Author
 from connectors.generic.file import canonical_row
 from connectors.generic.map_file import FileMap, read_map
 from connectors.generic.mapping import mapped_again

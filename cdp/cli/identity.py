@@ -9,17 +9,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from cdp.cli.identity_read import explain, reviews
 from cdp.cli.identity_rules import rules
 from cdp.cli.session import Session, actor, runs
+from cdp.deciding import Author, Change, Effect
 from cdp.refresh import follow
-from cdp.stewardship import (
-    NO_REASON,
-    Author,
-    Change,
-    Effect,
-    decide,
-    merge_customers,
-    split_customer,
-    undo,
-)
+from cdp.stewardship import NO_REASON, decide, merge_customers, split_customer, undo
 from cdp.values import CustomerId, ProfileId
 from cdp.workspace import Workspace, read_workspace, take_turn
 from schema.ids import row_id, whole

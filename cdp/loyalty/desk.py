@@ -26,10 +26,8 @@ from cdp.loyalty.refusals import (
     UnknownReward,
 )
 from cdp.loyalty.terms import Terms, in_force, read_terms
-from cdp.values import MAX_ACT_KEY, CustomerId, ProfileId
+from cdp.values import MAX_ACT_KEY, MAX_REASON, CustomerId, ProfileId
 from cdp.versions import Driver
-
-MAX_REASON: Final = 500  # characters
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,8 +11,8 @@ from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.types import TypeEngine
 
 from cdp import tables, traitchange
+from cdp.deciding import Author, Effect
 from cdp.fields import camel_case
-from cdp.stewardship import Author, Effect
 from cdp.traits.catalog import CATALOG
 from schema.deeds import Caller, Outcome
 from schema.edges import (

@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cdp import tables
 from cdp.database import driver
+from cdp.deciding import Author, Effect
 from cdp.delivery import Batch
 from cdp.errors import BadInput, NotFound
 from cdp.identity.ledger import BY_THE_RULES
@@ -20,7 +21,7 @@ from cdp.identity.rules import Document, check_document, read_document, read_rul
 from cdp.ingest import apply
 from cdp.remap import fold, moment_of, write_map
 from cdp.rulechange import apply_rules
-from cdp.stewardship import Author, Effect, decide, merge_customers, split_customer, undo
+from cdp.stewardship import decide, merge_customers, split_customer, undo
 from cdp.values import CustomerId, ProfileId
 from tests.cdp.at_once import rows_of
 from tests.cdp.ingesting import WORKSPACE, a_source

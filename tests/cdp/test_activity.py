@@ -9,11 +9,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cdp import tables
 from cdp.database import Database
+from cdp.deciding import Author
 from cdp.delivery import Deleted
 from cdp.query import present
 from cdp.rebuild import rebuild
 from cdp.refresh import refresh_due
-from cdp.stewardship import Author, merge_customers
+from cdp.stewardship import merge_customers
 from cdp.tables import ACTIVITY_COLUMNS
 from cdp.traits.catalog import CATALOG
 from tests.cdp.ingesting import WORKSPACE, Row, customers, drop, take

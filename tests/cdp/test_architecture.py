@@ -24,8 +24,8 @@ ROOMS = (
     ("deadletters", "pushed", "clock", "operands", "operators", "bearers", "fields", "related",
      "clauses", "reading", "conditions", "filters", "keyset", "query", "keys", "freshness",
      "segments", "audiences", "scoring", "business", "recommendations", "operations"),
-    ("refresh", "writers", "columns", "mart", "export", "publish", "traitchange", "stewardship",
-     "rulechange", "stepping", "resolving", "forecasting"),
+    ("refresh", "writers", "columns", "mart", "export", "publish", "traitchange", "deciding",
+     "stewardship", "rulechange", "stepping", "resolving", "forecasting"),
 )  # fmt: skip
 """The rooms of cdp: a module imports from its own line and those above, never from one below."""
 

@@ -17,8 +17,9 @@ from cdp import tables
 from cdp.__main__ import main
 from cdp.audiences.assignment import Drawn, assignments, audience_now, draw, take_turn
 from cdp.audiences.people import Aim, read_aim
+from cdp.deciding import Author
 from cdp.errors import BadInput
-from cdp.stewardship import Author, merge_customers, split_customer
+from cdp.stewardship import merge_customers, split_customer
 from cdp.values import CustomerId, ProfileId
 from tests.cdp.ingesting import WORKSPACE, take
 from tests.cdp.segmenting import Stage, a_segment, customer_ids, refreshed, without_starters

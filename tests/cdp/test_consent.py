@@ -14,10 +14,11 @@ from cdp.consent import Asked, ConsentStatus, consents
 from cdp.consent_writing import Statement, record_consent
 from cdp.contact_points import ContactPoint, read_contact_point
 from cdp.deadletters import DeadLetter, list_letters, retry_letters
+from cdp.deciding import Author
 from cdp.delivery import Deleted, Delivery, receive
 from cdp.errors import BadInput, KeyReused, NotFound
 from cdp.sources import add_source, list_sources
-from cdp.stewardship import Author, split_customer
+from cdp.stewardship import split_customer
 from cdp.values import CustomerId, ProfileId
 from tests.cdp.consent_model import Use
 from tests.cdp.ingesting import WORKSPACE, drop, take

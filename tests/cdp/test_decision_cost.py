@@ -7,8 +7,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cdp import tables
 from cdp.database import driver
+from cdp.deciding import Author
 from cdp.segments.evaluation import steps_of
-from cdp.stewardship import Author, merge_customers, undo
+from cdp.stewardship import merge_customers, undo
 from cdp.values import CustomerId
 from tests.cdp.ingesting import WORKSPACE, take
 from tests.cdp.segmenting import a_segment, customer_ids, feed, members, without_starters

@@ -11,11 +11,12 @@ from sqlalchemy import select
 from benchmarks.shoppers import tell
 from cdp import tables
 from cdp.database import Database, driver, open_database
+from cdp.deciding import Author
 from cdp.errors import CdpError
 from cdp.identity.rules import read_document
 from cdp.resolving import resolve_batch
 from cdp.rulechange import try_rules
-from cdp.stewardship import Author, undo
+from cdp.stewardship import undo
 from tests.cdp.ingesting import WORKSPACE, take
 from tests.server import Server
 

@@ -9,9 +9,10 @@ from sqlalchemy import select, text
 
 from cdp import tables
 from cdp.database import Database
+from cdp.deciding import Author
 from cdp.delivery import Deleted
 from cdp.refresh import refresh_due
-from cdp.stewardship import Author, decide, merge_customers
+from cdp.stewardship import decide, merge_customers
 from cdp.values import CustomerId
 from cdp.workspace import take_turn
 from tests.cdp.at_once import rows_of

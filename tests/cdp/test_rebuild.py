@@ -11,8 +11,9 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cdp.database import Database
+from cdp.deciding import Author
 from cdp.rebuild import rebuild
-from cdp.stewardship import Author, merge_customers
+from cdp.stewardship import merge_customers
 from cdp.tables import customer, purchase_day, sales_order
 from tests.cdp.ingesting import WORKSPACE, take_mixed
 

@@ -8,6 +8,7 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cdp import tables
+from cdp.deciding import Author
 from cdp.scoring.basis import BASIS_ID
 from cdp.scoring.estimate import Estimate
 from cdp.scoring.forecast import Terms
@@ -16,7 +17,7 @@ from cdp.scoring.intervals import NOMINAL
 from cdp.scoring.model import ModelName
 from cdp.scoring.rescore import rescore
 from cdp.segments.refresh import take_turn
-from cdp.stewardship import Author, merge_customers, undo
+from cdp.stewardship import merge_customers, undo
 from cdp.values import CustomerId
 from tests.cdp.ingesting import WORKSPACE, take
 from tests.cdp.scoring.shop import NOW

@@ -9,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cdp import tables
 from cdp.database import Database, driver
+from cdp.deciding import Author
 from cdp.delivery import Deleted
 from cdp.errors import BadInput, NotFound
 from cdp.query import present
@@ -21,7 +22,7 @@ from cdp.segments.refresh import mark_due, refresh_segments, refresh_step, take_
 from cdp.segments.segment import definition_of, get_segment, list_segments
 from cdp.segments.settle import settle_now
 from cdp.segments.why import why
-from cdp.stewardship import Author, merge_customers, split_customer
+from cdp.stewardship import merge_customers, split_customer
 from cdp.values import CustomerId, ProfileId
 from tests.cdp.ingesting import WORKSPACE, drop, take
 from tests.cdp.segmenting import (

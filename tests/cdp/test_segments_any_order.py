@@ -14,6 +14,7 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cdp import tables
+from cdp.deciding import Author
 from cdp.delivery import Batch, Deleted, Received, receive
 from cdp.errors import BadInput
 from cdp.ingest import apply
@@ -22,7 +23,7 @@ from cdp.segments.definition import update_segment
 from cdp.segments.lists import ById, add_members, remove_members
 from cdp.segments.refresh import refresh_step
 from cdp.segments.segment import define, get_segment, list_segments
-from cdp.stewardship import Author, merge_customers, split_customer
+from cdp.stewardship import merge_customers, split_customer
 from cdp.values import CustomerId, ProfileId
 from tests.cdp.histories import steps_at
 from tests.cdp.ingesting import WORKSPACE, a_source

@@ -7,8 +7,9 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cdp import tables
+from cdp.deciding import Author, Effect
 from cdp.errors import AlreadyUndone, BadInput, NotFound
-from cdp.stewardship import Author, Effect, decide, merge_customers, split_customer, undo
+from cdp.stewardship import decide, merge_customers, split_customer, undo
 from cdp.values import CustomerId, ProfileId
 from tests.cdp.ingesting import WORKSPACE, facts_by_members, partition, take
 

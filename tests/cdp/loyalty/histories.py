@@ -15,12 +15,13 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cdp import tables
+from cdp.deciding import Author
 from cdp.delivery import Batch, Deleted, Delivery, Refused, receive
 from cdp.errors import CdpError
 from cdp.ingest import apply
 from cdp.loyalty.acts import adjust_points, earn_points, redeem_points, reverse
 from cdp.loyalty.holds import capture_hold, hold_points, release_hold
-from cdp.stewardship import Author, merge_customers, split_customer, undo
+from cdp.stewardship import merge_customers, split_customer, undo
 from cdp.values import CustomerId, ProfileId
 from tests.cdp.ingesting import WORKSPACE, a_source
 from tests.cdp.loyalty.club import START, an_act, count_entries, pass_days

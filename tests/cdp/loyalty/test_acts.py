@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cdp import tables
 from cdp.database import Database
+from cdp.deciding import Author
 from cdp.errors import BadInput, CdpError, KeyReused, NotFound
 from cdp.loyalty.acts import adjust_points, earn_points, redeem_points, reverse
 from cdp.loyalty.application import apply_programme
@@ -17,7 +18,7 @@ from cdp.loyalty.desk import Act
 from cdp.loyalty.holds import capture_hold, hold_points, release_hold
 from cdp.loyalty.refusals import PointsRefused
 from cdp.loyalty.standing import suspend
-from cdp.stewardship import Author, merge_customers, split_customer
+from cdp.stewardship import merge_customers, split_customer
 from cdp.values import CustomerId
 from tests.cdp.ingesting import WORKSPACE, take_mixed
 from tests.cdp.loyalty.club import (

@@ -8,12 +8,13 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cdp import tables
+from cdp.deciding import Author
 from cdp.errors import BadInput
 from cdp.loyalty.application import apply_programme
 from cdp.loyalty.clock import bring_up_to_date
 from cdp.loyalty.standing import refer, suspend
 from cdp.rebuild import rebuild
-from cdp.stewardship import Author, merge_customers
+from cdp.stewardship import merge_customers
 from cdp.values import CustomerId
 from cdp.workspace import Workspace, note_folding
 from tests.cdp.ingesting import WORKSPACE, take, take_mixed
