@@ -34,18 +34,11 @@ from cdp.identity.rules import read_rules
 from cdp.loyalty.carried import post_entries
 from cdp.loyalty.fold import refresh_loyalty
 from cdp.loyalty.orders import days_of_new_members
-from cdp.profiles import (
-    CUSTOMERS,
-    STORED_COLUMNS,
-    Origin,
-    People,
-    contact_key,
-    find_profiles,
-    write_people,
-)
+from cdp.profiles import STORED_COLUMNS, write_people
 from cdp.records import STREAMS, ConsentRecord, ExchangeRateRecord, OrderRecord
 from cdp.rows import EMBEDDED_LINE_COLUMNS, Row, columns_of, line_rows, order_status, row_of
 from cdp.tables import PERSON_TABLES, STREAM_TABLES, order_line
+from cdp.told_profiles import CUSTOMERS, Origin, People, contact_key, find_profiles
 from cdp.touched import BELONGING_STREAMS, COMPARED_COLUMNS, Touched, adopt_waiting
 from cdp.validation import digest
 from cdp.values import CustomerId, ProfileId, SourceId
