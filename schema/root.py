@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 import strawberry
-from sqlalchemy import BigInteger, ColumnElement, FromClause, Text, any_, select
+from sqlalchemy import BigInteger, FromClause, Text, any_, select
 from sqlalchemy.dialects.postgresql import ARRAY
 from strawberry.schema.config import StrawberryConfig
 
@@ -63,6 +63,7 @@ from schema.types.model_report import MODEL_REPORT, ModelReport
 from schema.types.node import Node
 from schema.types.order import Order, find_order
 from schema.types.overlap import SEGMENT_OVERLAP, SegmentOverlap
+from schema.types.records import customer_of_profile
 from schema.types.retention import (
     RETENTION,
     RETENTION_ARGUMENTS,
@@ -95,19 +96,6 @@ from schema.types.standing import STANDING, STANDING_ARGUMENTS, SegmentStanding
 from schema.types.timeline import ENTRY_TYPES
 
 
-def _survivor(scene: Scene, wanted: ColumnElement[int]) -> Branch:
-    """A customer by any id that was ever reserved: it leads to who the person is today."""
-    customer, profile = tables.scored_customer.alias(), tables.source_profile.alias()
-    whose = (
-        select(profile.c.customer_id)
-        .where(profile.c.id == wanted)
-        .correlate_except(profile)
-        .scalar_subquery()
-    )
-    query = select().select_from(customer).where(customer.c.id == whose)
-    return Branch("Customer", row_of(customer, scene), query)
-
-
 def _find_customer(scene: Scene, wanted: FromClause) -> Branch:
     customer, profile = tables.scored_customer.alias(), tables.source_profile.alias()
     query = (
@@ -124,7 +112,7 @@ def _customer(scene: Scene, arguments: Arguments) -> Branch:
     if (number is None) == (identifier is None):
         raise BadInput("customer takes one argument.", todo="Give either id or identifier.")
     if number is not None:
-        return _survivor(scene, number)
+        return customer_of_profile(number, scene)
     return _bearer(scene, identifier["kind"], arguments)
 
 

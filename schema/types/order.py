@@ -27,7 +27,14 @@ from schema.ids import exact, global_id
 from schema.scalars import DateTime, Decimal
 from schema.types.connection import connection
 from schema.types.node import Node
-from schema.types.records import is_alive, money, newest_first, source_name, upper
+from schema.types.records import (
+    customer_of_profile,
+    is_alive,
+    money,
+    newest_first,
+    source_name,
+    upper,
+)
 
 MOST_LINES: Final = 2_500  # a wholesale order has a thousand
 
@@ -93,15 +100,7 @@ def _refunded(order: Row) -> ColumnElement[Any]:
 
 def customer_of(row: Row) -> Branch:
     """The customer to whom a row's source profile belongs."""
-    customer, profile = tables.scored_customer.alias(), tables.source_profile.alias()
-    whose = (
-        select(profile.c.customer_id)
-        .where(profile.c.id == row.table.c.source_profile_id)
-        .correlate_except(profile)
-        .scalar_subquery()
-    )
-    query = select().select_from(customer).where(customer.c.id == whose)
-    return Branch("Customer", row_of(customer, row.scene), query)
+    return customer_of_profile(row.table.c.source_profile_id, row.scene)
 
 
 @strawberry.type(description="One position of an order.")

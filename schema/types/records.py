@@ -20,7 +20,7 @@ from sqlalchemy import (
 from sqlalchemy.types import TypeEngine
 
 from cdp import tables
-from schema.edges import Arguments, Branch, Leaf, Row, Slice, row_of
+from schema.edges import Arguments, Branch, Leaf, Row, Scene, Slice, row_of
 from schema.ids import Instant, Whole, cursor, decode_cursor, exact
 from schema.masking import is_open, veil
 
@@ -28,6 +28,19 @@ from schema.masking import is_open, veil
 def money(name: str) -> Leaf:
     """A decimal column, as text."""
     return Leaf(lambda row: exact(row[name]))
+
+
+def customer_of_profile(profile_id: ColumnElement[int], scene: Scene) -> Branch:
+    """The customer whose a source profile is; so any id that was ever reserved leads to one."""
+    customer, profile = tables.scored_customer.alias(), tables.source_profile.alias()
+    whose = (
+        select(profile.c.customer_id)
+        .where(profile.c.id == profile_id)
+        .correlate_except(profile)
+        .scalar_subquery()
+    )
+    query = select().select_from(customer).where(customer.c.id == whose)
+    return Branch("Customer", row_of(customer, scene), query)
 
 
 def profiles_of(customer: Row) -> Select[Any]:

@@ -48,7 +48,7 @@ from schema.scalars import DateTime
 from schema.types.connection import FORWARD, LATE, connection
 from schema.types.identity import SourceProfile, profiles_among
 from schema.types.node import Node
-from schema.types.records import profile_array
+from schema.types.records import customer_of_profile, profile_array
 
 
 def _permitted(scene: Scene) -> None:
@@ -77,15 +77,7 @@ def _side(name: str) -> One:
 
 
 def _customer(side: Row) -> Branch:
-    customer, profile = tables.scored_customer.alias(), tables.source_profile.alias()
-    whose = (
-        select(profile.c.customer_id)
-        .where(profile.c.id == side.table.c.first_id)
-        .correlate_except(profile)
-        .scalar_subquery()
-    )
-    query = select().select_from(customer).where(customer.c.id == whose)
-    return Branch("Customer", row_of(customer, side.scene), query)
+    return customer_of_profile(side.table.c.first_id, side.scene)
 
 
 def _profiles(side: Row, _: Arguments) -> Branch:
