@@ -103,6 +103,16 @@ Mapper = Callable[[Item], Iterable[tuple[str, Row]]]
 """A pure function from a vendor's object to canonical rows, each with its stream."""
 
 
+def names_of(objects: Iterable[Item], kind: str, member: str) -> dict[str, str]:
+    """The names of the objects of one type, by id; each has its name in the `member` of it."""
+    found: dict[str, str] = {}
+    for each in objects:
+        key, name = each.get("id"), each.get(member, "name")
+        if each.get("type") == kind and isinstance(key, str) and isinstance(name, str):
+            found[key] = name
+    return found
+
+
 def consent_key(customer: str, channel: str, at: Mapping[str, str | None]) -> str:
     """The key of what a customer said of marketing on a channel, at the contact point `at`.
 

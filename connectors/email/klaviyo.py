@@ -5,7 +5,7 @@ very instant of the watermark would be missed without the overlap.
 """
 
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final
@@ -17,7 +17,7 @@ from connectors.asked import require_lists
 from connectors.base import Connector, Page, Setting, Values
 from connectors.http import Http
 from connectors.limits import Limiter, Windows
-from connectors.reading import Item, Row, consent_key, delivered
+from connectors.reading import Item, Row, consent_key, delivered, names_of
 from connectors.scans import Scan, Step, latest_of, scan, utc_now, written
 
 REVISION: Final = "2026-07-15"
@@ -145,7 +145,7 @@ class KlaviyoSource:
         }
         answer = await self._ask("events", parameters, at.page)
         events = answer.items("data")
-        metrics = _names(answer.items("included"))
+        metrics = names_of(answer.items("included"), "metric", "attributes")
         deliveries: list[Delivery] = []
         for event in events:
             stream = "messages" if _metric(event, metrics) in MESSAGE_METRICS else "interactions"
@@ -290,16 +290,6 @@ def event_of(item: Item, metrics: Mapping[str, str]) -> Iterator[tuple[str, Row]
             "subject": properties.get("Subject"),
         },
     )
-
-
-def _names(included: Iterable[Item]) -> dict[str, str]:
-    """The names of the metrics among what was included, by id."""
-    found: dict[str, str] = {}
-    for each in included:
-        key, name = each.get("id"), each.get("attributes", "name")
-        if each.get("type") == "metric" and isinstance(key, str) and isinstance(name, str):
-            found[key] = name
-    return found
 
 
 def _metric(event: Item, metrics: Mapping[str, str]) -> str:

@@ -18,7 +18,6 @@ from connectors.base import Abort, Connector, Page, Setting, Skip, Values
 from connectors.http import Http
 from connectors.limits import Adaptive
 from connectors.pos.square_records import (
-    category_names,
     customer,
     deletes,
     loyalty_account,
@@ -30,7 +29,7 @@ from connectors.pos.square_records import (
     refund_of,
     undone,
 )
-from connectors.reading import Item, delivered
+from connectors.reading import Item, delivered, names_of
 from connectors.scans import Scan, Step, latest_of, scan, utc_now, written
 
 VERSION: Final = "2025-08-20"
@@ -142,7 +141,8 @@ class SquareSource:
         if at.page:
             body["cursor"] = at.page
         answer = await self.http.post_json("/v2/catalog/search", body)
-        items, categories = answer.items("objects"), category_names(answer.items("related_objects"))
+        items = answer.items("objects")
+        categories = names_of(answer.items("related_objects"), "CATEGORY", "category_data")
         deliveries = delivered(
             "products",
             items,

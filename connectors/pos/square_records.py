@@ -135,16 +135,6 @@ def loyalty_entry(item: Item) -> Iterator[tuple[str, Row]]:
     )
 
 
-def category_names(objects: Iterable[Item]) -> dict[str, str]:
-    """The names of the categories among the objects of a catalog, by id."""
-    found: dict[str, str] = {}
-    for each in objects:
-        key, name = each.get("id"), each.get("category_data", "name")
-        if each.get("type") == "CATEGORY" and isinstance(key, str) and isinstance(name, str):
-            found[key] = name
-    return found
-
-
 def product_key(item: Item) -> str:
     """The key of the first product that an item of the catalog is."""
     variations = item.items("item_data", "variations")

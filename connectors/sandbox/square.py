@@ -205,13 +205,7 @@ class SquareSandbox:
         return cut(customers, entries, turn, where)
 
     def _orders(self, query: "Query") -> Item:
-        locations = query.asked.get("location_ids")
-        if not isinstance(locations, list) or not locations:
-            raise SquareError(
-                "MISSING_REQUIRED_PARAMETER", "Missing required parameter.", "location_ids"
-            )
-        if len(locations) > MAX_LOCATIONS:
-            raise SquareError("ARRAY_LENGTH_TOO_LONG", "At most 10 location ids.", "location_ids")
+        locations = _ids(query, "location_ids", MAX_LOCATIONS)
         filters, sort = query.part("query", "filter"), query.part("query", "sort")
         order = sort.get("sort_field", "CREATED_AT")
         if order not in KINDS["orders"]:
@@ -247,13 +241,7 @@ class SquareSandbox:
 
     def _orders_of_ids(self, query: "Query") -> Item:
         """Orders by id; an unknown id is passed over, as the vendor says."""
-        ids = query.asked.get("order_ids")
-        if not isinstance(ids, list) or not ids:
-            raise SquareError(
-                "MISSING_REQUIRED_PARAMETER", "Missing required parameter.", "order_ids"
-            )
-        if len(ids) > MAX_ORDER_IDS:
-            raise SquareError("ARRAY_LENGTH_TOO_LONG", "At most 100 order ids.", "order_ids")
+        ids = _ids(query, "order_ids", MAX_ORDER_IDS)
         found = (self._kinds["orders"].get(str(key)) for key in ids)
         return {"orders": [order for order in found if order is not None]}
 
@@ -370,6 +358,17 @@ class SquareSandbox:
 
 
 _Operation = Callable[[Query], Item]
+
+
+def _ids(query: Query, name: str, most: int) -> list[object]:
+    """A list of ids that must be given, and be no longer than the vendor takes."""
+    ids = query.asked.get(name)
+    if not isinstance(ids, list) or not ids:
+        raise SquareError("MISSING_REQUIRED_PARAMETER", "Missing required parameter.", name)
+    if len(ids) > most:
+        what = name.replace("_", " ")
+        raise SquareError("ARRAY_LENGTH_TOO_LONG", f"At most {most} {what}.", name)
+    return ids
 
 
 async def _asked(request: Request) -> Item:
