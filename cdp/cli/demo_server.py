@@ -3,8 +3,8 @@
 import asyncio
 import signal
 import socket
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import Final
 from urllib.parse import urlencode
@@ -12,7 +12,6 @@ from urllib.parse import urlencode
 import click
 import httpx
 import msgspec
-import uvicorn
 from sqlalchemy import func, select
 
 from cdp import tables
@@ -20,6 +19,7 @@ from cdp.cli.session import Session
 from cdp.database import Database
 from cdp.errors import CdpError
 from cdp.server import configuration, create_application
+from connectors.sandbox.server import GuestServer
 
 LINE: Final = 100
 START_TIMEOUT_SECONDS: Final = 30  # a server that needs longer is broken
@@ -62,28 +62,6 @@ class Question:
     query: str
 
 
-class _Server(uvicorn.Server):
-    """Says when it has started, and leaves signals to the demo."""
-
-    def __init__(self, config: uvicorn.Config) -> None:
-        super().__init__(config)
-        self.ready = asyncio.Event()
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Start, then say so."""
-        await super().startup(sockets)
-        self.ready.set()
-
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """Catch none: the demo ends by Ctrl-C without a word of failure."""
-        yield
-
-    def stop(self) -> None:
-        """End after what is being answered."""
-        self.should_exit = True
-
-
 async def serve_demo(session: Session, database: Database, listener: socket.socket) -> None:
     """Serve GraphQL until interrupted; on the way, ask it three questions and print its answers."""
     host, port = listener.getsockname()[:2]
@@ -91,7 +69,7 @@ async def serve_demo(session: Session, database: Database, listener: socket.sock
     # With --json, nothing but the summary is printed.
     questions = [] if session.is_json else await _questions(database)
     app = create_application(replace(session.settings, database_url=database.url))
-    async with _serving(_Server(configuration(app, host=host, port=port)), listener) as running:
+    async with _serving(GuestServer(configuration(app, host=host, port=port)), listener) as running:
         async with httpx.AsyncClient(timeout=ANSWER_TIMEOUT_SECONDS, trust_env=False) as client:
             for question in questions:
                 click.echo(await _asked(client, url, question))
@@ -162,7 +140,9 @@ async def _best_known(database: Database) -> str | None:
 
 
 @asynccontextmanager
-async def _serving(server: _Server, listener: socket.socket) -> AsyncIterator["asyncio.Task[None]"]:
+async def _serving(
+    server: GuestServer, listener: socket.socket
+) -> AsyncIterator["asyncio.Task[None]"]:
     """Serve while the block runs; the task ends when a signal tells the server to stop."""
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):

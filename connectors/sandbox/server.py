@@ -12,8 +12,11 @@ from starlette.types import ASGIApp
 START_TIMEOUT_SECONDS = 20.0
 
 
-class _Server(uvicorn.Server):
-    """uvicorn's server, told to leave signals to the program that it runs inside of."""
+class GuestServer(uvicorn.Server):
+    """uvicorn's server, told to leave signals to the program that it runs inside of.
+
+    It says when it is `ready`.
+    """
 
     def __init__(self, config: uvicorn.Config) -> None:
         super().__init__(config)
@@ -29,6 +32,10 @@ class _Server(uvicorn.Server):
         """Catch none: signals belong to the program around us."""
         yield
 
+    def stop(self) -> None:
+        """End after what is being answered."""
+        self.should_exit = True
+
 
 @asynccontextmanager
 async def serving(app: ASGIApp) -> AsyncIterator[str]:
@@ -36,7 +43,7 @@ async def serving(app: ASGIApp) -> AsyncIterator[str]:
     # Named as TCP, or asyncio leaves Nagle's algorithm on and each answer waits 40 ms for an ACK.
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.bind(("127.0.0.1", 0))
-    server = _Server(
+    server = GuestServer(
         uvicorn.Config(
             app,
             lifespan="off",
@@ -61,6 +68,6 @@ async def serving(app: ASGIApp) -> AsyncIterator[str]:
         yield f"http://127.0.0.1:{listener.getsockname()[1]}"
     finally:
         ready.cancel()
-        server.should_exit = True
+        server.stop()
         await running
         listener.close()
