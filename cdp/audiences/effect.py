@@ -22,13 +22,13 @@ from sqlalchemy import (
 
 from cdp import tables
 from cdp.audiences.assignment import assignments
+from cdp.business.shares import wilson
 from cdp.errors import BadInput
 from cdp.money import to_smallest_unit
 from cdp.order_days import day_in, priced_orders
 from cdp.workspace import Workspace
 
 MAX_DAYS: Final = 366  # after a year nobody would say that it was the message
-Z_95: Final = 1.959963984540054  # the normal quantile of 0.975: 95 % in the middle
 
 WRITTEN: Final = "written"
 HELD: Final = "held"
@@ -177,13 +177,8 @@ def _bounds(whole: FromClause) -> list[ColumnElement[Any]]:
     """Wilson's score interval of the rate of each group."""
     columns: list[ColumnElement[Any]] = []
     for group in GROUPS:
-        count, rate = cast(whole.c[f"{group}_customers"], Double), whole.c[f"{group}_rate"]
-        centre = 2 * count * rate + Z_95**2
-        spread = Z_95 * func.sqrt(Z_95**2 + 4 * count * rate * (1 - rate), type_=Double)
-        columns += [
-            ((centre + sign * spread) / (2 * (count + Z_95**2))).label(f"{group}_{side}")
-            for side, sign in (("low", -1), ("high", 1))
-        ]
+        low, high = wilson(whole.c[f"{group}_conversions"], whole.c[f"{group}_customers"])
+        columns += [low.label(f"{group}_low"), high.label(f"{group}_high")]
     return columns
 
 
