@@ -2,25 +2,24 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import pytest
-from click.testing import CliRunner, Result
 from pyarrow import parquet
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cdp import tables
-from cdp.__main__ import main
 from cdp.audiences.assignment import Drawn, assignments, audience_now, draw, take_turn
 from cdp.audiences.people import Aim, read_aim
 from cdp.deciding import Author
 from cdp.errors import BadInput
 from cdp.stewardship import merge_customers, split_customer
 from cdp.values import CustomerId, ProfileId
+from tests.cdp.commands import Run, command_over
 from tests.cdp.ingesting import WORKSPACE, take
 from tests.cdp.segmenting import Stage, a_segment, customer_ids, refreshed, without_starters
 
@@ -145,6 +144,14 @@ async def a_crowd(connection: AsyncConnection, count: int, first: int = 0) -> in
     return await everybody(connection, people, [a_consent(key, "granted") for key in keys])
 
 
+async def join_late(connection: AsyncConnection, count: int) -> None:
+    """More people who consent, after the segment was made."""
+    keys = [f"q{number}" for number in range(count)]
+    await take(connection, "customers", [a_person(key) for key in keys])
+    await take(connection, "consents", [a_consent(key, "granted") for key in keys])
+    await refreshed(Stage(connection))
+
+
 async def test_who_is_held_out_follows_from_the_hash_alone(connection: AsyncConnection) -> None:
     segment = await a_crowd(connection, 120)
     done, rows = await drawn(connection, segment, percent=20)
@@ -159,10 +166,7 @@ async def test_who_is_held_out_follows_from_the_hash_alone(connection: AsyncConn
 async def test_another_percentage_is_for_those_who_are_new(connection: AsyncConnection) -> None:
     segment = await a_crowd(connection, 40)
     _, before = await drawn(connection, segment, percent=50)
-    more = [f"q{number}" for number in range(40)]
-    await take(connection, "customers", [a_person(key) for key in more])
-    await take(connection, "consents", [a_consent(key, "granted") for key in more])
-    await refreshed(Stage(connection))
+    await join_late(connection, 40)
     done, after = await drawn(connection, segment, percent=0)
     assert len(after) == 80
     assert {one: after[one]["is_held_out"] for one in before} == {
@@ -177,10 +181,7 @@ async def test_another_percentage_is_for_those_who_are_new(connection: AsyncConn
 async def test_first_assignment_holds_through_merge_and_split(connection: AsyncConnection) -> None:
     segment = await a_crowd(connection, 30)
     _, first = await drawn(connection, segment, percent=50)
-    late = [f"q{number}" for number in range(30)]
-    await take(connection, "customers", [a_person(key) for key in late])
-    await take(connection, "consents", [a_consent(key, "granted") for key in late])
-    await refreshed(Stage(connection))
+    await join_late(connection, 30)
     _, second = await drawn(connection, segment, percent=50)
     out = next(one for one in first if first[one]["is_held_out"])
     written = next(one for one in second.keys() - first.keys() if not second[one]["is_held_out"])
@@ -239,7 +240,6 @@ def test_an_audience_needs_a_channel_and_a_purpose(
 
 # On the command line ---------------------------------------------------------------------------
 
-Run: TypeAlias = Callable[..., Result]
 PEOPLE = "\n".join(
     ["id,first_name,email,city"] + [f"s{n},N{n},n{n}@example.com,Bath" for n in range(60)]
 )
@@ -255,13 +255,7 @@ SAID = "\n".join(
 @pytest.fixture
 def cdp(database_url: str, tmp_path: Path) -> Run:
     """The command over sixty people, of whom ten do not want to be written to."""
-
-    def run(*arguments: str | Path) -> Result:
-        given = [*map(str, arguments), "--database-url", database_url]
-        result = CliRunner().invoke(main, given)
-        assert result.exception is None or isinstance(result.exception, SystemExit), result.exc_info
-        return result
-
+    run = command_over(database_url)
     folder = tmp_path / "shop"
     folder.mkdir()
     for stream, text in (("customers", PEOPLE), ("consents", SAID)):

@@ -1,21 +1,15 @@
 """`cdp identity` as a person meets it: explain, the queue, decisions with their preview, rules."""
 
-import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
-from typing import Any, TypeAlias
 
 import pytest
-from click.testing import CliRunner, Result
 
-from cdp.__main__ import main
 from cdp.cli.session import actor
+from tests.cdp.commands import Run, command_over, refused_by, said_by, told_by
 from tests.schema.ids import gid
 from tests.server import Server
-
-Run: TypeAlias = Callable[..., Result]
-Value: TypeAlias = Any
-"""JSON whose shape the test knows."""
 
 PEOPLE = """id,first_name,last_name,email,phone
 s1,Ann,Miller,ann@example.com,
@@ -30,18 +24,6 @@ ORDERS = """id,customer_id,placed_at,currency,total
 o1,s1,2026-05-01T10:00:00Z,EUR,10.50
 o2,s2,2026-05-02T10:00:00Z,EUR,5.00
 """
-
-
-def command_over(database_url: str) -> Run:
-    """The command over a database, in this process."""
-
-    def run(*arguments: str | Path) -> Result:
-        given = ["--database-url", database_url]
-        result = CliRunner().invoke(main, [*map(str, arguments), *given])
-        assert result.exception is None or isinstance(result.exception, SystemExit), result.exc_info
-        return result
-
-    return run
 
 
 @pytest.fixture(scope="session")
@@ -65,27 +47,9 @@ def cdp(server: Server, shop: str) -> Iterator[Run]:
         yield command_over(url)
 
 
-def said(cdp: Run, *arguments: str) -> Value:
-    """What a command that goes well prints as JSON."""
-    result = cdp("identity", *arguments, "--json")
-    assert result.exit_code == 0, result.output
-    return json.loads(result.stdout)
-
-
-def told(cdp: Run, *arguments: str | Path) -> str:
-    """What a command that goes well prints as text."""
-    result = cdp("identity", *arguments)
-    assert result.exit_code == 0, result.output
-    return result.stdout
-
-
-def refused(cdp: Run, *arguments: str | Path) -> str:
-    """The sentence of a command that refuses."""
-    result = cdp("identity", *arguments)
-    assert result.exit_code == 1, result.output
-    assert "Traceback" not in result.output
-    assert result.stderr.startswith("Error: ")
-    return result.stderr.removeprefix("Error: ").strip()
+said = partial(said_by, "identity")
+told = partial(told_by, "identity")
+refused = partial(refused_by, "identity")
 
 
 def profiles_of(cdp: Run, whom: str) -> list[int]:

@@ -3,32 +3,20 @@
 import asyncio
 import json
 import re
-from collections.abc import Callable
 from pathlib import Path
-from typing import TypeAlias
 
 import pytest
-from click.testing import CliRunner, Result
 
-from cdp.__main__ import main
 from cdp.database import open_database
 from cdp.workspace import Workspace
+from tests.cdp.commands import Run, command_over
 from tests.cdp.scoring.shop import CUSTOMERS, NOW, TODAY, a_shop, traits_of
-
-Run: TypeAlias = Callable[..., Result]
 
 
 @pytest.fixture
 def cdp(database_url: str) -> Run:
     """The command over a fresh database."""
-
-    def run(*arguments: str | Path) -> Result:
-        given = ["--database-url", database_url]
-        result = CliRunner().invoke(main, [*map(str, arguments), *given])
-        assert result.exception is None or isinstance(result.exception, SystemExit), result.exc_info
-        return result
-
-    return run
+    return command_over(database_url)
 
 
 @pytest.fixture

@@ -1,20 +1,14 @@
 """`cdp segment` as a person meets it: made, kept, asked why, exported; and refreshed by others."""
 
-import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
-from typing import Any, TypeAlias
 
 import pytest
-from click.testing import CliRunner, Result
 
-from cdp.__main__ import main
 from cdp.cli.session import actor
+from tests.cdp.commands import Run, command_over, refused_by, said_by, told_by
 from tests.server import Server
-
-Run: TypeAlias = Callable[..., Result]
-Value: TypeAlias = Any
-"""JSON whose shape the test knows."""
 
 PEOPLE = """id,first_name,last_name,email,country
 s1,Ann,Miller,ann@example.com,DE
@@ -28,18 +22,6 @@ o2,s2,2026-05-02T10:00:00Z,EUR,5.00
 """
 
 BUYERS = '{"purchases": {"netSpend": {"gte": 5.00}}}'
-
-
-def command_over(database_url: str) -> Run:
-    """The command over a database, in this process."""
-
-    def run(*arguments: str | Path, stdin: str | None = None) -> Result:
-        given = ["--database-url", database_url]
-        result = CliRunner().invoke(main, [*map(str, arguments), *given], input=stdin)
-        assert result.exception is None or isinstance(result.exception, SystemExit), result.exc_info
-        return result
-
-    return run
 
 
 @pytest.fixture(scope="session")
@@ -62,26 +44,9 @@ def cdp(server: Server, shop: str) -> Iterator[Run]:
         yield command_over(url)
 
 
-def said(cdp: Run, *arguments: str | Path, stdin: str | None = None) -> Value:
-    """What a command that goes well prints as JSON."""
-    result = cdp("segment", *arguments, "--json", stdin=stdin)
-    assert result.exit_code == 0, result.output
-    return json.loads(result.stdout)
-
-
-def told(cdp: Run, *arguments: str | Path) -> str:
-    """What a command that goes well prints as text."""
-    result = cdp("segment", *arguments)
-    assert result.exit_code == 0, result.output
-    return result.stdout
-
-
-def refused(cdp: Run, *arguments: str | Path) -> str:
-    """The sentence of a command that refuses."""
-    result = cdp("segment", *arguments)
-    assert result.exit_code == 1, result.output
-    assert "Traceback" not in result.output
-    return result.stderr.removeprefix("Error: ").strip()
+said = partial(said_by, "segment")
+told = partial(told_by, "segment")
+refused = partial(refused_by, "segment")
 
 
 def test_import_refreshes_the_segments_that_come_with_the_database(cdp: Run) -> None:
