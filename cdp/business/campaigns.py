@@ -28,10 +28,9 @@ from cdp.tables import campaign, campaign_cost, message, purchase_day, source_pr
 
 ATTRIBUTION_DAYS: Final = 7  # an order is credited to a message of the week before it
 MAX_CAMPAIGNS: Final = 250  # of one answer
-BOUNCED: Final = "bounced"
 
 TOUCHES: Final = ("sent", "delivered", "opened", "clicked", "replied")
-"""The events of a message that count as a touch, unless the message bounced."""
+"""The events that touch a person, unless their message bounced."""
 
 
 def campaigns_query(moment: Moment, count: int) -> Select[Any]:
@@ -110,20 +109,39 @@ def _message_of(m: FromClause) -> ColumnElement[str]:
     return func.coalesce(m.c.message_id, m.c.key)
 
 
+def _has_touched(
+    is_touch: ColumnElement[bool], has_bounced: ColumnElement[bool]
+) -> ColumnElement[bool]:
+    """A touch of which no bounce is known: one undoes all touches of its message.
+
+    Of a message both are aggregates; of a single touch, the bounce is looked up.
+    """
+    return and_(is_touch, ~has_bounced)
+
+
+def _is_touch(m: FromClause) -> ColumnElement[bool]:
+    return m.c.kind.in_(TOUCHES)
+
+
+def _is_bounce(m: FromClause) -> ColumnElement[bool]:
+    return m.c.kind == "bounced"
+
+
 def _messages_of(picked: CTE, moment: Moment) -> Select[Any]:
     """A row per message of the campaigns and profile: its campaign, whether it reached the person.
 
     `first_at` and `last_at` are of its touches; null without one.
     """
     m = message.alias()
-    is_touch = m.c.kind.in_(TOUCHES)
+    is_touch = _is_touch(m)
+    arrived = _has_touched(func.bool_or(is_touch), func.bool_or(_is_bounce(m)))
     told = (
         select(
             m.c.source_id,
             m.c.source_profile_id,
             _message_of(m).label("message"),
             func.min(m.c.campaign_id).label("campaign_id"),
-            and_(func.bool_or(is_touch), ~func.bool_or(m.c.kind == BOUNCED)).label("arrived"),
+            arrived.label("arrived"),
             func.min(m.c.occurred_at).filter(is_touch).label("first_at"),
             func.max(m.c.occurred_at).filter(is_touch).label("last_at"),
         )
@@ -136,33 +154,21 @@ def _messages_of(picked: CTE, moment: Moment) -> Select[Any]:
     return select(*t).select_from(told.join(picked, is_picked))
 
 
-def _is_touch(m: FromClause, moment: Moment) -> ColumnElement[bool]:
-    """The event reached the person: one of TOUCHES, of a message that did not bounce."""
-    bounce = message.alias()
-    bounced = exists().where(
-        bounce.c.source_profile_id == m.c.source_profile_id,
-        bounce.c.source_id == m.c.source_id,
-        bounce.c.message_id == m.c.message_id,
-        bounce.c.kind == BOUNCED,
-        bounce.c.occurred_at <= moment.at,
-        bounce.c.deleted_at.is_(None),
+def _is_of_message(other: FromClause, m: FromClause, moment: Moment) -> ColumnElement[bool]:
+    """Another event of the event's message, which counts."""
+    return and_(
+        _counts(other, moment),
+        other.c.source_profile_id == m.c.source_profile_id,
+        other.c.source_id == m.c.source_id,
+        _message_of(other) == _message_of(m),
     )
-    return and_(m.c.kind.in_(TOUCHES), ~bounced)
 
 
 def _campaign_of(m: FromClause, moment: Moment) -> ColumnElement[str]:
     """The campaign of the event's message, as `_messages_of` finds it; null: none names one."""
     other = message.alias()
-    return (
-        select(func.min(other.c.campaign_id))
-        .where(
-            _counts(other, moment),
-            other.c.source_profile_id == m.c.source_profile_id,
-            other.c.source_id == m.c.source_id,
-            _message_of(other) == _message_of(m),
-        )
-        .scalar_subquery()
-    )
+    named = select(func.min(other.c.campaign_id)).where(_is_of_message(other, m, moment))
+    return named.scalar_subquery()
 
 
 def _reach(messages: CTE) -> Select[Any]:
@@ -234,7 +240,8 @@ def _days_after(messages: CTE, moment: Moment) -> Select[Any]:
 
 def _last_touch(order: FromClause, owner: FromClause, moment: Moment) -> Select[Any]:
     """The touch that decides, with its message's campaign; of two at one moment the later key."""
-    m, profile = message.alias(), source_profile.alias()
+    m, bounce, profile = message.alias(), message.alias(), source_profile.alias()
+    has_bounced = exists().where(_is_of_message(bounce, m, moment), _is_bounce(bounce))
     window = literal(timedelta(days=ATTRIBUTION_DAYS))
     last = (
         select(m.c.source_id, m.c.source_profile_id, m.c.message_id, m.c.key)
@@ -244,7 +251,7 @@ def _last_touch(order: FromClause, owner: FromClause, moment: Moment) -> Select[
             profile.c.customer_id == owner.c.customer_id,
             m.c.occurred_at <= order.c.placed_at,
             m.c.occurred_at > order.c.placed_at - window,
-            _is_touch(m, moment),
+            _has_touched(_is_touch(m), has_bounced),
         )
         .order_by(m.c.occurred_at.desc(), m.c.source_id, m.c.key.desc())
         .limit(1)
