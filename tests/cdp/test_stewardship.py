@@ -17,6 +17,9 @@ pytestmark = pytest.mark.anyio
 
 AUTHOR = Author("ann", "They wrote to us.")
 
+ADDRESSED = [{"id": "1", "email": "a@example.com"}, {"id": "2", "email": "a@example.com"}]
+"""Two records that share an address."""
+
 
 async def _people(connection: AsyncConnection, *rows: Mapping[str, object]) -> list[CustomerId]:
     """One customers' record each, keys 1, 2, ...; returns their customers."""
@@ -49,6 +52,14 @@ async def _orders(connection: AsyncConnection, *rows: tuple[str, str]) -> None:
             for n, (key, total) in enumerate(rows, 1)
         ],
     )  # fmt: skip
+
+
+async def _merged_by_address(connection: AsyncConnection) -> int:
+    """The entry of the ledger that joins those of ADDRESSED."""
+    await take(connection, "customers", ADDRESSED)
+    event_id: int | None = await connection.scalar(select(tables.merge_event.c.id))
+    assert event_id is not None
+    return event_id
 
 
 async def _merge(connection: AsyncConnection, *customers: CustomerId, **more: bool) -> Effect:
@@ -116,13 +127,10 @@ async def test_nested_merges_are_undone_in_any_order(connection: AsyncConnection
 async def test_an_automatic_merge_that_is_undone_stays_undone_when_the_record_comes_again(
     connection: AsyncConnection,
 ) -> None:
-    rows = [{"id": "1", "email": "a@example.com"}, {"id": "2", "email": "a@example.com"}]
-    await take(connection, "customers", rows)
-    event_id = await connection.scalar(select(tables.merge_event.c.id))
-    assert event_id is not None
+    event_id = await _merged_by_address(connection)
     await undo(connection, event_id, AUTHOR, WORKSPACE)
     assert len(await partition(connection)) == 2
-    await take(connection, "customers", [{**rows[0], "city": "Rome"}])
+    await take(connection, "customers", [{**ADDRESSED[0], "city": "Rome"}])
     assert len(await partition(connection)) == 2
     again = await connection.scalar(
         select(tables.merge_event.c.id).where(tables.merge_event.c.undoes_event_id == event_id)
@@ -135,10 +143,7 @@ async def test_an_automatic_merge_that_is_undone_stays_undone_when_the_record_co
 async def test_an_automatic_merge_whose_sides_are_parted_already_is_not_undone(
     connection: AsyncConnection,
 ) -> None:
-    rows = [{"id": "1", "email": "a@example.com"}, {"id": "2", "email": "a@example.com"}]
-    await take(connection, "customers", rows)
-    event_id = await connection.scalar(select(tables.merge_event.c.id))
-    assert event_id is not None
+    event_id = await _merged_by_address(connection)
     customer_id, second = await _customer_of(connection, "1"), await _profile(connection, "2")
     effect = await split_customer(connection, customer_id, [second], AUTHOR, WORKSPACE)
     for dry_run in (True, False):
