@@ -172,6 +172,16 @@ async def side_by_side(driver: "asyncpg.Connection[asyncpg.Record]") -> AsyncIte
 
 
 @asynccontextmanager
+async def part_by_part(driver: "asyncpg.Connection[asyncpg.Record]") -> AsyncIterator[None]:
+    """Have each of those processes work out whole parts of a union, while this is open.
+
+    Left to itself the planner has them read for each part in turn, and one process do the rest.
+    """
+    async with _set(driver, _PART_BY_PART):
+        yield
+
+
+@asynccontextmanager
 async def as_a_whole(driver: "asyncpg.Connection[asyncpg.Record]") -> AsyncIterator[None]:
     """Have the planner join whole tables, and not row by row, while this is open.
 
@@ -228,6 +238,7 @@ _SIDE_BY_SIDE: Final[Mapping[str, str]] = {
     "parallel_leader_participation": "off",
     "parallel_tuple_cost": "0.001",
 }
+_PART_BY_PART: Final = {"parallel_setup_cost": "100000"}  # so that they are begun once
 _AS_A_WHOLE: Final = {"enable_nestloop": "off"}
 _PLANNED_ONCE: Final[Mapping[str, str]] = {"plan_cache_mode": "force_generic_plan"}
 

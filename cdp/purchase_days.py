@@ -4,23 +4,19 @@ So an account with millions of orders stays cheap. A pure function of the record
 which is an argument; `cdp.facts` folds the days into customers.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from sqlalchemy import (
-    ARRAY,
     CTE,
     Boolean,
     ColumnElement,
     FromClause,
-    Function,
     Numeric,
     Select,
     Text,
     and_,
-    case,
     cast,
-    column,
     func,
     literal,
     null,
@@ -37,21 +33,18 @@ def purchase_days(days: FromClause, workspace: Workspace, as_of: Clock) -> Selec
     """The rows of `purchase_day` for the given days; no row where no order stands."""
     orders = priced_orders(days, workspace, as_of).cte()  # nameless: there may be two of them
     lines = _lines_of(orders)
-    return _folded(orders, lines, orders.join(lines, literal(value=True)))
+    return folded_days(orders, _sold(orders, lines, orders.join(lines, literal(value=True))))
 
 
-def days_of_orders(orders: FromClause) -> Select[Any]:
-    """The rows of `purchase_day` of priced orders, all those of their days.
-
-    Their lines are not looked up, but joined as a whole table.
-    """
+def everything_sold(orders: FromClause) -> Select[Any]:
+    """What a day is folded from of the lines of priced orders: joined as a whole, not looked up."""
     line = order_line.c
     is_theirs = and_(
         line.source_id == orders.c.source_id,
         line.order_key == orders.c.key,
         line.deleted_at.is_(None),
     )
-    return _folded(orders, order_line, orders.join(order_line, is_theirs))
+    return _sold(orders, order_line, orders.join(order_line, is_theirs))
 
 
 def _lines_of(orders: CTE) -> FromClause:
@@ -69,48 +62,44 @@ def _lines_of(orders: CTE) -> FromClause:
     )
 
 
-def _folded(orders: FromClause, lines: FromClause, sold: FromClause) -> Select[Any]:
-    """Priced orders, folded into days; `sold` are the orders joined with their lines.
+def folded_days(orders: FromClause, sold: Select[Any]) -> Select[Any]:
+    """The rows of `purchase_day` of priced orders, all those of their days, and what they sold.
 
     Orders and lines are stacked and grouped, not joined day by day: there is no join for the
-    planner to get wrong. They are sorted for that, since a group has a row or two: a table of
-    groups in memory takes twice the time, and a kilobyte for each.
+    planner to get wrong. What is of one category or channel is summed first, and the day of that:
+    one sort serves both. They are sorted, since a group has a row or two: a table of groups in
+    memory takes twice the time, and a kilobyte for each.
     """
     stacked = (
-        union_all(_order_entries(orders), _line_entries(orders, lines, sold))
-        .order_by("source_profile_id", "on")
+        union_all(_ordered(orders), sold)
+        .order_by("source_profile_id", "on", "category", "channel")
         .subquery("stacked")
     )
     each = stacked.c
-    is_sold = each.category.is_not(None)
-    has_channel = and_(each.qualifies, each.channel.is_not(None))
-    one = literal(1, Numeric)
-    day = (
+    part = (
         select(
             each.source_profile_id,
             each.on,
-            *(
-                cast(measure, purchase_day.c[name].type).label(name)
-                for name, measure in _measures(stacked).items()
-            ),
-            _listed(each.category, Text).filter(is_sold).label("category_names"),
-            _listed(each.amount, Numeric).filter(is_sold).label("category_amounts"),
-            _listed(each.channel, Text).filter(has_channel).label("channel_names"),
-            _listed(one, Numeric).filter(has_channel).label("channel_amounts"),
+            each.category,
+            each.channel,
+            *(measure.label(name) for name, measure in _measures(stacked).items()),
+            func.sum(each.amount).label("amount"),
         )
-        .group_by(each.source_profile_id, each.on)
-        .subquery("day")
+        .group_by(each.source_profile_id, each.on, each.category, each.channel)
+        .subquery("part")
     )
+    p = part.c
+    whole = {name: _OF_PARTS.get(name, func.sum)(p[name]) for name in _measures(stacked)}
     return select(
-        day.c.source_profile_id,
-        day.c.on,
-        *(day.c[name] for name in _measures(stacked)),
-        _shares(day, day.c.category_names, day.c.category_amounts).label("categories"),
-        _shares(day, day.c.channel_names, day.c.channel_amounts).label("channels"),
-    )
+        p.source_profile_id,
+        p.on,
+        *(cast(value, purchase_day.c[name].type).label(name) for name, value in whole.items()),
+        _shares(p.category, p.amount).label("categories"),
+        _shares(p.channel, func.nullif(p.order_count, 0)).label("channels"),
+    ).group_by(p.source_profile_id, p.on)
 
 
-def _order_entries(orders: FromClause) -> Select[Any]:
+def _ordered(orders: FromClause) -> Select[Any]:
     """Of each order what is summed."""
     o = orders.c
     return select(
@@ -124,10 +113,10 @@ def _order_entries(orders: FromClause) -> Select[Any]:
     )
 
 
-def _line_entries(orders: FromClause, lines: FromClause, sold: FromClause) -> Select[Any]:
+def _sold(orders: FromClause, lines: FromClause, joined: FromClause) -> Select[Any]:
     """Of each line of a qualifying order its category, its own else its product's, and its price.
 
-    Nothing else: what is summed over orders is null.
+    Nothing else: what is summed over orders is null. `joined` are the orders joined with the lines.
     """
     line = lines.c
     name = func.coalesce(line.category, product.c.category)
@@ -143,7 +132,7 @@ def _line_entries(orders: FromClause, lines: FromClause, sold: FromClause) -> Se
             func.coalesce(price * orders.c.rate, 0).label("amount"),
         )
         .select_from(
-            sold.outerjoin(
+            joined.outerjoin(
                 product,
                 and_(product.c.source_id == line.source_id, product.c.key == line.product_id),
             )
@@ -191,28 +180,15 @@ def _measures(orders: FromClause) -> Mapping[str, ColumnElement[Any]]:
     }
 
 
-def _listed(value: ColumnElement[Any], type_: type[Text | Numeric[Any]]) -> Function[Any]:
-    return func.array_agg(value, type_=ARRAY(type_))
+_OF_PARTS: Final[Mapping[str, Callable[[ColumnElement[Any]], ColumnElement[Any]]]] = {
+    "first_order_at": func.min,
+    "last_order_at": func.max,
+    "next_change_at": func.min,
+}
+"""How the measures of its parts make that of the day; the others are added up."""
 
 
-def _shares(
-    day: FromClause, names: ColumnElement[Any], amounts: ColumnElement[Any]
-) -> ColumnElement[Any]:
-    """Name to the sum of its amounts, as JSON; null for none.
-
-    Most days have one: its sum is itself, and to group it would take longer than all the rest.
-    """
-    entry = (
-        func.unnest(names, amounts)
-        .table_valued(column("name", Text), column("amount", Numeric), name="entry")
-        .render_derived()
-    )
-    sums = (
-        select(entry.c.name, func.sum(entry.c.amount).label("amount"))
-        .group_by(entry.c.name)
-        .correlate(day)
-        .subquery("sums")
-    )
-    summed = select(func.jsonb_object_agg(sums.c.name, sums.c.amount)).scalar_subquery()
-    count = func.cardinality(names)
-    return case((count == 1, func.jsonb_build_object(names[1], amounts[1])), (count > 1, summed))
+def _shares(name: ColumnElement[Any], amount: ColumnElement[Any]) -> ColumnElement[Any]:
+    """Name to amount, as JSON; null for none."""
+    is_told = and_(name.is_not(None), amount.is_not(None))
+    return func.jsonb_object_agg(name, amount).filter(is_told)

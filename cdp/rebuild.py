@@ -11,7 +11,8 @@ is looked up, or the name of the largest share, is found by the process that wri
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from typing import Any, Final
+from itertools import pairwise
+from typing import Any, Final, TypeAlias
 
 from sqlalchemy import (
     Column,
@@ -27,6 +28,8 @@ from sqlalchemy import (
     insert,
     or_,
     select,
+    tablesample,
+    union_all,
     update,
 )
 from sqlalchemy.dialects.postgresql import asyncpg as dialects
@@ -34,14 +37,14 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cdp.activity import everyones_activity
 from cdp.customers import differ, everybody
-from cdp.database import as_a_whole, driver, side_by_side
+from cdp.database import as_a_whole, driver, part_by_part, side_by_side
 from cdp.facts import customer_facts, days_of
 from cdp.loyalty.carried import post_entries
 from cdp.loyalty.fold import refresh_loyalty
 from cdp.loyalty.orders import post_orders
 from cdp.loyalty.terms import has_programme
 from cdp.order_days import every_priced_order, order_day
-from cdp.purchase_days import days_of_orders
+from cdp.purchase_days import everything_sold, folded_days
 from cdp.tables import (
     ACTIVITY_COLUMNS,
     FACT_COLUMNS,
@@ -77,23 +80,49 @@ async def _rebuild_days(connection: AsyncConnection, workspace: Workspace) -> No
     orders = every_priced_order(workspace, func.now())
     async with (
         _stored(connection, "priced_order", orders) as priced,
-        _stored(connection, "changed_day", _changed_days(priced)) as changed,
+        _stored(connection, "sold_line", everything_sold(priced)) as sold,
     ):
-        each = changed.c
-        await connection.execute(
-            delete(purchase_day).where(*(day[key] == each[key] for key in _DAY_KEY))
-        )
-        rows = select(*(each[one.name] for one in day)).where(each.order_count.is_not(None))
-        await connection.execute(insert(purchase_day).from_select([one.name for one in day], rows))
+        slices = await _slices(connection, priced)
+        parts = [_changed_days(priced, sold, slice_) for slice_ in slices]
+        every = select(union_all(*parts).subquery("every"))
+        async with (
+            part_by_part(await driver(connection)),
+            _stored(connection, "changed_day", every) as changed,
+        ):
+            each = changed.c
+            await connection.execute(
+                delete(purchase_day).where(*(day[key] == each[key] for key in _DAY_KEY))
+            )
+            rows = select(*(each[one.name] for one in day)).where(each.order_count.is_not(None))
+            await connection.execute(
+                insert(purchase_day).from_select([one.name for one in day], rows)
+            )
 
+
+SLICES: Final = 4  # of the source profiles, with as many orders each: for processes side by side
+SAMPLED_PERCENT: Final = 1  # of the pages of priced orders, to find where slices part
+
+_Slice: TypeAlias = "tuple[int, int | None]"
+"""The first source profile, and the one after the last; None where there is no end."""
 
 _DAY_KEY: Final = ("source_profile_id", "on")
 
 
-def _changed_days(orders: FromClause) -> Select[Any]:
+async def _slices(connection: AsyncConnection, orders: FromClause) -> Sequence[_Slice]:
+    """Of a few orders a single one: the sample sees none of them."""
+    profile = tablesample(orders, func.system(SAMPLED_PERCENT)).c.source_profile_id
+    cuts = [
+        func.percentile_disc(number / SLICES).within_group(profile) for number in range(1, SLICES)
+    ]
+    row = (await connection.execute(select(*cuts))).one()
+    return list(pairwise((0, *dict.fromkeys(cut for cut in row if cut), None)))
+
+
+def _changed_days(orders: FromClause, sold: FromClause, slice_: _Slice) -> Select[Any]:
     """The days that are not stored as they are folded; nothing but its key of one that goes."""
-    folded = days_of_orders(orders).subquery("folded")
-    stored = purchase_day.alias("stored")
+    mine = _of_slice(orders, slice_).subquery()
+    folded = folded_days(mine, _of_slice(sold, slice_)).subquery("folded")
+    stored = _of_slice(purchase_day, slice_).subquery("stored")
     is_same_day = and_(*(folded.c[key] == stored.c[key] for key in _DAY_KEY))
     names = [one.name for one in purchase_day.c]
     return (
@@ -108,6 +137,12 @@ def _changed_days(orders: FromClause) -> Select[Any]:
         .select_from(folded.join(stored, is_same_day, full=True))
         .where(differ(folded, stored, names))
     )
+
+
+def _of_slice(rows: FromClause, slice_: _Slice) -> Select[Any]:
+    first, end = slice_
+    found = select(rows).where(rows.c.source_profile_id >= first)
+    return found if end is None else found.where(rows.c.source_profile_id < end)
 
 
 async def _rebuild_customers(connection: AsyncConnection, workspace: Workspace) -> None:

@@ -21,6 +21,13 @@ pytestmark = pytest.mark.anyio
 
 Row = tuple[str, Mapping[str, object]]
 
+
+@pytest.fixture(autouse=True)
+def slices(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A rebuild of several slices: of so few orders it would see none to part them by."""
+    monkeypatch.setattr("cdp.rebuild.SAMPLED_PERCENT", 100)
+
+
 TOKYO = replace(WORKSPACE, timezone="Asia/Tokyo")
 CUSTOMERS, ORDERS = 8, 60
 
