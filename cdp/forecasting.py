@@ -24,7 +24,8 @@ from cdp.scoring.forecast import Terms
 from cdp.scoring.gate import Shortfall
 from cdp.scoring.intervals import NOMINAL
 from cdp.scoring.plans import Curve, survival_by_plan
-from cdp.scoring.reading import facts_of, read_order_days, read_subscriptions
+from cdp.scoring.reading import facts_of, read_subscriptions
+from cdp.scoring.shop import read_calendar, read_shop
 from cdp.scoring.storing import plan_ends, score_rows, write_rows
 from cdp.segments.refresh import forget_backlog, mark_due, take_turn
 from cdp.tables import score, score_basis, score_model
@@ -72,15 +73,17 @@ async def score_as_of(
     today, digits = day_of(moment, workspace), workspace.money_digits
     terms = Terms(workspace.horizon_days, workspace.discount_rate, workspace.margin)
     await forget_backlog(connection, now)  # everybody is scored, and every segment due then
-    order_days = await read_order_days(connection, workspace, pinned_at)
-    gap_days = shop_gap_days(order_days)
-    learning = asyncio.ensure_future(asyncio.to_thread(learn, order_days, today, terms))
-    del order_days  # once they are learned from, nobody holds them any more
+    shop = await read_shop(connection, workspace, today, pinned_at)
+    gap_days = shop_gap_days(shop.sample)
+    learning = asyncio.ensure_future(
+        asyncio.to_thread(learn, shop.histories, shop.sample, today, terms)
+    )
     # Meanwhile PostgreSQL has nothing else to do. Readers see the former scores to the end.
     await connection.execute(score.delete())
     cuts = await read_cut_points(connection, facts_of(workspace, pinned_at), today)
     subscriptions = await read_subscriptions(connection, moment)
-    appraisal = await asyncio.to_thread(score_and_judge, await learning, digits)
+    calendar = shop.calendar or await read_calendar(connection, shop.histories, today)
+    appraisal = await asyncio.to_thread(score_and_judge, await learning, calendar, digits)
     if pinned_at is not None and appraisal.report is None:
         await _keep_forecasts(connection, pinned_at)
     curves = survival_by_plan(subscriptions.plan, subscriptions.days, subscriptions.has_ended)

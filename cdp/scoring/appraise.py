@@ -3,8 +3,10 @@
 from dataclasses import dataclass
 from datetime import date
 
+import numpy as np
+
 from cdp.money import HUNDREDTHS
-from cdp.scoring.backtest import Backtest, Trial, backtest
+from cdp.scoring.backtest import Backtest, Trial, backtest, sampled
 from cdp.scoring.copying import total_money
 from cdp.scoring.forecast import Terms
 from cdp.scoring.gate import Shortfall, shortfalls
@@ -21,7 +23,7 @@ from cdp.scoring.report import (
     describe_fitted,
     total_orders,
 )
-from cdp.scoring.tracking import Period, recent_excess, track
+from cdp.scoring.tracking import Calendar, Period, calendar, recent_excess, track
 from cdp.scoring.value import MODELS, Fitted, Scores, fit_value, forecast_value, scores
 from cdp.scoring.verdict import (
     Reason,
@@ -74,10 +76,7 @@ class Appraisal:
 
 @dataclass(frozen=True, slots=True)
 class Learned:
-    """What order days teach: everything that scores and a report are made of, without the days.
-
-    The rest is empty where there are shortfalls.
-    """
+    """What histories and backtests teach; the last two are null where there are shortfalls."""
 
     shortfalls: tuple[Shortfall, ...]
     as_of: date
@@ -85,7 +84,6 @@ class Learned:
     histories: Histories
     fitted: Fitted | None = None
     tried: Backtest | None = None
-    periods: tuple[Period, ...] = ()
 
 
 def appraise(order_days: OrderDays, as_of: date, terms: Terms) -> Appraisal:
@@ -93,24 +91,46 @@ def appraise(order_days: OrderDays, as_of: date, terms: Terms) -> Appraisal:
 
     Days are those of `date.toordinal`; order days after `as_of` are not looked at.
     """
-    return score_and_judge(learn(order_days, as_of, terms))
+    shop = shop_of(order_days, as_of)
+    return score_and_judge(learn(shop.histories, shop.sample, as_of, terms), shop.calendar)
 
 
-def learn(order_days: OrderDays, as_of: date, terms: Terms) -> Learned:
-    """The first half of it: whoever lets go of the days then has their memory for the second."""
-    moment = as_of.toordinal()
-    histories = summarise(order_days, moment)
+@dataclass(frozen=True, slots=True)
+class Shop:
+    """What the models need of a shop.
+
+    The histories of everybody, the order days of those who take part in backtests, and how many
+    ordered on each day.
+    """
+
+    histories: Histories
+    sample: OrderDays
+    calendar: Calendar
+
+
+def shop_of(order_days: OrderDays, as_of: date) -> Shop:
+    """All of it from the order days of everybody; those after `as_of` are not looked at."""
+    seen, moment = order_days.until(as_of.toordinal()), as_of.toordinal()
+    histories = summarise(seen, moment)
+    days, counts = np.unique(seen.day, return_counts=True)
+    sample = seen.of(sampled(histories.customer))
+    return Shop(histories, sample, calendar(histories, moment, days, counts))
+
+
+def learn(histories: Histories, sample: OrderDays, as_of: date, terms: Terms) -> Learned:
+    """The first half of it: `sample` are the order days of those who take part in backtests."""
     missing = shortfalls(histories)
     if missing:
         return Learned(missing, as_of, terms, histories)
-    tried = backtest(order_days, moment, terms.horizon_days)
+    tried = backtest(sample, as_of.toordinal(), terms.horizon_days)
     name = choose(tried, [model.name for model in MODELS])
     fitted = fit_value(next(model for model in MODELS if model.name == name), histories)
-    periods = track(fitted.model, fitted.orders, order_days, moment)
-    return Learned((), as_of, terms, histories, fitted, tried, periods)
+    return Learned((), as_of, terms, histories, fitted, tried)
 
 
-def score_and_judge(learned: Learned, money_digits: int = HUNDREDTHS) -> Appraisal:
+def score_and_judge(
+    learned: Learned, calendar: Calendar, money_digits: int = HUNDREDTHS
+) -> Appraisal:
     """The second half; `money_digits`: decimal places in which each customer is told money."""
     fitted, tried = learned.fitted, learned.tried
     if fitted is None or tried is None:
@@ -120,11 +140,11 @@ def score_and_judge(learned: Learned, money_digits: int = HUNDREDTHS) -> Apprais
     levels = measured.levels if measured else NOMINAL
     forecast = forecast_value(fitted, histories, terms, (levels.lower, levels.upper))
     told = scores(forecast, histories, terms, levels)
-    fits = describe_fitted(fitted)
+    fits, periods = describe_fitted(fitted), track(fitted.model, fitted.orders, calendar)
     reasons = (
         *reasons_of_backtest(tried, name, terms.horizon_days),
         *(reasons_of_bounds(measured) if measured else ()),
-        *reasons_of_fit(fits, fitted.spend.correlation, recent_excess(learned.periods)),
+        *reasons_of_fit(fits, fitted.spend.correlation, recent_excess(periods)),
     )
     report = Report(
         as_of=learned.as_of,
@@ -141,7 +161,7 @@ def score_and_judge(learned: Learned, money_digits: int = HUNDREDTHS) -> Apprais
         trials=tuple(tried.trials),
         calibration=calibration(tried, name) if tried.pasts else None,
         bounds=measured,
-        periods=learned.periods,
+        periods=periods,
         verdict=overall(reasons),
         reasons=reasons,
     )

@@ -11,7 +11,7 @@ from typing import Final
 import numpy as np
 
 from cdp.scoring.forecast import Terms
-from cdp.scoring.histories import Floats, Histories, OrderDays, summarise
+from cdp.scoring.histories import Floats, Histories, Integers, OrderDays, summarise
 from cdp.scoring.intervals import TRIED_LEVELS, Outcome
 from cdp.scoring.metrics import Accuracy, accuracy
 from cdp.scoring.model import ModelName, OrderModel
@@ -24,7 +24,6 @@ LEAST_CUSTOMERS: Final = 100  # with a spend, at an origin: fewer do not tell fo
 LEAST_RETURNED: Final = 20
 MOST_CUSTOMERS: Final = 20_000
 """That take part: the error of their mean is far below the differences that matter."""
-
 SIDE_BY_SIDE: Final = 2  # forecasts made at once: numpy lets go of the interpreter for most of them
 
 
@@ -79,9 +78,18 @@ class Backtest:
         return [trial for trial in self.trials if trial.name == name]
 
 
+def sampled(customers: Integers) -> Integers:
+    """Those that take part, of all who have ordered: the same every time."""
+    stride = -(-len(customers) // MOST_CUSTOMERS)
+    return customers[:: max(stride, 1)]
+
+
 def backtest(order_days: OrderDays, as_of: int, horizon_days: int) -> Backtest:
-    """Try every model at every origin that the history allows; empty where it allows none."""
-    pasts = list(_pasts(_sample(order_days), as_of, horizon_days))
+    """Try every model at every origin that the history allows; empty where it allows none.
+
+    `order_days`: of those who take part, `sampled`.
+    """
+    pasts = list(_pasts(order_days, as_of, horizon_days))
     with ThreadPoolExecutor(SIDE_BY_SIDE) as threads:
         forecasts = {model.name: threads.map(partial(_forecast, model), pasts) for model in MODELS}
         found = {name: list(of_pasts) for name, of_pasts in forecasts.items()}
@@ -102,12 +110,6 @@ def _forecast(model: OrderModel, past: Past) -> Forecast:
     """What a model makes of a past; of nothing else, so that several can be made at once."""
     terms = Terms(horizon_days=past.horizon_days)
     return forecast_value(fit_value(model, past.histories), past.histories, terms, TRIED_LEVELS)
-
-
-def _sample(order_days: OrderDays) -> OrderDays:
-    customers = np.unique(order_days.customer)
-    stride = -(-len(customers) // MOST_CUSTOMERS)
-    return order_days if stride <= 1 else order_days.of(customers[::stride])
 
 
 def _pasts(order_days: OrderDays, as_of: int, horizon_days: int) -> Iterator[Past]:

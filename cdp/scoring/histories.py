@@ -67,7 +67,11 @@ class Histories:
 
     def every(self, stride: int) -> "Histories":
         """Each `stride`-th customer: a sample that is the same every time."""
-        return Histories(*(getattr(self, name)[::stride] for name in self.__slots__))
+        return self.where(slice(None, None, stride))
+
+    def where(self, kept: Booleans | slice) -> "Histories":
+        """Those of some customers."""
+        return Histories(*(getattr(self, name)[kept] for name in self.__slots__))
 
 
 def merge_days(customer: Integers, day: Integers, spend: Floats) -> OrderDays:

@@ -1,4 +1,4 @@
-"""What the models of value need of the database, as arrays: order days, and subscriptions."""
+"""What the database sends as arrays: order days of customers, and subscriptions."""
 
 import struct
 from dataclasses import dataclass
@@ -41,7 +41,7 @@ _HEADER: Final = 19  # bytes before the first row of a binary COPY: signature, f
 _TRAILER: Final = 2
 
 
-def _sent(*values: str) -> "np.dtype[np.void]":
+def sent(*values: str) -> "np.dtype[np.void]":
     """A row of so many values, never null, of numpy's types: always of the same length."""
     fields: list[tuple[str, str]] = [("fields", ">i2")]
     for place, value in enumerate(values):
@@ -49,8 +49,8 @@ def _sent(*values: str) -> "np.dtype[np.void]":
     return np.dtype(fields)
 
 
-_ROW: Final = _sent(">i8", ">i4", ">f8")  # a profile or a customer, the day, the spend
-_PAIR: Final = _sent(">i8", ">i8")
+_ROW: Final = sent(">i8", ">i4", ">f8")  # a profile or a customer, the day, the spend
+_PAIR: Final = sent(">i8", ">i8")
 FIRST_ROWS: Final = 65_536  # for which there is room; it grows by half at a time
 
 _DIALECT: Final = asyncpg.dialect()  # type: ignore[no-untyped-call]
@@ -70,11 +70,11 @@ async def read_order_days(
     if whom is not None:
         profile = source_profile.c
         owned = day.join(source_profile, profile.id == day.c.source_profile_id)
-        return merge_days(*await _copied(connection, _order_days(profile.customer_id, day, owned)))
+        return merge_days(*await copied(connection, _order_days(profile.customer_id, day, owned)))
     # Of everybody: PostgreSQL would take longer to join the days with whose they are than to read
     # them. Whose they are is read last, so that it knows every profile that has a day.
     query = _order_days(day.c.source_profile_id, day, day)
-    profiles, on, spend = await _copied(connection, query)
+    profiles, on, spend = await copied(connection, query)
     owner, is_known = await _owners(connection, profiles)
     if not is_known.all():  # erased meanwhile
         owner, on, spend = owner[is_known], on[is_known], spend[is_known]
@@ -88,7 +88,7 @@ def _order_days(whose: ColumnElement[int], days: FromClause, rows: FromClause) -
     return (
         select(
             cast(whose, BigInteger),
-            cast(day.on - cast(_ORDINAL, Date), Integer) + 1,
+            ordinal(day.on),
             case((day.priced_order_count > 0, spend), else_=cast(literal("NaN"), Double)),
         )
         .select_from(rows)
@@ -96,7 +96,12 @@ def _order_days(whose: ColumnElement[int], days: FromClause, rows: FromClause) -
     )
 
 
-async def _copied(
+def ordinal(on: ColumnElement[date]) -> ColumnElement[int]:
+    """The number that `date.toordinal` gives a day."""
+    return cast(on - cast(_ORDINAL, Date), Integer) + 1
+
+
+async def copied(
     connection: AsyncConnection, query: Select[Any], row: "np.dtype[np.void]" = _ROW
 ) -> list["NDArray[Any]"]:
     """The columns of a query whose rows are sent as `row` tells, one array each."""
@@ -110,7 +115,7 @@ async def _owners(connection: AsyncConnection, profiles: Integers) -> tuple[Inte
     """The customer of each profile, and whether there is such a profile."""
     profile = source_profile.c
     query = select(profile.id, profile.customer_id).order_by(profile.id)
-    known, customers = await _copied(connection, query, _PAIR)
+    known, customers = await copied(connection, query, _PAIR)
     if not len(known):
         return profiles, np.zeros(len(profiles), dtype=np.bool_)
     place = np.searchsorted(known, profiles)

@@ -11,7 +11,7 @@ from typing import Final
 
 import numpy as np
 
-from cdp.scoring.histories import Floats, Integers, OrderDays, Patterns
+from cdp.scoring.histories import Floats, Histories, Integers, Patterns
 from cdp.scoring.maximise import Fit
 from cdp.scoring.model import OrderModel
 
@@ -29,15 +29,33 @@ class Period:
     actual: int
 
 
-def track(model: OrderModel, fit: Fit, order_days: OrderDays, as_of: int) -> tuple[Period, ...]:
+@dataclass(frozen=True, slots=True)
+class Calendar:
+    """How many customers ordered on each day, and how many of them for the first time.
+
+    One element per day from `start`, the first with an order, to the moment.
+    """
+
+    start: int
+    joined: Integers
+    ordered: Integers
+
+
+def calendar(histories: Histories, as_of: int, days: Integers, counts: Integers) -> Calendar:
+    """From the histories, and how many ordered on some days; each day is there once."""
+    length = int(histories.age.max(initial=0)) + 1
+    start = as_of - length + 1
+    joined = np.bincount(length - 1 - histories.age, minlength=length)
+    ordered = np.zeros(length, dtype=np.int64)
+    is_within = (days >= start) & (days <= as_of)
+    ordered[days[is_within] - start] = counts[is_within]
+    return Calendar(start, joined, ordered)
+
+
+def track(model: OrderModel, fit: Fit, calendar: Calendar) -> tuple[Period, ...]:
     """The whole periods that end at the moment, from the earliest; of a history of days."""
-    seen = order_days.until(as_of)
-    start = int(seen.day.min())
-    is_first = np.ones(len(seen.day), dtype=np.bool_)
-    is_first[1:] = seen.customer[1:] != seen.customer[:-1]
-    days = as_of - start + 1
-    joined = np.bincount(seen.day[is_first] - start, minlength=days)
-    repeats = np.bincount(seen.day[~is_first] - start, minlength=days)
+    start, joined, days = calendar.start, calendar.joined, len(calendar.joined)
+    repeats = calendar.ordered - joined
     by_day = np.cumsum(_expected(joined, _repeats_by_age(model, fit, days)))
     ends = np.arange(days - 1, PERIOD_DAYS - 2, -PERIOD_DAYS)[::-1]
     actual = np.cumsum(repeats)
