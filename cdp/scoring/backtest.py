@@ -15,6 +15,7 @@ from cdp.scoring.histories import Floats, Histories, Integers, OrderDays, summar
 from cdp.scoring.intervals import TRIED_LEVELS, Outcome
 from cdp.scoring.metrics import Accuracy, accuracy
 from cdp.scoring.model import ModelName, OrderModel
+from cdp.scoring.side_by_side import THREADS
 from cdp.scoring.value import MODELS, Forecast, fit_value, forecast_value
 
 ORIGIN_SHIFTS: Final = (1.0, 1.25, 1.5)
@@ -24,7 +25,6 @@ LEAST_CUSTOMERS: Final = 100  # with a spend, at an origin: fewer do not tell fo
 LEAST_RETURNED: Final = 20
 MOST_CUSTOMERS: Final = 20_000
 """That take part: the error of their mean is far below the differences that matter."""
-SIDE_BY_SIDE: Final = 2  # forecasts made at once: numpy lets go of the interpreter for most of them
 
 
 class Naive(StrEnum):
@@ -90,7 +90,7 @@ def backtest(order_days: OrderDays, as_of: int, horizon_days: int) -> Backtest:
     `order_days`: of those who take part, `sampled`.
     """
     pasts = list(_pasts(order_days, as_of, horizon_days))
-    with ThreadPoolExecutor(SIDE_BY_SIDE) as threads:
+    with ThreadPoolExecutor(THREADS) as threads:
         forecasts = {model.name: threads.map(partial(_forecast, model), pasts) for model in MODELS}
         found = {name: list(of_pasts) for name, of_pasts in forecasts.items()}
     trials: list[Trial] = []

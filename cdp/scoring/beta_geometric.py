@@ -19,6 +19,7 @@ from cdp.scoring.counts import NEGLIGIBLE, Gammas, mean_of, number
 from cdp.scoring.histories import Floats, Integers, Patterns
 from cdp.scoring.maximise import Fence
 from cdp.scoring.model import ModelName
+from cdp.scoring.side_by_side import side_by_side
 
 NEVER: Final = -700.0  # logarithm of odds so small that adding them to one changes nothing
 MOST_BETA: Final = 100.0  # a and b beyond: all customers share one chance of dropping out, or none
@@ -77,8 +78,8 @@ class BetaGeometric:
         )
         day = alpha + np.arange(patterns.age.max() + 1)
         tables = _Tables(r, np.log(day), 1.0 / day, _log_odds(a, left), 1.0 / left)
-        for block in patterns.blocks():
-            more, by_r, by_alpha, gone, gone_by_left = tables.silence(block)
+        blocks = side_by_side(tables.silence, patterns.blocks(), are_many=patterns.are_many)
+        for more, by_r, by_alpha, gone, gone_by_left in blocks:
             value += more
             by_parameter += (by_r, by_alpha, gone / a, -gone_by_left)
         return float(value), by_parameter * parameters

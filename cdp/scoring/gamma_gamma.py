@@ -13,7 +13,7 @@ import numpy as np
 from scipy.special import digamma, gammaln
 
 from cdp.scoring.histories import BLOCK, SAMPLE, Booleans, Floats, Histories, Integers
-from cdp.scoring.maximise import Fence, Fit, Problem, maximise, refine
+from cdp.scoring.maximise import Fence, Fit, Problem, maximise, refine, remembered
 
 PARAMETER_NAMES: Final = ("p", "q", "gamma")
 WINSORISED: Final = 0.999  # of the mean spends: what lies above counts as that quantile in the fit
@@ -85,11 +85,12 @@ def maximise_spend(days: Integers, mean: Floats) -> Fit:
     starts = [np.array([p, 2.0, middle * 2.0 / p]) for p in (1.0, 6.0)]
     stride = max(len(days) // SAMPLE, 1)
     some = _Spends.of(days[::stride], mean[::stride])
-    near = maximise(Problem(some.log_likelihood, fence, some.customer_count), starts)
+    near = maximise(Problem(remembered(some.log_likelihood), fence, some.customer_count), starts)
     if stride == 1:
         return near
     spends = _Spends.of(days, mean)
-    return refine(Problem(spends.log_likelihood, fence, spends.customer_count), near)
+    log_likelihood = remembered(spends.log_likelihood)
+    return refine(Problem(log_likelihood, fence, spends.customer_count), near)
 
 
 @dataclass(frozen=True, slots=True)

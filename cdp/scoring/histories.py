@@ -12,6 +12,7 @@ Integers: TypeAlias = NDArray[np.int64]
 Booleans: TypeAlias = NDArray[np.bool_]
 
 BLOCK: Final = 8_192  # rows at once
+MANY_ROWS: Final = 16 * BLOCK  # from which two threads are quicker than one
 SAMPLE: Final = 20_000  # customers from which a fit of more of them begins
 
 
@@ -160,6 +161,11 @@ class Patterns:
                 self.count[rows],
                 self.of_customer[:0],
             )
+
+    @property
+    def are_many(self) -> bool:
+        """Whether two threads are quicker with them than one."""
+        return len(self) >= MANY_ROWS
 
     @property
     def customer_count(self) -> int:

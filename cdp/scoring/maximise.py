@@ -51,6 +51,19 @@ class Fence:
         return -0.5 * float(outside @ outside), -outside / FENCE_SLOPE
 
 
+def remembered(log_likelihood: LogLikelihood) -> LogLikelihood:
+    """The same, which has the last answer ready: whoever is at an optimum asks for it again."""
+    last: tuple[Floats, tuple[float, Floats]] | None = None
+
+    def told(theta: Floats) -> tuple[float, Floats]:
+        nonlocal last
+        if last is None or not np.array_equal(last[0], theta):
+            last = theta.copy(), log_likelihood(theta)
+        return last[1]
+
+    return told
+
+
 @dataclass(frozen=True, slots=True)
 class Problem:
     """A log-likelihood to be maximised over so many customers."""

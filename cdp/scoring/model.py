@@ -6,7 +6,7 @@ from typing import Protocol
 
 from cdp.scoring.counts import Counts
 from cdp.scoring.histories import SAMPLE, Floats, Histories, Patterns, group
-from cdp.scoring.maximise import Fence, Fit, Problem, maximise, refine
+from cdp.scoring.maximise import Fence, Fit, Problem, maximise, refine, remembered
 
 
 class ModelName(StrEnum):
@@ -75,5 +75,7 @@ def fit_orders(model: OrderModel, histories: Histories, patterns: Patterns) -> F
 
 def _problem(model: OrderModel, patterns: Patterns, fence: Fence) -> Problem:
     return Problem(
-        lambda theta: model.log_likelihood(theta, patterns), fence, patterns.customer_count
+        remembered(lambda theta: model.log_likelihood(theta, patterns)),
+        fence,
+        patterns.customer_count,
     )

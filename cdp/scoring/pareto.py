@@ -16,9 +16,10 @@ import numpy as np
 from scipy.special import digamma, expit, exprel, gammaln
 
 from cdp.scoring.counts import NEGLIGIBLE, Gammas
-from cdp.scoring.histories import BLOCK, Floats, Integers, Patterns
+from cdp.scoring.histories import BLOCK, MANY_ROWS, Floats, Integers, Patterns
 from cdp.scoring.maximise import Fence
 from cdp.scoring.model import ModelName
+from cdp.scoring.side_by_side import side_by_side
 
 NODES: Final = 16  # relative error below 1e-9 for all parameters and histories that shops have
 FADED: Final = 34.0  # exp(-34) of the integrand is left where the integration stops
@@ -78,8 +79,12 @@ class ParetoNbd:
                 n * s / beta,
             ]
         )
-        for block in patterns.blocks():
-            more, more_by_parameter = _Silence(parameters, block).log_likelihood()
+
+        def silence(block: Patterns) -> tuple[float, Floats]:
+            return _Silence(parameters, block).log_likelihood()
+
+        blocks = side_by_side(silence, patterns.blocks(), are_many=patterns.are_many)
+        for more, more_by_parameter in blocks:
             value += more
             by_parameter += more_by_parameter
         return float(value), by_parameter * parameters
@@ -87,7 +92,11 @@ class ParetoNbd:
     def future(self, parameters: Floats, patterns: Patterns, days: Floats | float) -> "_Future":
         """See `_Future`; P(alive) is one over one and the odds of being gone."""
         r, alpha, s, beta = parameters
-        odds = [_Silence(parameters, block).log_odds for block in patterns.blocks()]
+
+        def log_odds(block: Patterns) -> Floats:
+            return _Silence(parameters, block).log_odds
+
+        odds = list(side_by_side(log_odds, patterns.blocks(), are_many=patterns.are_many))
         return _Future(
             rates=Gammas(r + patterns.repeats, alpha + patterns.age),
             ends=Gammas(np.full(len(patterns), float(s)), beta + patterns.age),
@@ -198,9 +207,14 @@ class _Future:
         """
         wait = self.rates.quantile_of_wait(0.5 / self.alive)
         rows = np.flatnonzero(wait <= self.days)
-        for start in range(0, len(rows), BLOCK):
-            some = rows[start : start + BLOCK]
-            wait[some] = self._wait(some, wait[some])
+        parts = [rows[start : start + BLOCK] for start in range(0, len(rows), BLOCK)]
+
+        def waits(some: Integers) -> Floats:
+            return self._wait(some, wait[some])
+
+        waited = side_by_side(waits, parts, are_many=len(rows) >= MANY_ROWS)
+        for some, longer in zip(parts, waited, strict=True):
+            wait[some] = longer
         return np.where(wait <= self.days, wait, np.nan)
 
     def _wait(self, rows: Integers, t: Floats) -> Floats:
