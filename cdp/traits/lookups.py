@@ -11,6 +11,8 @@ from sqlalchemy import (
     and_,
     column,
     func,
+    literal_column,
+    select,
     true,
 )
 from sqlalchemy.sql import operators
@@ -19,6 +21,7 @@ from sqlalchemy.sql.selectable import SelectBase
 from sqlalchemy.sql.visitors import iterate
 
 MOST_ANSWERS: Final = 1_000  # in one row: PostgreSQL takes 1,664 columns
+PLAIN_PARTS: Final = 30  # of an expression: the more there are, the longer it takes to work it out
 _LOWER_BOUNDS: Final = (operators.gt, operators.ge)
 
 
@@ -57,6 +60,7 @@ class LookUps:
     told: FromClause | None
     _rows: dict[str, Rows] = field(default_factory=dict)
     _asked: dict[str, _Asked] = field(default_factory=dict)
+    _worked_out: dict[str, ColumnElement[Any]] = field(default_factory=dict)
 
     @property
     def are_everybodys(self) -> bool:
@@ -75,6 +79,17 @@ class LookUps:
         self._asked[name] = _Asked(of, value, since)
         return column(name, value.type)
 
+    def once(self, name: str, value: ColumnElement[Any]) -> ColumnElement[Any]:
+        """What a condition names in the stead of a value of the customer's own row.
+
+        A stage of life has more to it than all that it is compared with, and ten segments may ask
+        for it: it is worked out once for each customer. What is plain stays as it is.
+        """
+        if sum(1 for _ in iterate(value)) <= PLAIN_PARTS:
+            return value
+        self._worked_out.setdefault(name, value)
+        return column(name, value.type)
+
     def joined_to(
         self,
         customers: FromClause,
@@ -87,6 +102,12 @@ class LookUps:
         asked that PostgreSQL would not take them in one.
         """
         named = _names_in(conditions)
+        own = [value.label(name) for name, value in self._worked_out.items() if name in named]
+        if own:
+            # Of the row beside, with no table of its own. Fenced off, or else the planner would put
+            # each value back wherever it is named.
+            worked_out = select(*own).correlate_except(None).offset(literal_column("0")).lateral()
+            customers = customers.join(worked_out, true())
         for part in self._parts(named):
             if self.are_everybodys:
                 theirs = part.subquery()

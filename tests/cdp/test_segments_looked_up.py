@@ -168,6 +168,18 @@ async def test_everybodys_orders_are_read_once_however_far_segments_look_back(
     assert told.count("FROM sales_order") == 1
 
 
+async def test_a_stage_of_life_is_worked_out_once_for_all_segments(
+    connection: AsyncConnection,
+) -> None:
+    await shoppers(Stage(connection))
+    for name in ("new", "not new", "new, or of tea"):
+        await a_segment(connection, name, ASKED[name])
+    steps = steps_of(known(await list_segments(connection)), WORKSPACE, of_touched_now=True)
+    (statement,) = steps.statements
+    assert "lifecycle_stage = " in statement.text
+    assert statement.text.count("WHEN (scored_customer.order_count = ") == 2  # no order; one order
+
+
 async def test_segments_that_name_others_read_memberships_once(connection: AsyncConnection) -> None:
     await shoppers(Stage(connection))
     await a_segment(connection, "Lately", ASKED["lately"])
