@@ -15,7 +15,7 @@ from cdp.order_days import day_in, exchange_rate_on, qualifies
 from cdp.records import MessageKind
 from cdp.rows import ORDER_STATUSES, status_word
 from cdp.traits.catalog import CATALOG
-from cdp.traits.trait import Scope
+from cdp.traits.trait import Group, Scope, Trait
 from cdp.workspace import Workspace
 
 Row = TypeVar("Row")
@@ -87,6 +87,10 @@ def _customer_column(name: str) -> Callable[[Scope], ColumnElement[Any]]:
     return lambda scope: scope.customer.c[name]
 
 
+def _of_trait(group: Group, trait: Trait) -> Callable[[Scope], ColumnElement[Any]]:
+    return lambda scope: scope.once(f"{group.name}_{trait.name}", trait(scope))
+
+
 def _small(text: str) -> str:
     return text.strip().lower()
 
@@ -135,7 +139,7 @@ GROUPS: Mapping[str, Mapping[str, Field[Scope]]] = {
                 camel_case(trait.name),
                 field_type(trait.type, trait.unit),
                 trait.doc,
-                trait,
+                _of_trait(group, trait),
                 enumeration=trait.type if issubclass(trait.type, Enum) else None,
             )
             for trait in group.traits

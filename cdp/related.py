@@ -23,7 +23,7 @@ from sqlalchemy.dialects.postgresql import aggregate_order_by
 
 from cdp import tables
 from cdp.fields import Relation
-from cdp.traits.lookups import Rows, cheap_first, since_of
+from cdp.traits.lookups import LookUps, Rows, cheap_first, since_of
 from cdp.traits.trait import Scope
 
 
@@ -33,27 +33,31 @@ def records_of(relation: Relation, scope: Scope, around: FromClause | None) -> R
     `around`: a row whose records they are in place of the customer.
     """
     rows = relation.table.alias()
-    if around is not None:
-        belong = [rows.c[mine] == around.c[theirs] for mine, theirs in relation.keys.items()]
-        found = select(true()).select_from(rows).where(*belong).correlate(around)
-    else:
-        profile, whose = tables.source_profile.alias(), _whose(scope)
-        found = (
-            select(true())
-            .select_from(rows.join(profile, profile.c.id == rows.c.source_profile_id))
-            .where(profile.c.customer_id == whose.c.id)
-            .correlate(whose)
-        )
     moment = None if relation.occurred is None else rows.c[relation.occurred]
+    found = select(true()).where(rows.c.deleted_at.is_(None))
     if moment is not None:
         found = found.where(moment <= scope.as_of)
-    mine = Rows(relation.name, rows, found.where(rows.c.deleted_at.is_(None)), moment)
-    return mine if scope.lookups is None or around is not None else scope.lookups.rows(mine)
+    if around is not None:
+        belong = [rows.c[mine] == around.c[theirs] for mine, theirs in relation.keys.items()]
+        inner = found.select_from(rows).where(*belong).correlate(around)
+        return Rows(relation.name, rows, inner, moment)
+    profile, whose = tables.source_profile.alias(), _whose(scope)
+    found = found.select_from(rows.join(profile, profile.c.id == rows.c.source_profile_id))
+    theirs = profile.c.customer_id
+    mine = Rows(
+        relation.name,
+        rows,
+        found.where(theirs == whose.c.id).correlate(whose),
+        moment,
+        found.with_only_columns(theirs.label("customer_id")).group_by(theirs),
+    )
+    return mine if scope.lookups is None else scope.lookups.rows(mine)
 
 
 def _whose(scope: Scope) -> FromClause:
     """The row by whose `id` is known whom records and memberships belong to."""
-    return scope.customer if scope.lookups is None else scope.lookups.told
+    told = None if scope.lookups is None else scope.lookups.told
+    return scope.customer if told is None else told
 
 
 def some_of(
@@ -61,10 +65,11 @@ def some_of(
 ) -> ColumnElement[bool]:
     """Whether the condition holds for one of the rows, or more."""
     since = _since(rows, holds, around)
-    if scope.lookups is None or since is None:
+    lookups = _shared(scope, since, around)
+    if lookups is None:
         return exists(rows.mine.where(holds))
-    answer = func.coalesce(func.bool_or(cheap_first(holds)), false(), type_=Boolean)
-    return scope.lookups.ask(rows, answer, since)
+    answer = lookups.ask(rows, func.bool_or(cheap_first(holds)), since)
+    return func.coalesce(answer, false(), type_=Boolean)
 
 
 def count_of(
@@ -72,20 +77,32 @@ def count_of(
 ) -> ColumnElement[int]:
     """For how many of the rows the condition holds."""
     since = _since(rows, holds, around)
-    if scope.lookups is None or since is None:
+    lookups = _shared(scope, since, around)
+    if lookups is None:
         return rows.mine.where(holds).with_only_columns(func.count()).scalar_subquery()
-    return scope.lookups.ask(rows, func.count().filter(cheap_first(holds)), since)
+    answer = lookups.ask(rows, func.count().filter(cheap_first(holds)), since)
+    return func.coalesce(answer, 0, type_=Integer)
 
 
 def _since(
     rows: Rows, holds: ColumnElement[bool], around: FromClause | None
 ) -> ColumnElement[Any] | None:
-    """How far back the rows that answer reach, where the condition says so of a customer's.
-
-    Whoever does not say it is answered by a look of their own, which ends with the first row: that
-    of all together would read whatever there ever was.
-    """
+    """How far back the rows that answer reach, where the condition says so of a customer's."""
     return None if around is not None or rows.moment is None else since_of(holds, rows.moment)
+
+
+def _shared(
+    scope: Scope, since: ColumnElement[Any] | None, around: FromClause | None
+) -> LookUps | None:
+    """What reads the rows once for all conditions; None for a look of this condition's own.
+
+    Of some customers whoever does not say how far back they look has one, which ends with the first
+    row: that of all together would read whatever there ever was. Of everybody that is read anyway.
+    """
+    lookups = scope.lookups
+    if lookups is None or around is not None:
+        return None
+    return lookups if lookups.are_everybodys or since is not None else None
 
 
 def segments_exist(slugs: Collection[str]) -> Sequence[ColumnElement[bool]]:
@@ -115,13 +132,13 @@ def segments_of(scope: Scope) -> ColumnElement[Any]:
 
 def is_member(slugs: Sequence[str], scope: Scope) -> ColumnElement[bool]:
     """Whether the customer is in a segment of these slugs; a slug of none finds nobody."""
-    if scope.lookups is None:
+    told = None if scope.lookups is None else scope.lookups.told
+    if scope.lookups is None or told is None:
         return exists(members_of(slugs, scope))
-    mine = scope.lookups.rows(memberships(scope.lookups.told))
+    mine = scope.lookups.rows(memberships(told))
     is_open = mine.rows.c.exited_at.is_(None)
     numbers = func.array_agg(mine.rows.c.segment_id, type_=ARRAY(Integer)).filter(is_open)
-    named = func.array(_numbers(slugs).scalar_subquery(), type_=ARRAY(Integer))
-    overlaps = scope.lookups.ask(mine, numbers).bool_op("&&")(named)
+    overlaps = scope.lookups.ask(mine, numbers).bool_op("&&")(_numbers(slugs))
     return func.coalesce(overlaps, false(), type_=Boolean)
 
 
@@ -144,13 +161,15 @@ def members_of(slugs: Sequence[str], scope: Scope) -> Select[Any]:
         .where(
             membership.c.customer_id == scope.customer.c.id,
             membership.c.exited_at.is_(None),
-            membership.c.segment_id.in_(_numbers(slugs)),
+            membership.c.segment_id == any_(_numbers(slugs)),
         )
         .correlate(scope.customer)
     )
 
 
-def _numbers(slugs: Sequence[str]) -> Select[int]:
+def _numbers(slugs: Sequence[str]) -> ColumnElement[Any]:
+    """Looked up once, whatever the planner makes of the rest: an array, and no join."""
     segment = tables.segment.alias()
     named = segment.c.slug == any_(literal(list(slugs), ARRAY(Text)))
-    return select(segment.c.id).where(named, segment.c.archived_at.is_(None))
+    numbers = select(segment.c.id).where(named, segment.c.archived_at.is_(None))
+    return func.array(numbers.scalar_subquery(), type_=ARRAY(Integer))

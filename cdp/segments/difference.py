@@ -10,7 +10,6 @@ from sqlalchemy import (
     FromClause,
     Integer,
     Select,
-    Text,
     all_,
     and_,
     any_,
@@ -18,7 +17,6 @@ from sqlalchemy import (
     column,
     func,
     insert,
-    literal,
     literal_column,
     select,
     true,
@@ -58,16 +56,15 @@ def place_of(name: str) -> ColumnElement[Any]:
     return literal_column(f"{name}.ctid")
 
 
-def settled(
-    apart: FromClause, reason: Reason, numbers: ColumnElement[Any], at: ColumnElement[Any]
-) -> Select[Any]:
+def settled(apart: FromClause, reason: Reason, at: ColumnElement[Any]) -> Select[Any]:
     """One row, how many entered and how many left, of the statement that has them do so.
 
-    `apart`: who enters or leaves what, of `between` or of `within`; `reason`: why. The feed tells
-    of it segment by segment, by their `numbers`, as if they had been looked at one after another.
+    `apart`: who enters or leaves what, of `within`; `reason`: why. The feed tells of it segment by
+    segment, as if they had been looked at one after another.
     """
     moves = _moves(apart, reason)
-    places = select(moves.c.place).where(moves.c.kind == EXITED).scalar_subquery()
+    enters, leaves = moves.c.place.is_(None), moves.c.place.is_not(None)
+    places = select(moves.c.place).where(leaves).scalar_subquery()
     left = (
         update(_MEMBER)
         .where(place_of("segment_membership") == any_(func.array(places)))
@@ -77,7 +74,7 @@ def settled(
     # A customer's memberships lie together, and an index that is filled in its order costs half.
     entries = (
         select(moves.c.segment_id, moves.c.customer_id, at)
-        .where(moves.c.kind == ENTERED)
+        .where(enters)
         .order_by(moves.c.customer_id, moves.c.segment_id)
     )
     entered = (
@@ -85,11 +82,14 @@ def settled(
         .from_select(["segment_id", "customer_id", "entered_at"], entries)
         .cte("entered_now")
     )
-    # Those who enter first; by what they have, because text takes long to sort.
-    position, leaves = func.array_position(numbers, moves.c.segment_id), moves.c.place.is_not(None)
+    # Segment by segment, in each those who enter first. By two numbers and not three: each but the
+    # first is taken out of the row whenever it is compared, which is most of what a sort takes. So
+    # that the index of an empty feed is filled from its beginning to its end.
+    turn = 2 * moves.c.segment_id + case((enters, 0), else_=1)
+    kind = case((enters, ENTERED), else_=EXITED)
     changes = select(
-        moves.c.segment_id, moves.c.customer_id, moves.c.kind, at, moves.c.cause, moves.c.other_id
-    ).order_by(position, leaves, moves.c.customer_id)
+        moves.c.segment_id, moves.c.customer_id, kind, at, moves.c.cause, moves.c.other_id
+    ).order_by(turn, moves.c.customer_id)
     told = (
         insert(segment_change)
         .from_select(
@@ -98,41 +98,17 @@ def settled(
         )
         .cte("told_of")
     )
-    counts: list[ColumnElement[Any]] = [
-        func.count().filter(moves.c.kind == kind) for kind in (ENTERED, EXITED)
-    ]
+    counts: list[ColumnElement[Any]] = [func.count().filter(each) for each in (enters, leaves)]
     return select(*counts).add_cte(left, entered, told)
 
 
-def between(holding: FromClause, held: FromClause) -> FromClause:
-    """One row per pair that is in one of both alone: `segment_id`, `customer_id`, `kind`.
-
-    Of who leaves also `place`, that of the membership, and `leaver`, the customer if it may be
-    nobody any more. `holding` (`segment_id`, `id`): whom each segment holds for; `held` (those and
-    `place`): who is a member of it. By a full join, which is hashed or sorted whatever the planner
-    expects: before the first ANALYZE it expects nobody, and would compare everybody with everybody.
-    """
-    pairs = and_(holding.c.segment_id == held.c.segment_id, holding.c.id == held.c.id)
-    return (
-        select(
-            func.coalesce(holding.c.segment_id, held.c.segment_id).label("segment_id"),
-            func.coalesce(holding.c.id, held.c.id).label("customer_id"),
-            case((held.c.id.is_(None), ENTERED), else_=EXITED).label("kind"),
-            held.c.place,
-            case((holding.c.id.is_(None), held.c.id)).label("leaver"),
-        )
-        .select_from(holding.join(held, pairs, full=True))
-        .where(holding.c.id.is_(None) | held.c.id.is_(None))
-        .subquery("apart")
-    )
-
-
 def within(looked_at: FromClause) -> FromClause:
-    """The same of customers who are few, one after another.
+    """One row per pair that is in one of both alone: `segment_id`, `customer_id`, `place`.
 
-    `looked_at` (`id`, and lists): the segments that hold for each (`answers`), and those that they
-    are in (`held`), with the `places`. For most of them both are the same, whatever the order.
-    `is_nobody`: there is no such customer any more.
+    `place` is that of the membership; null for who enters. `leaver`: the customer if it may be
+    nobody any more. `looked_at` (`id`, and lists): the segments that hold for each customer
+    (`answers`), and those that they are in (`held`), with the `places`. For most of them both are
+    the same, whatever the order. `is_nobody`: there is no such customer any more.
     """
     answers, held = looked_at.c.answers, looked_at.c.held
     answer = func.unnest(answers).column_valued("answer")
@@ -142,10 +118,10 @@ def within(looked_at: FromClause) -> FromClause:
         .render_derived("member")
     )
     nowhere: ColumnElement[Any] = literal_column("NULL::tid")
-    entering = select(
-        answer.label("segment_id"), literal(ENTERED, Text).label("kind"), nowhere.label("place")
-    ).where(answer != all_(held))
-    leaving = select(member.c.segment_id, literal(EXITED, Text), member.c.place).where(
+    entering = select(answer.label("segment_id"), nowhere.label("place")).where(
+        answer != all_(held)
+    )
+    leaving = select(member.c.segment_id, member.c.place).where(
         member.c.segment_id != all_(answers)
     )
     change = union_all(entering, leaving).lateral("change").c
@@ -154,7 +130,6 @@ def within(looked_at: FromClause) -> FromClause:
         select(
             change.segment_id,
             looked_at.c.id.label("customer_id"),
-            change.kind,
             change.place,
             case((looked_at.c.is_nobody, looked_at.c.id)).label("leaver"),
         )
@@ -174,7 +149,6 @@ def _moves(apart: FromClause, reason: Reason) -> CTE:
         select(
             apart.c.segment_id,
             apart.c.customer_id,
-            apart.c.kind,
             apart.c.place,
             case((is_erased, "erased"), (is_merged, "merged into"), else_=cause).label("cause"),
             case((is_merged, bearer.c.customer_id), else_=other_id).label("other_id"),
@@ -189,7 +163,8 @@ def _bearer(apart: FromClause) -> FromClause:
     profile = source_profile.alias("bearer_profile")
     return (
         select(profile.c.customer_id)
-        .where(profile.c.id == apart.c.leaver)
+        # Without the first of these the index would be asked for each who enters too.
+        .where(apart.c.leaver.is_not(None), profile.c.id == apart.c.leaver)
         .correlate(apart)
         .offset(literal_column("0"))  # looked up for each who leaves, not among all profiles
         .lateral("bearer")

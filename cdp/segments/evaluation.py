@@ -30,7 +30,6 @@ from sqlalchemy import (
     literal_column,
     null,
     select,
-    true,
 )
 from sqlalchemy.dialects.postgresql import array
 from sqlalchemy.sql.elements import Grouping
@@ -39,7 +38,7 @@ from cdp.clauses import Filter
 from cdp.query import AS_OF, whenever
 from cdp.related import memberships
 from cdp.segments.attempt import Driver, Found, attempt, run
-from cdp.segments.difference import Moves, Reason, between, place_of, settled, within
+from cdp.segments.difference import Moves, Reason, place_of, settled, within
 from cdp.segments.segment import Defined, Segment, define
 from cdp.statements import Statement, compiled, given
 from cdp.tables import scored_customer, segment_membership
@@ -149,13 +148,14 @@ def steps_of(there: Known, workspace: Workspace, *, of_touched_now: bool) -> Ste
 
     For whom `touched_now` holds, or for those who are given.
     """
-    lookups = LookUps(touched_now if of_touched_now else _given())
+    told = touched_now if of_touched_now else _given()
+    lookups = LookUps(told)
     statements: list[Statement] = []
     asks_consent = False
     alone: dict[int, Callable[[], Statement]] = {}
 
     def together(some: Conditions) -> Statement:
-        return compiled(_statement_of(some, lookups))
+        return compiled(_statement_of(told, some, lookups))
 
     for level in _levels(there, whenever(workspace, lookups), workspace):
         filters = {one.segment.id: one.filter for one in level if one.filter is not None}
@@ -197,10 +197,12 @@ async def evaluate(
 def _of_everybody(
     there: Known, workspace: Workspace, numbers: Sequence[int]
 ) -> Sequence[Statement]:
-    defined = (one for level in levels_of(there, workspace) for one in level)
+    lookups = LookUps(None)
+    segments = [one for one in there.segments if one.id in numbers]
+    defined = define(segments, whenever(workspace, lookups), workspace)
     filters = {one.segment.id: one.filter for one in defined}
     some = {one: _condition(filters[one]) for one in numbers}
-    return _cut(some, lambda some: compiled(_statement(some)))
+    return _cut(some, lambda some: compiled(_statement(some, lookups)))
 
 
 def _cut(some: Conditions, together: Callable[[Conditions], Statement]) -> Sequence[Statement]:
@@ -223,7 +225,7 @@ def _told(causes: Mapping[int, str]) -> Mapping[str, object]:
 
 async def empty(driver: Driver, causes: Mapping[int, str], at: datetime) -> Moves:
     """Have everybody leave segments, at most MOST_TOGETHER; `causes` as for `evaluate`."""
-    statement = compiled(_statement(dict.fromkeys(causes, false())))
+    statement = compiled(_statement(dict.fromkeys(causes, false()), LookUps(None)))
     return await run(driver, [statement], {**_told(causes), _AT: at})
 
 
@@ -232,28 +234,40 @@ def _condition(filter_: Filter | None) -> ColumnElement[bool]:
     return filter_.condition
 
 
-def _statement(conditions: Conditions) -> Select[Any]:
+def _statement(conditions: Conditions, lookups: LookUps) -> Select[Any]:
     """Evaluates segments by number for everybody, with a cause that is given for each of them.
 
-    None of the conditions asks who is in another one of them. Each customer's row is read once,
-    whatever the number of segments.
+    None of the conditions asks who is in another one of them. Each customer's row is read once, and
+    each table that they ask of, whatever the number of segments. What was found of whom is compared
+    with what they are members of customer by customer, and not pair by pair.
     """
     numbers: ColumnElement[Any] = literal(list(conditions), ARRAY(Integer))
-    # Fenced off: were it one with the rows that are made of it, the planner would expect to look
-    # for records once for each answer, and rather gather everybody's first.
+    nothing: ColumnElement[Any] = literal([], ARRAY(Integer))
+    # Fenced off, for the planner to decide nothing about both at once.
     found = (
-        select(_answers(conditions).label("answers"), scored_customer.c.id)
+        select(scored_customer.c.id, _answers(conditions).label("answers"))
+        .select_from(lookups.joined_to(scored_customer, scored_customer.c.id, conditions.values()))
+        .offset(literal_column("0"))
+        .subquery("found")
+    )
+    held = _held(numbers)
+    looked_at = (
+        select(
+            func.coalesce(found.c.id, held.c.id).label("id"),
+            func.coalesce(found.c.answers, nothing, type_=ARRAY(Integer)).label("answers"),
+            func.coalesce(held.c.held, nothing, type_=ARRAY(Integer)).label("held"),
+            held.c.places,
+            found.c.id.is_(None).label("is_nobody"),
+        )
+        .select_from(found.join(held, held.c.id == found.c.id, full=True))
         .offset(literal_column("0"))
         .subquery("looked_at")
     )
-    holding = select(func.unnest(found.c.answers).label("segment_id"), found.c.id).subquery(
-        "holding"
-    )
-    apart = between(holding, _held(numbers))
-    return settled(apart, _by_segment(), numbers, given(_AT, DateTime(timezone=True)))
+    at = given(_AT, DateTime(timezone=True))
+    return settled(within(looked_at), _by_segment(), at)
 
 
-def _statement_of(conditions: Conditions, lookups: LookUps) -> Select[Any]:
+def _statement_of(told: FromClause, conditions: Conditions, lookups: LookUps) -> Select[Any]:
     """The same for the customers that are told (`id`, `cause`, `other_id`).
 
     What the conditions ask of their records, and what they are members of, is looked up once for
@@ -261,13 +275,12 @@ def _statement_of(conditions: Conditions, lookups: LookUps) -> Select[Any]:
     together, might else begin with everybody. Who is nobody any more is in nothing.
     """
     numbers: ColumnElement[Any] = literal(list(conditions), ARRAY(Integer))
-    told, member = lookups.told, lookups.rows(memberships(lookups.told))
+    member = lookups.rows(memberships(told))
     is_held = and_(member.rows.c.segment_id == any_(numbers), member.rows.c.exited_at.is_(None))
     held = lookups.ask(member, _listed(member.rows.c.segment_id, is_held))
     places = lookups.ask(member, _listed(place_of("member"), is_held))
     rows: FromClause = told.outerjoin(scored_customer, scored_customer.c.id == told.c.id)
-    for theirs in lookups.laterals([*conditions.values(), held, places]):
-        rows = rows.join(theirs, true())
+    rows = lookups.joined_to(rows, told.c.id, [*conditions.values(), held, places])
     nothing: ColumnElement[Any] = literal([], ARRAY(Integer))
     is_nobody = scored_customer.c.id.is_(None)
     answers = case((is_nobody, nothing), else_=_answers(conditions))
@@ -284,7 +297,7 @@ def _statement_of(conditions: Conditions, lookups: LookUps) -> Select[Any]:
         .subquery("looked_at")
     )
     at = given(_AT, DateTime(timezone=True))
-    return settled(within(looked_at), _by_customer(told), numbers, at)
+    return settled(within(looked_at), _by_customer(told), at)
 
 
 def _answers(conditions: Conditions) -> ColumnElement[Any]:
@@ -299,15 +312,16 @@ def _listed(value: ColumnElement[Any], is_wanted: ColumnElement[bool]) -> Column
 
 
 def _held(numbers: ColumnElement[Any]) -> FromClause:
-    """`segment_id`, `id` and `place`: all open memberships."""
+    """`id`, `held`, and `places` in the same order: what each is a member of."""
     member = segment_membership.alias("member")
     return (
         select(
-            member.c.segment_id,
             member.c.customer_id.label("id"),
-            place_of("member").label("place"),
+            func.array_agg(member.c.segment_id, type_=ARRAY(Integer)).label("held"),
+            func.array_agg(place_of("member")).label("places"),
         )
         .where(member.c.segment_id == any_(numbers), member.c.exited_at.is_(None))
+        .group_by(member.c.customer_id)
         .subquery("held")
     )
 

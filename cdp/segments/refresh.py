@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.schema import CreateTable, DropTable
 
 from cdp import tables
-from cdp.database import Database, from_memory
+from cdp.database import Database, as_a_whole, from_memory
 from cdp.database import driver as driver_of
 from cdp.scoring.rescore import rescore
 from cdp.segments.attempt import Found
@@ -182,7 +182,9 @@ async def _are_most(connection: AsyncConnection, as_of: datetime) -> bool:
 async def _empty(
     connection: AsyncConnection, gone: Sequence[Segment], as_of: datetime
 ) -> Refreshed:
-    moves = await empty(await driver_of(connection), _causes(gone), as_of)
+    driver = await driver_of(connection)
+    async with as_a_whole(driver):
+        moves = await empty(driver, _causes(gone), as_of)
     await _settle(connection, [_Settled(one) for one in gone], as_of)
     return Refreshed(len(gone), 0, moves.entered, moves.exited)
 
@@ -208,7 +210,8 @@ async def _evaluate_due(
     found = Found(Moves(0, 0))
     if readable:
         driver = await driver_of(connection)
-        found = await evaluate(driver, there, workspace, _causes(readable), as_of)
+        async with as_a_whole(driver):
+            found = await evaluate(driver, there, workspace, _causes(readable), as_of)
     settled = []
     for one in due:
         error = one.error or found.errors.get(one.segment.id)

@@ -44,6 +44,10 @@ class Scope:
         """An amount that a trait computes: to the smallest unit, for whoever shows or compares."""
         return to_smallest_unit(amount, self.money_digits)
 
+    def once(self, name: str, value: ColumnElement[Any]) -> ColumnElement[Any]:
+        """A trait's value, under a name of its own where many conditions may ask for it."""
+        return value if self.lookups is None else self.lookups.once(name, value)
+
     def score(self, name: str) -> ColumnElement[Any]:
         """A column of the customer's stored score; null without one. As of when it was computed."""
         return self.customer.c[f"score_{name}"]

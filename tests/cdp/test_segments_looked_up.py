@@ -3,7 +3,7 @@
 from datetime import timedelta
 
 import pytest
-from sqlalchemy import FromClause, func, select, true
+from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cdp import outbox, tables
@@ -53,6 +53,10 @@ ASKED: dict[str, object] = {
     "no tea lately": {"not": {"orders": {"some": {**TEA, **LATELY}}}},
     "read lately": {"messages": {"some": {"occurredAt": {"withinLast": "P7D"}}}},
     "did not read": {"messages": {"none": {"kind": {"eq": "opened"}}}},
+    "new": {"lifecycle": {"stage": {"eq": "NEW"}}},
+    "not new": {"lifecycle": {"stage": {"ne": "NEW"}}},
+    "new, or of tea": {"or": [{"lifecycle": {"stage": {"eq": "NEW"}}}, {"orders": {"some": TEA}}]},
+    "hibernating": {"rfm": {"group": {"in": ["HIBERNATING", "PROSPECT"]}}},
     "in one": {"segments": {"in": ["lately", "two-ever"]}},
     "in none": {"segments": {"notIn": ["lately", "two-ever"]}},
     "in one of those": {"segments": {"in": ["in-none", "read-lately"]}},
@@ -152,6 +156,30 @@ async def test_segments_that_look_back_read_a_customers_orders_once(
     assert statement.text.count("FROM segment_membership") == 1
 
 
+async def test_everybodys_orders_are_read_once_however_far_segments_look_back(
+    connection: AsyncConnection,
+) -> None:
+    await shoppers(Stage(connection))
+    for name in ("lately", "two lately", "long ago", "two ever", "every lately"):
+        await a_segment(connection, name, ASKED[name])
+    async with noted(await driver(connection), connection) as sent:
+        await refresh_step(connection, WORKSPACE, await take_turn(connection))
+    (told,) = (one for one in sent if "INSERT INTO segment_change" in one)
+    assert told.count("FROM sales_order") == 1
+
+
+async def test_a_stage_of_life_is_worked_out_once_for_all_segments(
+    connection: AsyncConnection,
+) -> None:
+    await shoppers(Stage(connection))
+    for name in ("new", "not new", "new, or of tea"):
+        await a_segment(connection, name, ASKED[name])
+    steps = steps_of(known(await list_segments(connection)), WORKSPACE, of_touched_now=True)
+    (statement,) = steps.statements
+    assert "lifecycle_stage = " in statement.text
+    assert statement.text.count("WHEN (scored_customer.order_count = ") == 2  # no order; one order
+
+
 async def test_segments_that_name_others_read_memberships_once(connection: AsyncConnection) -> None:
     await shoppers(Stage(connection))
     await a_segment(connection, "Lately", ASKED["lately"])
@@ -171,9 +199,7 @@ async def test_more_answers_than_a_row_holds_are_read_twice(connection: AsyncCon
     lookups = LookUps(told)
     rows = lookups.rows(memberships(told))
     asked = [lookups.ask(rows, func.count()) for _ in range(MOST_ANSWERS + 1)]
-    joined: FromClause = told
-    for theirs in lookups.laterals(asked):
-        joined = joined.join(theirs, true())
+    joined = lookups.joined_to(told, told.c.id, asked)
     await shoppers(Stage(connection))
     answers = (await connection.execute(select(*asked[-2:]).select_from(joined))).all()
     assert str(joined).count("FROM segment_membership") == 2
