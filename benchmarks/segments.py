@@ -14,8 +14,8 @@ from benchmarks.ground import Ground, execute
 from benchmarks.processor import PostgresClock, postgres_clock
 from benchmarks.shop import open_shop
 from cdp import outbox, tables
-from cdp.customers import lock_customers, refresh_activity, refresh_days, refresh_facts
-from cdp.database import Database, open_database
+from cdp.customers import lock_customers, refresh_days, refresh_facts
+from cdp.database import Database, driver, open_database
 from cdp.keys import VIEWERS, Role
 from cdp.segments.definition import Draft, create_segment
 from cdp.segments.refresh import refresh_segments
@@ -35,6 +35,15 @@ MILLISECONDS: Final = 1_000
 PREVIEW: Final = """query ($filter: CustomerFilter!) {
     segmentPreview(filter: $filter) { count percentage sample { id } } }"""
 WORKSPACE: Final = Workspace()
+
+_TURN_LAST_ORDERS: Final = """
+UPDATE sales_order SET status = CASE status WHEN 'completed' THEN 'cancelled' ELSE 'completed' END
+WHERE (source_id, key) IN (
+    SELECT DISTINCT ON (source_profile_id) source_id, key FROM sales_order
+    WHERE source_profile_id = ANY($1::bigint[]) ORDER BY source_profile_id, placed_at DESC
+)
+RETURNING source_profile_id, placed_at
+"""
 
 Filter = dict[str, Any]
 
@@ -88,28 +97,17 @@ async def _follow(
 ) -> tuple[float, float]:
     """Fold the facts of those whom a batch touched, and bring every segment up to date.
 
-    Their last orders are cancelled or stand again, in turn, so that many come and go.
+    The last order of each is cancelled, or stands again if it was.
     """
     ids = [1 + (number + step * (customers // touched)) % customers for step in range(touched)]
-    order, profile = tables.sales_order, tables.source_profile
     async with database.transaction() as connection:
-        await connection.exec_driver_sql(
-            "UPDATE sales_order SET status = CASE status WHEN 'completed' THEN 'cancelled'"
-            " ELSE 'completed' END WHERE source_profile_id = ANY($1::bigint[])",
-            (ids,),
-        )
-        rows = await connection.execute(
-            select(order.c.source_profile_id, order.c.placed_at)
-            .join(profile, profile.c.id == order.c.source_profile_id)
-            .where(order.c.source_profile_id.in_(select(profile.c.id).where(profile.c.id.in_(ids))))
-        )
+        rows = await (await driver(connection)).fetch(_TURN_LAST_ORDERS, ids)
         days = {(ProfileId(row[0]), row[1].date()) for row in rows}
     before, started = clock.seconds() if clock else 0.0, time.perf_counter()
     async with database.transaction() as connection:
         locked = await lock_customers(connection, [ProfileId(one) for one in ids])
         await refresh_days(connection, days, WORKSPACE)
         await refresh_facts(connection, locked, WORKSPACE)
-        await refresh_activity(connection, locked, WORKSPACE)
         await outbox.note(connection, [CustomerId(one) for one in ids], "ingest")
     await refresh_segments(database, WORKSPACE)
     taken = time.perf_counter() - started
