@@ -71,7 +71,8 @@ async def rebuild(connection: AsyncConnection, workspace: Workspace) -> int:
         async with as_a_whole(below):
             await _rebuild_days(connection, workspace)
         await _post(connection, workspace)
-        await _rebuild_customers(connection, workspace)
+        async with as_a_whole(below):
+            await _rebuild_customers(connection, workspace)
     return await _follow_loyalty(connection)
 
 
