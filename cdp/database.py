@@ -172,12 +172,15 @@ async def side_by_side(driver: "asyncpg.Connection[asyncpg.Record]") -> AsyncIte
 
 
 @asynccontextmanager
-async def part_by_part(driver: "asyncpg.Connection[asyncpg.Record]") -> AsyncIterator[None]:
+async def part_by_part(
+    driver: "asyncpg.Connection[asyncpg.Record]", rows: int
+) -> AsyncIterator[None]:
     """Have each of those processes work out whole parts of a union, while this is open.
 
-    Left to itself the planner has them read for each part in turn, and one process do the rest.
+    Left to itself the planner has them read for each part in turn, and one process do the rest: so
+    to begin them is made dear, by how many `rows` are read, for all parts once to be worth it.
     """
-    async with _set(driver, _PART_BY_PART):
+    async with _set(driver, {"parallel_setup_cost": str(rows * _SETUP_COST_PER_ROW)}):
         yield
 
 
@@ -238,7 +241,7 @@ _SIDE_BY_SIDE: Final[Mapping[str, str]] = {
     "parallel_leader_participation": "off",
     "parallel_tuple_cost": "0.001",
 }
-_PART_BY_PART: Final = {"parallel_setup_cost": "100000"}  # so that they are begun once
+_SETUP_COST_PER_ROW: Final = 0.1  # a sort shared for one part of four saves .05; all parts, .25
 _AS_A_WHOLE: Final = {"enable_nestloop": "off", "enable_memoize": "off"}
 _PLANNED_ONCE: Final[Mapping[str, str]] = {"plan_cache_mode": "force_generic_plan"}
 

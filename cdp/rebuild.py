@@ -22,6 +22,7 @@ from sqlalchemy import (
     Select,
     Table,
     and_,
+    column,
     delete,
     exists,
     func,
@@ -29,6 +30,7 @@ from sqlalchemy import (
     or_,
     select,
     tablesample,
+    text,
     union_all,
     update,
 )
@@ -87,7 +89,7 @@ async def _rebuild_days(connection: AsyncConnection, workspace: Workspace) -> No
         parts = [_changed_days(priced, sold, slice_) for slice_ in slices]
         every = select(union_all(*parts).subquery("every"))
         async with (
-            part_by_part(await driver(connection)),
+            part_by_part(await driver(connection), await _row_count(connection, priced, sold)),
             _stored(connection, "changed_day", every) as changed,
         ):
             each = changed.c
@@ -117,6 +119,13 @@ async def _slices(connection: AsyncConnection, orders: FromClause) -> Sequence[_
     ]
     row = (await connection.execute(select(*cuts))).one()
     return list(pairwise((0, *dict.fromkeys(cut for cut in row if cut), None)))
+
+
+async def _row_count(connection: AsyncConnection, *stored: Table) -> int:
+    """Of tables that were analyzed."""
+    names = [table.name for table in stored]
+    count: Select[Any] = select(func.sum(column("reltuples"))).where(column("relname").in_(names))
+    return int(await connection.scalar(count.select_from(text("pg_class"))) or 0)
 
 
 def _changed_days(orders: FromClause, sold: FromClause, slice_: _Slice) -> Select[Any]:
@@ -220,7 +229,7 @@ async def _follow_loyalty(connection: AsyncConnection) -> int:
 @asynccontextmanager
 async def _stored(
     connection: AsyncConnection, name: str, rows: Select[Any]
-) -> AsyncIterator[FromClause]:
+) -> AsyncIterator[Table]:
     """What a query tells, in a table of the transaction's own while this is open.
 
     An unlogged one: processes side by side cannot read a temporary one. Of the statements that
