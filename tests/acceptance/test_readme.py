@@ -40,15 +40,18 @@ def blocks() -> list[Block]:
     return [Block(found[1], tuple(found[2].split()), found[3]) for found in BLOCK.finditer(text)]
 
 
-def commands() -> list[str]:
-    """The commands that can be run here and now."""
-    return [
-        line.partition("  #")[0].strip()
+def commands() -> list[tuple[str, ...]]:
+    """The commands that can be run here and now, block by block: one may need those above it."""
+    found = [
+        tuple(
+            line.partition("  #")[0].strip()
+            for line in block.text.splitlines()
+            if line.strip() and not line.startswith("#")
+        )
         for block in blocks()
         if block.language in ("sh", "console") and "norun" not in block.words
-        for line in block.text.splitlines()
-        if line.strip() and not line.startswith("#")
     ]
+    return [lines for lines in found if lines]
 
 
 def questions() -> list[tuple[Block, str]]:
@@ -97,12 +100,13 @@ def test_readme_shows_commands_and_questions() -> None:
     assert questions()
 
 
-@pytest.mark.parametrize("command", commands())
-def test_command_of_the_readme_runs(command: str, demo_url: str) -> None:
-    program, *arguments = shlex.split(command)
-    assert program == "cdp", "mark the block norun, or write it as a command of cdp"
-    said = asked(*arguments, CDP_DATABASE_URL=demo_url)
-    assert said.code == 0, said.err
+@pytest.mark.parametrize("lines", commands(), ids=lambda lines: lines[0])
+def test_commands_of_the_readme_run(lines: tuple[str, ...], demo_url: str) -> None:
+    for command in lines:
+        program, *arguments = shlex.split(command)
+        assert program == "cdp", "mark the block norun, or write it as a command of cdp"
+        said = asked(*arguments, CDP_DATABASE_URL=demo_url)
+        assert said.code == 0, f"{command}: {said.err}"
 
 
 def test_answers_of_the_readme_are_those_of_the_demo(demo_url: str) -> None:
