@@ -38,28 +38,17 @@ def purchase_days(days: FromClause, workspace: Workspace, as_of: Clock) -> Selec
 
 def everything_sold(orders: FromClause) -> Select[Any]:
     """What a day is folded from of the lines of priced orders: joined as a whole, not looked up."""
-    line = order_line.c
-    is_theirs = and_(
-        line.source_id == orders.c.source_id,
-        line.order_key == orders.c.key,
-        line.deleted_at.is_(None),
-    )
-    return _sold(orders, order_line, orders.join(order_line, is_theirs))
+    return _sold(orders, order_line, orders.join(order_line, _is_line_of(orders)))
 
 
 def _lines_of(orders: CTE) -> FromClause:
     """The lines of each of the orders, looked up like the orders themselves."""
-    line = order_line.c
-    return (
-        select(order_line)
-        .where(
-            line.source_id == orders.c.source_id,
-            line.order_key == orders.c.key,
-            line.deleted_at.is_(None),
-        )
-        .offset(0)
-        .lateral("lines")
-    )
+    return select(order_line).where(_is_line_of(orders)).offset(0).lateral("lines")
+
+
+def _is_line_of(orders: FromClause) -> ColumnElement[bool]:
+    line, o = order_line.c, orders.c
+    return and_(line.source_id == o.source_id, line.order_key == o.key, line.deleted_at.is_(None))
 
 
 def folded_days(orders: FromClause, sold: Select[Any]) -> Select[Any]:
@@ -75,21 +64,21 @@ def folded_days(orders: FromClause, sold: Select[Any]) -> Select[Any]:
         .order_by("source_profile_id", "on", "category", "channel")
         .subquery("stacked")
     )
-    each = stacked.c
+    each, measures = stacked.c, _measures(stacked)
     part = (
         select(
             each.source_profile_id,
             each.on,
             each.category,
             each.channel,
-            *(measure.label(name) for name, measure in _measures(stacked).items()),
+            *(measure.label(name) for name, measure in measures.items()),
             func.sum(each.amount).label("amount"),
         )
         .group_by(each.source_profile_id, each.on, each.category, each.channel)
         .subquery("part")
     )
     p = part.c
-    whole = {name: _OF_PARTS.get(name, func.sum)(p[name]) for name in _measures(stacked)}
+    whole = {name: _OF_PARTS.get(name, func.sum)(p[name]) for name in measures}
     return select(
         p.source_profile_id,
         p.on,
